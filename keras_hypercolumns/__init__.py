@@ -1,0 +1,32 @@
+"""Hypercolumns for Keras 3: layers, a single-channel VGG-19, and the colorizer built of them."""
+
+try:
+    import keras  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name not in ("tensorflow", "jax", "torch"):
+        raise
+    raise ImportError(
+        f"Keras is set to the backend {error.name!r}, which is not installed. Install it with "
+        f"`pip install 'keras-hypercolumns[{error.name}]'`, or choose an installed one with the "
+        "variable KERAS_BACKEND (tensorflow, jax or torch)."
+    ) from None
+
+from keras_hypercolumns.color import lab_to_srgb, srgb_to_lab
+from keras_hypercolumns.colorizer import colorizer, joint_colorizer
+from keras_hypercolumns.fold_batch_norm import fold_batch_norm
+from keras_hypercolumns.hypercolumn import HyperColumn
+from keras_hypercolumns.hypercolumn_projection import HyperColumnProjection
+from keras_hypercolumns.taps import VARIANTS
+from keras_hypercolumns.vgg19_gray import vgg19_gray
+
+__all__ = [
+    "VARIANTS",
+    "HyperColumn",
+    "HyperColumnProjection",
+    "colorizer",
+    "fold_batch_norm",
+    "joint_colorizer",
+    "lab_to_srgb",
+    "srgb_to_lab",
+    "vgg19_gray",
+]

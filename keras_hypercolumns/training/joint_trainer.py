@@ -1,0 +1,40 @@
+"""The model that is trained: sRGB in, the error of every variant's colours out."""
+
+import keras
+from keras import ops
+
+from keras_hypercolumns.color import srgb_to_lab
+from keras_hypercolumns.colorizer import AB_SCALE
+
+
+class JointTrainer(keras.Model):
+    """Trains the heads of a `joint_colorizer` and their common trunk on colour pictures.
+
+    The loss is the mean over the variants of the squared error of AB, in units of `AB_SCALE`.
+
+    Args:
+        colorizer: A `joint_colorizer`.
+
+    Input shape:
+        `(batch, height, width, 3)`: uint8 sRGB.
+
+    Output shape:
+        A dict with `(batch, height, width, 2)` for each variant, and for `"truth"`.
+    """
+
+    def __init__(self, colorizer):
+        super().__init__()
+        self.colorizer = colorizer
+        self.errors = {name: keras.metrics.Mean(name=name) for name in colorizer.output}
+
+    def call(self, rgb, training=None):
+        lab = srgb_to_lab(ops.cast(rgb, "float32") / 255)
+        return {**self.colorizer(lab[..., :1], training=training), "truth": lab[..., 1:]}
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        total = 0.0
+        for name, metric in self.errors.items():
+            error = ops.mean(ops.square((y_pred[name] - y_pred["truth"]) / AB_SCALE))
+            metric.update_state(error)
+            total = total + error
+        return total / len(self.errors)

@@ -1,0 +1,133 @@
+"""Batches of pictures, each a pure function of the seed and the step."""
+
+from functools import lru_cache
+from pathlib import Path
+
+import keras
+import numpy as np
+from PIL import Image
+
+from keras_hypercolumns.training.split import list_pictures
+
+
+class PictureDataset(keras.utils.PyDataset):
+    """Batches `(batch, size, size, 3)` of uint8 sRGB, from `first_step` to `last_step`.
+
+    Step n holds the same pictures, cropped and flipped in the same way, whichever step the run
+    began with: so a resumed run sees what an uninterrupted one would have seen.
+
+    Args:
+        pictures: Dict from folder to the paths of its pictures, as of `training_pictures`.
+        batch: Dict from folder to how many pictures of it a batch holds.
+        size: Side of the pictures, in pixels.
+        seed: Of the order, the crops and the flips.
+        first_step: The step of the first batch.
+        last_step: The step after the last batch.
+    """
+
+    def __init__(self, pictures, batch, size, seed, first_step, last_step):
+        super().__init__()
+        self.pictures = pictures
+        self.batch = batch
+        self.size = size
+        self.seed = seed
+        self.first_step = first_step
+        self.last_step = last_step
+
+    def __len__(self):
+        return self.last_step - self.first_step
+
+    def __getitem__(self, index):
+        step = self.first_step + index
+        random = np.random.default_rng((self.seed, step))
+        rows = []
+        for number, (folder, count) in enumerate(self.batch.items()):
+            paths = self.pictures[folder]
+            for position in range(step * count, (step + 1) * count):
+                epoch, place = divmod(position, len(paths))
+                path = paths[_order(len(paths), self.seed, number, epoch)[place]]
+                rows.append(random_crop(path, self.size, random))
+        return (np.stack(rows),)
+
+
+def training_pictures(folders, batch, size):
+    """Find the training pictures of at least `size` pixels, by the folders of `batch`.
+
+    Args:
+        folders: The data folders. A name may stand in several of them, in several sizes.
+        batch: As for `PictureDataset`; a folder is the first part of a picture's name, `"."`
+            stands for all of them.
+        size: In pixels.
+
+    Raises:
+        ValueError: If there is none in one of the folders of `batch`.
+    """
+    return _by_folder(folders, batch, "train", size)
+
+
+def validation_pictures(folders, batch, size, count):
+    """Find up to `count` validation pictures of each folder, evenly spread, as above."""
+    found = _by_folder(folders, batch, "validation", size)
+    return {
+        folder: [paths[len(paths) * i // count] for i in range(count)]
+        if len(paths) > count
+        else paths
+        for folder, paths in found.items()
+    }
+
+
+def _by_folder(folders, batch, split, size):
+    found = {folder: [] for folder in batch}
+    for data in folders:
+        for name in list_pictures(data, split):
+            folder = "." if "." in found else name.split("/")[0]
+            path = Path(data) / name
+            if folder in found and _short_side(path) >= size:
+                found[folder].append(path)
+    for folder, paths in found.items():
+        if not paths:
+            raise ValueError(
+                f"`data` should hold {split} pictures of at least {size} pixels in the folder "
+                f"{folder!r}, which the recipe names. Received: {[str(data) for data in folders]}"
+            )
+    return found
+
+
+def _short_side(path):
+    """Short side in pixels, 0 where the file is no picture."""
+    try:
+        with Image.open(path) as image:
+            return min(image.size)
+    except OSError:
+        return 0
+
+
+@lru_cache(maxsize=8)
+def _order(count, seed, number, epoch):
+    return np.random.default_rng((seed, number, epoch)).permutation(count)
+
+
+def random_crop(path, size, random):
+    """Cut a random square of at least `size` pixels, flip it or not, and bring it to `size`."""
+    with Image.open(path) as image:
+        width, height = image.size
+        side = int(random.integers(size, min(width, height), endpoint=True))
+        left = int(random.integers(0, width - side, endpoint=True))
+        top = int(random.integers(0, height - side, endpoint=True))
+        flip = bool(random.integers(2))
+        pixels = _square(image, left, top, side, size)
+    return pixels[:, ::-1] if flip else pixels
+
+
+def center_crop(path, size):
+    """Cut the largest square from the centre and bring it to `size`."""
+    with Image.open(path) as image:
+        width, height = image.size
+        side = min(width, height)
+        return _square(image, (width - side) // 2, (height - side) // 2, side, size)
+
+
+def _square(image, left, top, side, size):
+    box = (left, top, left + side, top + side)
+    square = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, box=box)
+    return np.asarray(square)

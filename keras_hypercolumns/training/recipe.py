@@ -1,0 +1,113 @@
+"""A recipe: everything about a training run that is not the pictures, read from a TOML file."""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from pathlib import Path
+
+from keras_hypercolumns.choices import unknown_name
+
+FOLDER = Path(__file__).parent / "recipes"
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A part of the training at one size of picture."""
+
+    size: int
+    """Side of the square crops, in pixels; a multiple of 16. Smaller pictures are left out."""
+    steps: int
+    """Number of steps, each of one batch."""
+    batch: dict[str, int]
+    """How many pictures of a batch come from which folder of the data; `"."` is all of it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """A training run."""
+
+    seed: int
+    variants: tuple[str, ...]
+    """The variants whose heads are trained together on one trunk."""
+    stages: tuple[Stage, ...]
+    pooling: str = "average"
+    batch_norm: bool = True
+    learning_rate: float = 1e-3
+    """The peak: a linear warm-up leads to it, a cosine from it to zero."""
+    warmup_steps: int = 100
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    """Bound of the gradient's global norm."""
+    checkpoint_steps: int = 100
+    """A checkpoint, a sheet and a row of the curves every so many steps."""
+    validation_size: int = 128
+    validation_pictures: int = 48
+    """Pictures of each folder that the curves are computed on."""
+    head_size: int = 128
+    head_pictures: int = 2000
+    """Pictures that the closed-form heads are fitted on, shared out as in the last stage."""
+    head_points: int = 128
+    """Pixels sampled from each of them."""
+    head_ridge: float = 1e-3
+    """Ridge of the closed form, times the mean variance of a channel."""
+
+    @property
+    def steps(self) -> int:
+        """Steps of all stages."""
+        return sum(stage.steps for stage in self.stages)
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """Read a recipe from a TOML file, or one of the package's own by its name.
+
+    Raises:
+        ValueError: If the file is no TOML, or a key is unknown, missing or of another type.
+    """
+    path = Path(path)
+    if path.suffix != ".toml":
+        own = {file.stem: file for file in sorted(FOLDER.glob("*.toml"))}
+        if str(path) not in own:
+            raise ValueError(unknown_name("recipe", str(path), own) + ", and no file ending .toml")
+        path = own[str(path)]
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise ValueError(
+            f"`recipe` should be a readable TOML file. Received: {path} ({error})"
+        ) from None
+    return _from_table(Recipe, table, path.name)
+
+
+def _from_table(cls, table, where):
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    for key in table:
+        if key not in fields:
+            raise ValueError(unknown_name(f"key of {where}", key, fields))
+    missing = [
+        name
+        for name, field in fields.items()
+        if field.default is dataclasses.MISSING and name not in table
+    ]
+    if missing:
+        raise ValueError(f"`{where}` should set {', '.join(missing)}. Received: {sorted(table)}")
+    hints = typing.get_type_hints(cls)
+    return cls(
+        **{key: _checked(value, hints[key], f"{key} of {where}") for key, value in table.items()}
+    )
+
+
+def _checked(value, hint, where):
+    """Return a value of TOML as the type `hint`."""
+    if hint is float and type(value) is int:
+        return float(value)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is tuple and isinstance(value, list) and value:
+        return tuple(_checked(item, arguments[0], where) for item in value)
+    if origin is dict and isinstance(value, dict) and value:
+        return {key: _checked(item, arguments[1], where) for key, item in value.items()}
+    if dataclasses.is_dataclass(hint) and isinstance(value, dict):
+        return _from_table(hint, value, where)
+    if isinstance(hint, type) and not isinstance(hint, types.GenericAlias) and type(value) is hint:
+        return value
+    raise ValueError(f"`{where}` should be of the type {hint}. Received: {value!r}")

@@ -1,0 +1,82 @@
+"""The catalogue: one record for every published variant."""
+
+import dataclasses
+import difflib
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kh_zoo.errors import VariantError
+
+DEFAULT_VARIANT = "relu1to5"
+BUNDLE = Path(__file__).parent / "bundle"
+"""The generation of weights that ships with the package."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """What is known of a trained variant without running it."""
+
+    name: str
+    taps: tuple[str, ...]
+    channels: int
+    description: str
+    license: str
+    origin: str
+    training_data: tuple[str, ...]
+    size: int
+    """Short side, in pixels, that colours are predicted at."""
+    parameters: int
+    bytes: int
+    """Size on disk of the files that it runs from."""
+    files: dict[str, dict[str, Any]]
+    """sha256 and bytes of each file."""
+    repository: str | None
+    revision: str | None
+    """Pinned revision on the Hub; None as long as none was published."""
+    int8_rms_ab: float
+    """RMS of what int8 weights change in AB, in CIELAB units."""
+    metrics: dict[str, dict[str, float]]
+    """Figures of the test split, by kind of picture."""
+    folder: Path
+    """Where the bundled model lies."""
+
+
+@cache
+def _records():
+    generation = json.loads((BUNDLE / "records.json").read_text(encoding="utf-8"))
+    shared = generation["generation"]
+    return {
+        name: Variant(
+            name=name,
+            folder=BUNDLE,
+            **{**shared, "training_data": tuple(shared["training_data"])},
+            **{**record, "taps": tuple(record["taps"])},
+        )
+        for name, record in generation["variants"].items()
+    }
+
+
+def list_variants() -> list[Variant]:
+    """Return the records of all variants, in the order of the catalogue."""
+    return list(_records().values())
+
+
+def find_variant(name: str) -> Variant:
+    """Return the record of a variant; `relu1-5` and `Relu1To5` find `relu1to5`.
+
+    Raises:
+        VariantError: If there is none of that name; the message lists the choices.
+    """
+    records = _records()
+    plain = re.sub(r"(?<=\d)[-_ ]+(?=\d)", "to", name.strip().lower())
+    if plain in records:
+        return records[plain]
+    nearest = difflib.get_close_matches(plain, records, n=1, cutoff=0.4)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    raise VariantError(
+        f"`variant` should be one of {', '.join(map(repr, records))}, or the path of a model or "
+        f"run folder.{hint} Received: {name!r}"
+    )

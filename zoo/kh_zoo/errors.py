@@ -1,0 +1,25 @@
+"""What can go wrong for a user, each with a message of one line that says what to do."""
+
+
+class ZooError(Exception):
+    """Base of the errors of this package."""
+
+
+class VariantError(ZooError, ValueError):
+    """No variant, folder or run of that name."""
+
+
+class ModelError(ZooError, ValueError):
+    """A model folder that is not what it should be."""
+
+
+class EngineError(ZooError, ValueError):
+    """No engine of that name, or one whose packages are not installed."""
+
+
+class PictureError(ZooError):
+    """A picture that can't be read; the next one may be fine."""
+
+
+class OutputError(ZooError):
+    """A place that can't be written to."""

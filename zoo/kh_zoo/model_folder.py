@@ -1,0 +1,257 @@
+"""A trained model on disk: `config.json` and `model.safetensors`.
+
+One trunk (a single-channel VGG-19) and the heads of one or several variants on it. Kernels are
+stored as convolutions read them, `(out, in, height, width)`: float32, or int8 with one float32
+scale per output channel. The ONNX graph refers to the tensors where they lie in this file.
+"""
+
+import dataclasses
+import json
+import math
+import re
+import struct
+from pathlib import Path
+
+from kh_zoo.errors import ModelError
+
+FORMAT = 1
+LIGHTNESS_SCALE, LIGHTNESS_OFFSET = 1 / 50, -1.0
+"""What the trunk of format 1 sees: `L * LIGHTNESS_SCALE + LIGHTNESS_OFFSET`, in -1..1."""
+AB_SCALE = 50.0
+"""CIELAB units of A and B per unit of a head's output."""
+CONFIG = "config.json"
+TENSORS = "model.safetensors"
+CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
+CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
+POOLINGS = ("average", "max")
+
+_TAP = re.compile(r"(?:conv|relu)(?P<block>[1-5])_(?P<i>[1-4])|pool(?P<pool>[1-5])")
+_BYTES = {"F32": 4, "I8": 1}
+# Far above what is needed, far below what could exhaust the memory.
+_MAX_HEADER = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Tap:
+    """A feature map of the trunk."""
+
+    name: str
+
+    def __post_init__(self):
+        match = _TAP.fullmatch(self.name)
+        if match is None or int(match["i"] or 1) > CONVOLUTIONS_PER_BLOCK[self.block - 1]:
+            raise ModelError(
+                "`taps` should name feature maps of VGG-19: convB_I, reluB_I or poolB. "
+                f"Received: {self.name!r}"
+            )
+
+    @property
+    def block(self):
+        """Number of the block, 1 to 5."""
+        digits = re.search(r"\d", self.name)
+        return int(digits[0]) if digits else 1
+
+    @property
+    def stride(self):
+        """Pixels of the picture per cell."""
+        return 2**self.block if self.name.startswith("pool") else 2 ** (self.block - 1)
+
+    @property
+    def channels(self):
+        """Number of channels."""
+        return CHANNELS_PER_BLOCK[self.block - 1]
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelConfig:
+    """What `config.json` says."""
+
+    pooling: str
+    size: int
+    """Short side, in pixels, of the copy of a picture that colours are predicted on."""
+    heads: dict[str, tuple[str, ...]]
+    """Taps of each variant, in the order of its channels."""
+
+    def to_json(self):
+        """Return the text of `config.json`."""
+        return json.dumps(
+            {"format": FORMAT, "architecture": "vgg19_gray", **dataclasses.asdict(self)}, indent=2
+        )
+
+    def layers(self, heads):
+        """Names of the trunk's layers that `heads` need, in order: convolutions and poolings."""
+        taps = {tap for head in heads for tap in self.heads[head]}
+        order, last = [], 0
+        for block, convolutions in enumerate(CONVOLUTIONS_PER_BLOCK, start=1):
+            for i in range(1, convolutions + 1):
+                order.append(f"conv{block}_{i}")
+                if {f"conv{block}_{i}", f"relu{block}_{i}"} & taps:
+                    last = len(order)
+            order.append(f"pool{block}")
+            if f"pool{block}" in taps:
+                last = len(order)
+        return order[:last]
+
+    def tensor_shapes(self, quantized):
+        """Shape of every tensor that the file should hold, by name."""
+        shapes, channels = {}, 1
+        for layer in self.layers(self.heads):
+            if layer.startswith("pool"):
+                continue
+            outputs = Tap(layer).channels
+            shapes[f"{layer}.kernel"] = (outputs, channels, 3, 3)
+            shapes[f"{layer}.bias"] = (outputs,)
+            if quantized:
+                shapes[f"{layer}.scale"] = (outputs,)
+            channels = outputs
+        for head, taps in self.heads.items():
+            for tap in taps:
+                shapes[f"{head}.{tap}.kernel"] = (2, Tap(tap).channels, 1, 1)
+            shapes[f"{head}.bias"] = (2,)
+        return shapes
+
+
+@dataclasses.dataclass(frozen=True)
+class TensorEntry:
+    """Where a tensor lies in the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    offset: int
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelFolder:
+    """A model folder that was checked: every tensor is there, in its shape, inside the file."""
+
+    path: Path
+    config: ModelConfig
+    tensors: dict[str, TensorEntry]
+
+    @property
+    def quantized(self):
+        """Whether the trunk's kernels are int8."""
+        return any(entry.dtype == "I8" for entry in self.tensors.values())
+
+    def parameters(self, head):
+        """Number of parameters that one variant computes with, its trunk's among them."""
+        layers = tuple(f"{layer}." for layer in self.config.layers([head]))
+        return sum(
+            math.prod(entry.shape)
+            for name, entry in self.tensors.items()
+            if name.startswith((*layers, f"{head}.")) and not name.endswith(".scale")
+        )
+
+
+def open_model_folder(path: Path) -> ModelFolder:
+    """Read and check the configuration and the table of tensors; no weights are read.
+
+    Raises:
+        ModelError: If anything is missing, malformed, or does not fit together.
+    """
+    config = _read_config(path / CONFIG)
+    tensors = _read_header(path / TENSORS)
+    folder = ModelFolder(path, config, tensors)
+    expected = config.tensor_shapes(folder.quantized)
+    for name, shape in expected.items():
+        found = tensors.get(name)
+        if found is None:
+            raise ModelError(f"{path / TENSORS}: the tensor {name!r} is missing")
+        if found.shape != shape:
+            raise ModelError(
+                f"{path / TENSORS}: the tensor {name!r} should have the shape {shape}. "
+                f"Received: {found.shape}"
+            )
+        kernel_of_trunk = name.startswith("conv") and name.endswith(".kernel")
+        if found.dtype == "I8" and not kernel_of_trunk:
+            raise ModelError(f"{path / TENSORS}: the tensor {name!r} should be float32")
+    unknown = sorted(set(tensors) - set(expected))
+    if unknown:
+        raise ModelError(f"{path / TENSORS}: unknown tensors {unknown[:3]}")
+    return folder
+
+
+def _read_config(path):
+    try:
+        if path.stat().st_size > _MAX_HEADER:
+            raise ModelError(f"{path}: too large for a configuration")
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: can't be read ({error.strerror})") from None
+    except (ValueError, RecursionError):
+        raise ModelError(f"{path}: is not a JSON file") from None
+    if not isinstance(table, dict) or table.get("architecture") != "vgg19_gray":
+        raise ModelError(f"{path}: should have the architecture 'vgg19_gray'")
+    if table.get("format") != FORMAT:
+        raise ModelError(
+            f"{path}: should have the format {FORMAT}; a newer version of keras-hypercolumns may "
+            f"read it. Received: {table.get('format')!r}"
+        )
+    fields = {key: value for key, value in table.items() if key not in ("format", "architecture")}
+    names = {field.name for field in dataclasses.fields(ModelConfig)}
+    if set(fields) != names:
+        raise ModelError(
+            f"{path}: should have the keys {sorted(names)}. Received: {sorted(fields)}"
+        )
+    if fields["pooling"] not in POOLINGS:
+        raise ModelError(f"{path}: `pooling` should be one of {POOLINGS}")
+    size = fields["size"]
+    if not isinstance(size, int) or not 16 <= size <= 4096:
+        raise ModelError(f"{path}: `size` should be 16 to 4096. Received: {size!r}")
+    heads = fields["heads"]
+    if not isinstance(heads, dict) or not heads:
+        raise ModelError(f"{path}: `heads` should hold at least one variant")
+    for head, taps in heads.items():
+        if not isinstance(taps, list) or not taps or len(set(map(str, taps))) != len(taps):
+            raise ModelError(f"{path}: `heads` should list the taps of {head!r}, none twice")
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", head) or _TAP.fullmatch(head):
+            raise ModelError(f"{path}: {head!r} is no name for a variant")
+        for tap in taps:
+            Tap(str(tap))
+    fields["heads"] = {head: tuple(taps) for head, taps in heads.items()}
+    return ModelConfig(**fields)
+
+
+def _read_header(path):
+    """Read the table of tensors of a safetensors file, and check that it is sound."""
+    try:
+        total = path.stat().st_size
+        with path.open("rb") as file:
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+            if not 2 <= length <= min(_MAX_HEADER, total - 8):
+                raise ModelError(f"{path}: is not a whole safetensors file")
+            table = json.loads(file.read(length))
+    except OSError as error:
+        raise ModelError(f"{path}: can't be read ({error.strerror})") from None
+    except (ValueError, RecursionError) as error:
+        raise (
+            error
+            if isinstance(error, ModelError)
+            else ModelError(f"{path}: is not a safetensors file")
+        ) from None
+    begin, tensors, end = 8 + length, {}, 0
+    entries = [(name, entry) for name, entry in table.items() if name != "__metadata__"]
+    try:
+        entries.sort(key=lambda item: item[1]["data_offsets"])
+        for name, entry in entries:
+            dtype, shape = entry["dtype"], tuple(int(n) for n in entry["shape"])
+            first, last = (int(n) for n in entry["data_offsets"])
+            size = math.prod(shape) * _BYTES[dtype]
+            if first != end or last - first != size or min(shape, default=1) < 1:
+                raise ModelError(f"{path}: the tensor {name!r} lies outside of its place")
+            tensors[name] = TensorEntry(dtype, shape, begin + first, size)
+            end = last
+    except (KeyError, TypeError, ValueError) as error:
+        raise (
+            error
+            if isinstance(error, ModelError)
+            else ModelError(f"{path}: its table of tensors can't be read ({error!r})")
+        ) from None
+    if begin + end != total:
+        raise ModelError(
+            f"{path}: should have {begin + end} bytes; it was cut or has something appended. "
+            f"Received: {total}"
+        )
+    return tensors

@@ -1,0 +1,154 @@
+"""The ONNX graph of a model folder, built from its checked configuration."""
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from kh_zoo.model_folder import (
+    AB_SCALE,
+    LIGHTNESS_OFFSET,
+    LIGHTNESS_SCALE,
+    TENSORS,
+    ModelFolder,
+    Tap,
+)
+
+OPSET = 18
+
+
+def onnx_graph(folder: ModelFolder, head: str) -> onnx.ModelProto:
+    """Build the graph of one variant: L `(batch, 1, height, width)` in, AB of 2 channels out.
+
+    Each tap is projected at its own size, taps of one stride are added, and each sum is upsampled
+    by its stride; an odd last row or column, which a pooling dropped, is continued by the edge.
+    The weights stay in the safetensors file, as external data.
+
+    Example:
+
+    >>> from kh_zoo.catalog import find_variant
+    >>> from kh_zoo.model_folder import open_model_folder
+    >>> folder = open_model_folder(find_variant("pool1to4").folder)
+    >>> graph = onnx_graph(folder, "pool1to4").graph
+    >>> sum(node.op_type == "Conv" for node in graph.node)
+    16
+
+    Args:
+        folder: Of `open_model_folder`.
+        head: One of its variants.
+
+    Returns:
+        An `onnx.ModelProto`.
+    """
+    return _Builder(folder, head).build()
+
+
+class _Builder:
+    def __init__(self, folder, head):
+        self.folder, self.config, self.head = folder, folder.config, head
+        self.nodes, self.initializers = [], []
+
+    def build(self):
+        config = self.config
+        x = self._node("Mul", "lightness", self._constant("scale", LIGHTNESS_SCALE))
+        x = self._node("Add", x, self._constant("offset", LIGHTNESS_OFFSET))
+        maps = {}
+        for layer in config.layers([self.head]):
+            if layer.startswith("pool"):
+                kind = "AveragePool" if config.pooling == "average" else "MaxPool"
+                x = maps[layer] = self._node(kind, x, kernel_shape=[2, 2], strides=[2, 2])
+                continue
+            x = maps[layer] = self._node(
+                "Conv", x, self._kernel(layer), self._stored(f"{layer}.bias"), pads=[1, 1, 1, 1]
+            )
+            x = maps[layer.replace("conv", "relu")] = self._node("Relu", x)
+        total = self._node("Add", self._sum_of_taps(maps), self._bias())
+        self._node("Mul", total, self._constant("ab_scale", AB_SCALE), output="ab")
+        graph = helper.make_graph(
+            self.nodes,
+            self.head,
+            [_value("lightness", 1)],
+            [_value("ab", 2)],
+            initializer=self.initializers,
+        )
+        return helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9
+        )
+
+    def _sum_of_taps(self, maps):
+        by_stride = {}
+        for tap in self.config.heads[self.head]:
+            name = self._stored(f"{self.head}.{tap}.kernel")
+            by_stride.setdefault(Tap(tap).stride, []).append(self._node("Conv", maps[tap], name))
+        parts = []
+        for stride, projected in by_stride.items():
+            x = projected[0]
+            for other in projected[1:]:
+                x = self._node("Add", x, other)
+            parts.append(x if stride == 1 else self._upsample(x, stride))
+        total = parts[0]
+        for part in parts[1:]:
+            total = self._node("Add", total, part)
+        return total
+
+    def _upsample(self, x, stride):
+        scales = self._constant(f"stride_{stride}", [1, 1, stride, stride])
+        x = self._node(
+            "Resize",
+            x,
+            "",
+            scales,
+            mode="linear",
+            coordinate_transformation_mode="half_pixel",
+        )
+        missing = self._node("Sub", self._shape("lightness"), self._shape(x))
+        zeros = self._constant("no_pads", [0] * 6, np.int64)
+        pads = self._node("Concat", zeros, missing, axis=0)
+        return self._node("Pad", x, pads, mode="edge")
+
+    def _shape(self, x):
+        """Height and width of `x`, in the graph."""
+        return self._node("Shape", x, start=2)
+
+    def _kernel(self, layer):
+        kernel = self._stored(f"{layer}.kernel")
+        if not self.folder.quantized:
+            return kernel
+        return self._node("DequantizeLinear", kernel, self._stored(f"{layer}.scale"), axis=0)
+
+    def _bias(self):
+        """The head's bias, in a shape that is added to a map."""
+        shape = self._constant("per_channel", [1, 2, 1, 1], np.int64)
+        return self._node("Reshape", self._stored(f"{self.head}.bias"), shape)
+
+    def _stored(self, name):
+        """Refer to a tensor of the safetensors file."""
+        entry = self.folder.tensors[name]
+        tensor = TensorProto(
+            name=name,
+            data_type=TensorProto.INT8 if entry.dtype == "I8" else TensorProto.FLOAT,
+            dims=entry.shape,
+            data_location=TensorProto.EXTERNAL,
+        )
+        for key, value in (
+            ("location", TENSORS),
+            ("offset", entry.offset),
+            ("length", entry.bytes),
+        ):
+            tensor.external_data.add(key=key, value=str(value))
+        self.initializers.append(tensor)
+        return name
+
+    def _constant(self, name, value, dtype=np.float32):
+        if all(tensor.name != name for tensor in self.initializers):
+            self.initializers.append(numpy_helper.from_array(np.asarray(value, dtype), name))
+        return name
+
+    def _node(self, kind, *inputs, output=None, **attributes):
+        output = output or f"{kind.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+
+def _value(name, channels):
+    shape = ["batch", channels, "height", "width"]
+    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)

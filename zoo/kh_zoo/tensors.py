@@ -1,0 +1,62 @@
+"""Reading and writing the tensors of a model folder, and their int8 form."""
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from kh_zoo.errors import ModelError
+from kh_zoo.model_folder import CONFIG, TENSORS
+
+
+def quantize(tensors):
+    """Replace the trunk's kernels by int8 with one scale per output channel.
+
+    The largest magnitude of a channel becomes 127; rounding is to the nearest.
+
+    Args:
+        tensors: Dict from name to float32 array.
+
+    Returns:
+        A new dict, with `LAYER.scale` beside each `LAYER.kernel` of the trunk.
+    """
+    quantized = {}
+    for name, value in tensors.items():
+        layer, _, kind = name.rpartition(".")
+        if not layer.startswith("conv") or kind != "kernel":
+            quantized[name] = value
+            continue
+        largest = np.abs(value).max(axis=(1, 2, 3))
+        scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
+        quantized[name] = np.round(value / scale[:, None, None, None]).astype(np.int8)
+        quantized[f"{layer}.scale"] = scale
+    return quantized
+
+
+def expand(tensors):
+    """Undo `quantize`, up to its rounding: float32 kernels, no scales."""
+    return {
+        name: value.astype(np.float32) * tensors[f"{name[:-7]}.scale"][:, None, None, None]
+        if value.dtype == np.int8
+        else value
+        for name, value in tensors.items()
+        if not name.endswith(".scale")
+    }
+
+
+def read_tensors(folder):
+    """Read the tensors of a `ModelFolder` as float32.
+
+    Raises:
+        ModelError: If a value is not finite.
+    """
+    tensors = expand(load_file(folder.path / TENSORS))
+    for name, value in tensors.items():
+        if not np.isfinite(value).all():
+            raise ModelError(f"{folder.path / TENSORS}: the tensor {name!r} is not finite")
+    return tensors
+
+
+def write_model_folder(path, config, tensors):
+    """Write `config.json` and `model.safetensors` to the folder `path`, made if it is missing."""
+    path.mkdir(parents=True, exist_ok=True)
+    save_file(tensors, path / TENSORS)
+    (path / CONFIG).write_text(config.to_json() + "\n", encoding="utf-8")

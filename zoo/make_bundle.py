@@ -1,0 +1,132 @@
+"""Make the bundle that ships with the package, from a run: `make_bundle.py RUN --data DIR`.
+
+Writes the int8 weights, the records of the catalogue with the figures of the test split, and the
+card, to `zoo/kh_zoo/bundle/`.
+"""
+
+import argparse
+import hashlib
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+from kh_zoo.catalog import BUNDLE
+from kh_zoo.color import srgb_to_lab
+from kh_zoo.engines import create_engine
+from kh_zoo.evaluate import evaluate, load_square
+from kh_zoo.export import export_run
+from kh_zoo.model_folder import CONFIG, TENSORS, Tap, open_model_folder
+from kh_zoo.split import list_pictures
+
+HERE = Path(__file__).parent
+QUANTIZATION_PICTURES = 60
+
+
+def main():
+    """Make the bundle."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--data", type=Path, required=True)
+    arguments = parser.parse_args()
+    export_run(arguments.run, BUNDLE, "int8")
+    rows = evaluate(BUNDLE, arguments.data)
+    precise = evaluate(arguments.run, arguments.data)
+    differences = quantization(arguments.run / "model", arguments.data)
+    write_records(rows, differences)
+    write_card(rows, precise, differences)
+
+
+def quantization(model, data):
+    """RMS of what int8 changes in AB, by variant, on pictures of the test split."""
+    precise, bundled = open_model_folder(model), open_model_folder(BUNDLE)
+    names = list_pictures(data, "test")
+    names = names[:: max(1, len(names) // QUANTIZATION_PICTURES)]
+    size = bundled.config.size
+    planes = [srgb_to_lab(load_square(data / name, size) / 255)[..., 0] for name in names]
+    found = {}
+    for head in bundled.config.heads:
+        one, other = (create_engine("onnx", folder, head) for folder in (precise, bundled))
+        squares = [np.mean((one.predict_ab(x) - other.predict_ab(x)) ** 2) for x in planes]
+        found[head] = math.sqrt(float(np.mean(squares)))
+    return found
+
+
+def write_records(rows, differences):
+    """Write what the catalogue says of each variant."""
+    generation = json.loads((HERE / "generation.json").read_text(encoding="utf-8"))
+    descriptions = generation.pop("descriptions")
+    folder = open_model_folder(BUNDLE)
+    files = {
+        name: {
+            "sha256": hashlib.sha256((BUNDLE / name).read_bytes()).hexdigest(),
+            "bytes": (BUNDLE / name).stat().st_size,
+        }
+        for name in (CONFIG, TENSORS)
+    }
+    shared = {
+        **generation,
+        "size": folder.config.size,
+        "files": files,
+        "bytes": sum(file["bytes"] for file in files.values()),
+        "repository": None,
+        "revision": None,
+    }
+    variants = {}
+    for name in descriptions:
+        taps = folder.config.heads[name]
+        metrics = {
+            row["folder"]: {
+                key: round(value, 4)
+                for key, value in row.items()
+                if key not in ("variant", "folder", "size")
+            }
+            for row in rows
+            if row["variant"] == name
+        }
+        variants[name] = {
+            "description": descriptions[name],
+            "taps": taps,
+            "channels": sum(Tap(tap).channels for tap in taps),
+            "parameters": folder.parameters(name),
+            "int8_rms_ab": round(differences[name], 4),
+            "metrics": metrics,
+        }
+    text = json.dumps({"generation": shared, "variants": variants}, indent=2)
+    (BUNDLE / "records.json").write_text(text + "\n", encoding="utf-8")
+
+
+def write_card(rows, precise, differences):
+    """Fill the figures into the card."""
+    lines = [
+        "| variant | pictures | PSNR | gray | mean colour | RMSE AB | gray | mean colour "
+        "| explained variance | colourfulness | truth |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for row in rows:
+        lines.append(
+            f"| `{row['variant']}` | {row['pictures']} {row['folder']} | **{row['psnr']:.2f}** "
+            f"| {row['psnr_gray']:.2f} | {row['psnr_mean']:.2f} | **{row['rmse_ab']:.2f}** "
+            f"| {row['rmse_ab_gray']:.2f} | {row['rmse_ab_mean']:.2f} "
+            f"| {row['explained_variance']:.3f} | {row['colorfulness']:.1f} "
+            f"| {row['colorfulness_truth']:.1f} |"
+        )
+    losses = {}
+    for row, other in zip(rows, precise, strict=True):
+        losses.setdefault(row["variant"], []).append(other["psnr"] - row["psnr"])
+    quantized = [
+        "| variant | RMS difference of AB | loss of PSNR, dB |",
+        "| --- | --- | --- |",
+        *(
+            f"| `{name}` | {value:.2f} | {np.mean(losses[name]):+.3f} |"
+            for name, value in differences.items()
+        ),
+    ]
+    card = (HERE / "card.md").read_text(encoding="utf-8")
+    card = card.replace("{{figures}}", "\n".join(lines))
+    card = card.replace("{{quantization}}", "\n".join(quantized))
+    (BUNDLE / "README.md").write_text(card, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
