@@ -11,6 +11,7 @@ import math
 from pathlib import Path
 
 import numpy as np
+
 from kh_zoo.catalog import BUNDLE
 from kh_zoo.color import srgb_to_lab
 from kh_zoo.engines import create_engine

@@ -106,7 +106,7 @@ def fit_heads(colorizer, batches, points, ridge, on_batch=None):
 
 
 def _sample(maps, stride, size, rows, columns):
-    """Hypercolumn part of one tap at pixels: `(height, width, channels)` -> `(points, channels)`."""
+    """Return one tap of the hypercolumn at some pixels, `(points, channels)`."""
     height, width, channels = maps.shape
     vertical = ops.convert_to_numpy(
         interpolation_matrix(size, height, "bilinear", "half_pixel", stride)

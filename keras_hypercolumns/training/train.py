@@ -29,7 +29,7 @@ SHEET_PICTURES = 4
 def train(recipe, data, run, on_step=None):
     """Train as `recipe` says, or go on where the run folder left off.
 
-    The run folder holds `checkpoint.weights.h5` (weights and optimizer) with `state.json` (its
+    The run folder holds the last checkpoint (weights and optimizer), `state.json` (its name and
     step), `curves.jsonl` (a row per checkpoint), and `sheets/`. Ctrl-C, once, ends the training
     after the step at hand, with a checkpoint.
 
@@ -63,7 +63,7 @@ def train(recipe, data, run, on_step=None):
 
     watch = _Watch(on_step, step)
     begin = 0
-    with _interruptible(trainer):
+    with _interruptible(watch):
         for stage in recipe.stages:
             end = begin + stage.steps
             pictures = None
@@ -75,7 +75,10 @@ def train(recipe, data, run, on_step=None):
                     pictures, stage.batch, stage.size, recipe.seed, step, until
                 )
                 started = time.monotonic()
-                history = trainer.fit(batches, verbose=0, callbacks=[watch]).history
+                # By default, fit shuffles the batches of a dataset.
+                history = trainer.fit(
+                    batches, shuffle=False, verbose=0, callbacks=[watch]
+                ).history
                 seconds, step = time.monotonic() - started, watch.step
                 _save(trainer, run, step)
                 row = {"step": step, "size": stage.size, "seconds": round(seconds, 1)}
@@ -96,17 +99,19 @@ class _Watch(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         self.step += 1
-        self.interrupted = self.model.stop_training
         if self.on_step:
             self.on_step(self.step, float(logs["loss"]))
+        # Set here, because fit clears it when it begins.
+        if self.interrupted:
+            self.model.stop_training = True
 
 
 @contextlib.contextmanager
-def _interruptible(trainer):
+def _interruptible(watch):
     """Turn the first Ctrl-C into an end after the step at hand."""
 
     def stop(signum, frame):
-        trainer.stop_training = True
+        watch.interrupted = True
         signal.signal(signal.SIGINT, before)
 
     before = signal.signal(signal.SIGINT, stop)

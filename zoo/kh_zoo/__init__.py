@@ -1,0 +1,27 @@
+"""Trained colorizers, ready to run: the catalogue, the weights, the engines, the picture way.
+
+Names are imported when they are first used, so that `kh --help` and `kh list` stay quick.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kh_zoo.catalog import find_variant, list_variants
+    from kh_zoo.colorizer import Colorizer
+    from kh_zoo.keras_model import load_model
+
+__all__ = ["Colorizer", "find_variant", "list_variants", "load_model"]
+
+_MODULES = {
+    "Colorizer": "colorizer",
+    "find_variant": "catalog",
+    "list_variants": "catalog",
+    "load_model": "keras_model",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)

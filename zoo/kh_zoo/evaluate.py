@@ -99,8 +99,8 @@ class _Sums:
             self.psnr[kind].append(10 * math.log10(255**2 / max(error, 1 / rgb.size)))
             self.squares[kind] += float(np.sum((ab - truth) ** 2))
             if kind == "":
-                self.colorfulness.append(colorfulness(joined))
-        self.colorfulness_truth.append(colorfulness(rgb))
+                self.colorfulness.append(colorfulness(joined / 255))
+        self.colorfulness_truth.append(colorfulness(rgb / 255))
 
     def figures(self):
         rmse = {kind: math.sqrt(square / self.values) for kind, square in self.squares.items()}

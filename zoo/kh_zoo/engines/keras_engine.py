@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 
-from kh_zoo.load_model import build_model
+from kh_zoo.keras_model import build_model
 from kh_zoo.model_folder import ModelFolder
 
 

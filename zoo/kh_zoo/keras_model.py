@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 from keras import ops
-from keras_hypercolumns import colorizer
 
+from keras_hypercolumns import colorizer
 from kh_zoo.model_folder import AB_SCALE, ModelConfig
 from kh_zoo.resolve import resolve
 from kh_zoo.tensors import read_tensors, write_model_folder

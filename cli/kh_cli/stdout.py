@@ -1,0 +1,32 @@
+"""What a program reads: stdout."""
+
+import json
+import math
+import sys
+from typing import Any
+
+SCHEMA = 1
+
+
+def write_record(record: dict[str, Any]) -> None:
+    """Print one line of JSON. A number that JSON lacks becomes null."""
+    finite = {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in record.items()
+    }
+    print(json.dumps({"schema": SCHEMA, **finite}, default=str), flush=True)
+
+
+def write_table(columns: list[str], rows: list[list[str]]) -> None:
+    """Print a table; columns of numbers to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None)
+    for number, column in enumerate(columns):
+        numeric = all(row[number][:1] in "0123456789-" for row in rows)  # or empty
+        table.add_column(column, justify="right" if numeric else "left")
+    for row in rows:
+        table.add_row(*row)
+    # In a file or a pipe, no line is broken.
+    Console(width=None if sys.stdout.isatty() else 500, markup=False).print(table)

@@ -1,0 +1,523 @@
+"""`kh` as a user runs it: whole processes."""
+
+import json
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage.data import chelsea
+
+from kh_zoo.catalog import list_variants
+from kh_zoo.model_folder import ModelConfig
+from kh_zoo.tensors import write_model_folder
+
+KH = Path(sys.executable).with_name("kh")
+
+
+def kh(*arguments, cwd, **environment):
+    return subprocess.run(
+        [KH, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """A model of two convolutions that makes everything strongly coloured."""
+    folder = tmp_path_factory.mktemp("model")
+    random = np.random.default_rng(0)
+    config = ModelConfig(pooling="average", size=64, heads={"tiny": ("relu1_2",)})
+    tensors = {
+        name: random.normal(0, 0.02, shape).astype("float32")
+        for name, shape in config.tensor_shapes(quantized=False).items()
+    }
+    tensors["tiny.bias"] = np.float32([0.5, 0.5])
+    write_model_folder(folder, config, tensors)
+    return folder
+
+
+@pytest.fixture
+def photo(tmp_path):
+    """Write a small gray photograph under a name."""
+    gray = Image.fromarray(chelsea()[::4, ::4]).convert("L")
+
+    def write(name):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        gray.save(path)
+        return path
+
+    return write
+
+
+def pixels(path):
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
+
+
+def chroma(path):
+    rgb = pixels(path)
+    return (rgb.max(-1) - rgb.min(-1)).mean()
+
+
+class TestColorize:
+    def test_a_picture_and_a_folder(self, tmp_path, photo, model):
+        photo("a.jpg")
+        photo("dir/sub/b.png")
+        result = kh("colorize", "a.jpg", "dir", "-m", model, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout.split() == ["a.color.jpg", "dir-color/sub/b.png"]
+        assert "2 coloured" in result.stderr
+        for name in result.stdout.split():
+            assert pixels(tmp_path / name).shape == pixels(tmp_path / "a.jpg").shape
+            assert chroma(tmp_path / name) > 20
+        assert chroma(tmp_path / "a.jpg") == 0
+
+    def test_again_does_nothing_and_says_so(self, tmp_path, photo, model):
+        photo("a.jpg")
+        photo("b.jpg")
+        kh("colorize", "a.jpg", "b.jpg", "-m", model, cwd=tmp_path)
+        times = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+        names = sorted(path.name for path in tmp_path.iterdir())
+        result = kh("colorize", *names, "-m", model, cwd=tmp_path)
+        assert result.returncode == 0
+        assert result.stdout == ""
+        assert "2 skipped: already there, --overwrite redoes them" in result.stderr
+        assert "2 skipped: outputs themselves" in result.stderr
+        assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == times
+
+        again = kh("colorize", "a.jpg", "--overwrite", "--quiet", "-m", model, cwd=tmp_path)
+        assert (again.returncode, again.stdout, again.stderr) == (0, "a.color.jpg\n", "")
+        assert (tmp_path / "a.color.jpg").stat().st_mtime_ns > times[tmp_path / "a.color.jpg"]
+
+    @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+    def test_an_output_under_another_name_is_recognised(self, tmp_path, photo, model, suffix):
+        photo("a.jpg")
+        first = kh("colorize", "a.jpg", "-o", f"out/b.{suffix}", "-m", model, cwd=tmp_path)
+        assert first.returncode == 0, first.stderr
+        result = kh("colorize", "out", "-m", model, cwd=tmp_path)
+        assert result.returncode == 2
+        assert "is an output itself" in result.stderr
+        assert not (tmp_path / "out-color").exists()
+
+    def test_a_bad_picture_does_not_stop_the_rest(self, tmp_path, photo, model):
+        photo("dir/a.jpg")
+        (tmp_path / "dir" / "bad.jpg").write_text("this is text")
+        (tmp_path / "dir" / "empty.jpg").touch()
+        whole = photo("dir/z.jpg").read_bytes()
+        (tmp_path / "dir" / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+        result = kh("colorize", "dir", "--quiet", "-m", model, cwd=tmp_path)
+        assert result.returncode == 1
+        assert result.stdout.split() == ["dir-color/a.jpg", "dir-color/z.jpg"]
+        lines = result.stderr.splitlines()
+        assert [line.split(": ")[0] for line in lines] == [
+            "dir/bad.jpg",
+            "dir/cut.jpg",
+            "dir/empty.jpg",
+        ]
+        assert all(len(line) > len("dir/empty.jpg: ") for line in lines)
+        written = sorted(path.name for path in (tmp_path / "dir-color").iterdir())
+        assert written == ["a.jpg", "z.jpg"]
+
+    def test_json_lines(self, tmp_path, photo, model):
+        photo("dir/a.jpg")
+        photo("dir/b.jpg")
+        kh("colorize", "dir/b.jpg", "-o", "dir-color", "-m", model, cwd=tmp_path)
+        (tmp_path / "dir" / "bad.jpg").write_text("this is text")
+        result = kh("colorize", "dir", "--json", "-m", model, cwd=tmp_path)
+        records = [json.loads(line) for line in result.stdout.splitlines()]
+        assert all(record["schema"] == 1 for record in records)
+        assert {(record["input"], record["output"], record["status"]) for record in records} == {
+            ("dir/a.jpg", "dir-color/a.jpg", "done"),
+            ("dir/b.jpg", "dir-color/b.jpg", "skipped"),
+            ("dir/bad.jpg", "dir-color/bad.jpg", "failed"),
+        }
+        by_status = {record["status"]: record for record in records}
+        assert by_status["done"]["seconds"] > 0
+        assert by_status["done"]["reason"] is None
+        assert by_status["failed"]["reason"]
+        assert by_status["skipped"]["reason"] == "already there"
+
+    def test_options_reach_the_picture(self, tmp_path, photo, model):
+        photo("a.jpg")
+
+        def size(*options):
+            arguments = ("a.jpg", "-o", "out.jpg", "--overwrite", "--quiet", "-m", model, *options)
+            result = kh("colorize", *arguments, cwd=tmp_path)
+            assert result.returncode == 0, result.stderr
+            return (tmp_path / "out.jpg").stat().st_size
+
+        assert size("--quality", "30") < size("--quality", "95")
+        assert size("--saturation", "0") > 0
+        assert chroma(tmp_path / "out.jpg") < 2
+        size("--size", "16", "--compare")
+        assert pixels(tmp_path / "out.jpg").shape[1] > pixels(tmp_path / "a.jpg").shape[1]
+
+    def test_names_that_are_no_utf8(self, tmp_path, photo, model):
+        name = os.fsdecode(b"caf\xe9.jpg")
+        try:
+            photo("a.jpg").rename(tmp_path / name)
+        except OSError:
+            pytest.skip("the file system has no such names")
+        result = subprocess.run(
+            [KH, "colorize", name, "-m", model], cwd=tmp_path, capture_output=True, check=False
+        )
+        assert result.returncode == 0, result.stderr
+        assert result.stdout == b"caf\xe9.color.jpg\n"
+
+    def test_keras_is_not_imported(self, tmp_path, photo, model):
+        photo("a.jpg")
+        program = (
+            "import sys\n"
+            "from kh_cli.main import main\n"
+            "try:\n    main()\n"
+            "except SystemExit as end:\n    assert end.code == 0, end.code\n"
+            "print(sorted({'keras', 'tensorflow', 'jax', 'torch', 'rich'} & set(sys.modules)))"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", program, "colorize", "a.jpg", "--quiet", "-m", model],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.stdout.splitlines() == ["a.color.jpg", "[]"], result.stderr
+
+    def test_the_engine_of_keras_makes_the_same_picture(self, tmp_path, photo, model):
+        photo("a.png")
+        for engine in ("onnx", "keras"):
+            result = kh(
+                "colorize", "a.png", "-o", f"{engine}.png", "--engine", engine, "-m", model,
+                cwd=tmp_path,
+            )  # fmt: skip
+            assert result.returncode == 0, result.stderr
+        one, other = (pixels(tmp_path / f"{engine}.png") for engine in ("onnx", "keras"))
+        assert np.abs(one - other).max() <= 1
+
+    def test_what_cannot_be_written_whole_is_not_written(self, tmp_path, photo, model):
+        """A bound on the size of files stands in for a disk that is nearly full."""
+        photo("dir/a.jpg")
+        photo("dir/b.jpg")
+        program = (
+            "import os, resource, signal, sys\n"
+            "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+            "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
+            "os.execv(sys.argv[1], sys.argv[1:])"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", program, KH, "colorize", "dir", "-q", "-m", model],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 1
+        assert result.stdout == ""
+        lines = result.stderr.splitlines()
+        assert [line.split(": ")[0] for line in lines] == ["dir/a.jpg", "dir/b.jpg"]
+        assert not [path for path in tmp_path.rglob("dir-color/*") if path.is_file()]
+
+    def test_a_full_disk_ends_the_batch(self, tmp_path, photo):
+        for name in "abc":
+            photo(f"dir/{name}.jpg")
+        program = (
+            "import errno, kh_zoo.load, kh_zoo.errors, kh_cli.main\n"
+            "class Full:\n"
+            "    def colorize_file(self, *_, **__):\n"
+            "        error = OSError(errno.ENOSPC, 'No space left on device')\n"
+            "        raise kh_zoo.errors.OutputError('No space left on device') from error\n"
+            "kh_zoo.load.load_colorizer = lambda *_, **__: Full()\n"
+            "kh_cli.main.main()"
+        )
+        result = subprocess.run(
+            [sys.executable, "-c", program, "colorize", "dir"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.returncode == 1
+        assert result.stderr.splitlines()[0] == "dir/a.jpg: No space left on device"
+        assert "1 failed\n2 left" in result.stderr
+
+
+class TestWrongUse:
+    def check(self, result, *words):
+        assert result.returncode == 2
+        assert result.stdout == ""
+        [line] = result.stderr.splitlines()
+        assert all(word in line for word in words), line
+
+    def test_no_pictures(self, tmp_path):
+        self.check(kh("colorize", ".", cwd=tmp_path), "no pictures found")
+
+    def test_missing(self, tmp_path):
+        self.check(kh("colorize", "gone.jpg", cwd=tmp_path), "gone.jpg")
+
+    def test_unknown_variant(self, tmp_path, photo):
+        photo("a.jpg")
+        result = kh("colorize", "a.jpg", "-m", "relu1to6", cwd=tmp_path)
+        self.check(result, "relu1to6", "Did you mean 'relu1to5'", "pool1to4")
+
+    def test_unknown_engine(self, tmp_path, photo, model):
+        photo("a.jpg")
+        result = kh("colorize", "a.jpg", "-m", model, "--engine", "onyx", cwd=tmp_path)
+        self.check(result, "onyx", "keras")
+
+    def test_a_folder_that_is_no_model(self, tmp_path, photo):
+        photo("dir/a.jpg")
+        self.check(kh("colorize", "dir", "-m", "dir", cwd=tmp_path), "dir")
+
+    def test_one_output_for_two(self, tmp_path, photo, model):
+        photo("a.jpg")
+        photo("a.png")
+        result = kh("colorize", "a.jpg", "a.png", "--format", "jpg", "-m", model, cwd=tmp_path)
+        self.check(result, "a.jpg", "a.png")
+        assert len(list(tmp_path.iterdir())) == 2
+
+    def test_an_output_folder_that_cannot_be_written_to(self, tmp_path, photo):
+        photo("a.jpg")
+        (tmp_path / "file").touch()
+        self.check(kh("colorize", "a.jpg", "-o", "file/out", cwd=tmp_path), "file/out")
+
+    @pytest.mark.parametrize(
+        "arguments",
+        [
+            ["colour"],
+            ["colorize"],
+            ["colorize", "a.jpg", "--sise", "64"],
+            ["colorize", "a.jpg", "--size", "8"],
+            ["colorize", "a.jpg", "--quality", "101"],
+            ["evaluate", "relu1to5", "--data", "gone"],
+            ["export", "gone", "there"],
+        ],
+    )
+    def test_usage_errors(self, tmp_path, arguments):
+        result = kh(*arguments, cwd=tmp_path)
+        assert result.returncode == 2
+        assert result.stderr.startswith("Usage: kh")
+
+
+class TestInterrupt:
+    def test_ctrl_c_says_what_was_done_and_leaves_nothing_half_written(
+        self, tmp_path, photo, model
+    ):
+        for number in range(300):
+            photo(f"dir/{number:03}.jpg")
+        process = subprocess.Popen(
+            [KH, "colorize", "dir", "-m", model],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        first = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        rest, talk = process.communicate(timeout=300)
+        assert process.returncode == 130
+        done = [first.strip(), *rest.split()]
+        assert 0 < len(done) < 300
+        assert f"interrupted: {len(done)} coloured" in talk
+        assert "Traceback" not in talk
+        written = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("dir-color/*"))
+        assert [str(path) for path in written] == sorted(done)
+        for path in written:
+            assert pixels(tmp_path / path).size
+
+
+class TestTerminal:
+    def test_a_bar_on_a_terminal_and_paths_in_the_pipe(self, tmp_path, photo, model):
+        photo("dir/a.jpg")
+        photo("dir/b.jpg")
+        (tmp_path / "dir" / "bad.jpg").write_text("this is text")
+        leader, follower = pty.openpty()
+        process = subprocess.Popen(
+            [KH, "colorize", "dir", "-m", model],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=follower,
+            env={**os.environ, "TERM": "xterm", "COLUMNS": "120"},
+        )
+        os.close(follower)
+        seen = b""
+        try:
+            while chunk := os.read(leader, 65536):
+                seen += chunk
+        except OSError:  # how the end of a terminal looks on Linux
+            pass
+        os.close(leader)
+        out = process.communicate(timeout=300)[0]
+        assert out.decode().split() == ["dir-color/a.jpg", "dir-color/b.jpg"]
+        assert process.returncode == 1
+        text = seen.decode()
+        assert "colouring" in text
+        assert "3/3" in text
+        assert "dir/bad.jpg: " in text
+        assert "2 coloured" in text
+
+
+class TestOtherCommands:
+    def test_version(self, tmp_path):
+        result = kh("--version", cwd=tmp_path)
+        assert (result.returncode, result.stdout) == (0, f"kh {version('keras-hypercolumns')}\n")
+
+    def test_list(self, tmp_path):
+        result = kh("list", cwd=tmp_path)
+        assert result.returncode == 0
+        for variant in list_variants():
+            assert variant.name in result.stdout
+        assert "relu1to5 (default)" in result.stdout
+        lines = kh("list", "--json", cwd=tmp_path).stdout.splitlines()
+        records = [json.loads(line) for line in lines]
+        assert [r["name"] for r in records if r["default"]] == ["relu1to5"]
+        assert {r["name"]: r["channels"] for r in records} == {
+            "full": 5440,
+            "relu1to5": 1472,
+            "relu3to5": 1280,
+            "pool1to4": 960,
+        }
+
+    def test_show(self, tmp_path):
+        result = kh("show", "relu1-5", cwd=tmp_path)
+        assert result.returncode == 0
+        for word in ("relu3_4", "1472", "Apache-2.0"):
+            assert word in result.stdout
+        record = json.loads(kh("show", "relu1to5", "--json", cwd=tmp_path).stdout)
+        assert record["schema"] == 1
+        assert record["taps"] == ["relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4"]
+        assert Path(record["folder"], "model.safetensors").is_file()
+        assert record["card"] in result.stdout + "\n"
+
+    def test_list_imports_nothing_heavy(self, tmp_path):
+        program = (
+            "import sys\n"
+            "from kh_cli.main import main\n"
+            "try:\n    main()\n"
+            "except SystemExit:\n    pass\n"
+            "print(sorted({'numpy', 'onnx', 'onnxruntime', 'keras', 'pyvips'} & set(sys.modules)))"
+        )
+        for arguments in (["list"], ["show", "full"], ["--help"]):
+            result = subprocess.run(
+                [sys.executable, "-c", program, *arguments],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert result.stdout.splitlines()[-1] == "[]", result.stderr
+
+    def test_help_is_fast(self, tmp_path):
+        def seconds():
+            started = time.monotonic()
+            assert kh("--help", cwd=tmp_path).returncode == 0
+            return time.monotonic() - started
+
+        # Several tries: a busy machine may be slow for other reasons.
+        assert any(seconds() < 0.6 for _ in range(5))
+
+    def test_a_reader_that_goes_away_is_no_error(self, tmp_path):
+        result = subprocess.run(
+            f"{KH} show full | true; {KH} list --json | true",
+            shell=True,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert result.stderr == ""
+
+    def test_a_bug_is_one_line_and_its_traceback_is_there_for_the_asking(self, tmp_path):
+        program = (
+            "import kh_zoo.catalog, kh_cli.main\n"
+            "def broken(): raise KeyError('oops')\n"
+            "kh_zoo.catalog.list_variants = broken\n"
+            "kh_cli.main.main()"
+        )
+        for debug in ("", "1"):
+            result = subprocess.run(
+                [sys.executable, "-c", program, "list"],
+                env={**os.environ, "KH_DEBUG": debug},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert result.returncode == 1
+            assert "KeyError" in result.stderr
+            assert "report" in result.stderr
+            assert ("Traceback" in result.stderr) == bool(debug)
+            assert (len(result.stderr.splitlines()) > 1) == bool(debug)
+
+
+RECIPE = """
+seed = 1
+variants = ["pool1to4"]
+checkpoint_steps = 2
+validation_size = 32
+validation_pictures = 2
+head_size = 32
+head_pictures = 4
+head_points = 16
+
+[[stages]]
+size = 32
+steps = {steps}
+batch = {{ "." = 2 }}
+"""
+
+
+class TestTrain:
+    def test_a_run_that_is_interrupted_goes_on(self, tmp_path, pictures):
+        (tmp_path / "recipe.toml").write_text(RECIPE.format(steps=12))
+        arguments = ["train", "recipe.toml", "--data", pictures.folder, "--run", "run"]
+        process = subprocess.Popen(
+            [KH, *map(str, arguments)],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        state = tmp_path / "run" / "state.json"
+        while not state.exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        _, talk = process.communicate(timeout=300)
+        assert process.returncode == 130, talk
+        done = json.loads(state.read_text())["step"]
+        assert 0 < done < 12
+        assert f"interrupted: {done} of 12 steps" in talk
+
+        result = kh(*arguments, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert json.loads(state.read_text())["step"] == 12
+        assert "Traceback" not in result.stderr
+
+    def test_a_bad_recipe_is_told(self, tmp_path, pictures):
+        (tmp_path / "recipe.toml").write_text("colour = 1\n" + RECIPE.format(steps=2))
+        result = kh("train", "recipe.toml", "--data", pictures.folder, "--run", "run", cwd=tmp_path)
+        assert result.returncode == 2
+        assert "'colour'" in result.stderr.splitlines()[-1]
+        assert "Traceback" not in result.stderr
+
+    def test_a_missing_backend_is_told(self, tmp_path, pictures):
+        (tmp_path / "torch.py").write_text(
+            "raise ModuleNotFoundError('No module named torch', name='torch')"
+        )
+        result = kh(
+            "train", "small", "--data", pictures.folder, "--run", "run",
+            cwd=tmp_path, KERAS_BACKEND="torch", PYTHONPATH=str(tmp_path),
+        )  # fmt: skip
+        assert result.returncode == 2
+        [line] = result.stderr.splitlines()
+        assert "pip install 'keras-hypercolumns[torch]'" in line

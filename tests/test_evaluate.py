@@ -1,0 +1,111 @@
+"""The figures of `evaluate` against scikit-image, with an engine whose prediction is known."""
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import color, data, metrics
+
+from kh_zoo import evaluate as module
+from kh_zoo.color import colorfulness
+from kh_zoo.errors import PictureError
+from kh_zoo.evaluate import evaluate, load_square, mean_color
+from kh_zoo.split import list_pictures, split_of
+from keras_hypercolumns.training import split as library_split
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Six test and six training pictures, cut from those that scikit-image ships."""
+    sources = [data.astronaut(), data.coffee(), data.chelsea()]
+    wanted = {"test": 6, "train": 6}
+    for number in range(1000):
+        name = f"mixed/{number}.png"
+        split = split_of(name)
+        if wanted.get(split, 0):
+            wanted[split] -= 1
+            source = sources[number % 3]
+            top = number * 7 % 100
+            part = Image.fromarray(source[top : top + 160, 50:300])
+            (tmp_path / "mixed").mkdir(exist_ok=True)
+            part.save(tmp_path / name)
+    return tmp_path
+
+
+class HalfTruth:
+    """Predicts half of the true AB, looked up by L."""
+
+    def __init__(self, folder, size):
+        self.known = []
+        for name in list_pictures(folder, "test"):
+            self.known.append(color.rgb2lab(load_square(folder / name, size) / 255))
+
+    def predict_ab(self, lightness):
+        distances = [
+            np.abs(lab[..., 0] - lightness).max() if lab.shape[:2] == lightness.shape else 1e9
+            for lab in self.known
+        ]
+        return self.known[int(np.argmin(distances))][..., 1:] / 2
+
+
+def test_figures_against_scikit_image(folder, monkeypatch):
+    monkeypatch.setattr(module, "create_engine", lambda *_: HalfTruth(folder, 64))
+    (row,) = evaluate("relu1to5", folder, size=64)
+    psnr, gray_psnr, squares, gray_squares, mean_squares, values = [], [], 0, 0, 0, 0
+    mean = mean_color(folder, "mixed")
+    for name in list_pictures(folder, "test"):
+        rgb = load_square(folder / name, 64).round()
+        lab = color.rgb2lab(rgb / 255)
+        for ab, found in ((lab[..., 1:] / 2, psnr), (0 * lab[..., 1:], gray_psnr)):
+            joined = np.round(color.lab2rgb(np.dstack([lab[..., 0], ab])) * 255)
+            found.append(metrics.peak_signal_noise_ratio(rgb, joined, data_range=255))
+        squares += np.sum((lab[..., 1:] / 2) ** 2)
+        gray_squares += np.sum(lab[..., 1:] ** 2)
+        mean_squares += np.sum((lab[..., 1:] - mean) ** 2)
+        values += lab[..., 1:].size
+    assert row["pictures"] == 6
+    assert row["psnr"] == pytest.approx(np.mean(psnr), abs=0.01)
+    assert row["psnr_gray"] == pytest.approx(np.mean(gray_psnr), abs=0.01)
+    assert row["rmse_ab"] == pytest.approx(np.sqrt(squares / values), rel=1e-3)
+    assert row["rmse_ab_gray"] == pytest.approx(np.sqrt(gray_squares / values), rel=1e-3)
+    assert row["rmse_ab_mean"] == pytest.approx(np.sqrt(mean_squares / values), rel=1e-3)
+    assert row["explained_variance"] == pytest.approx(1 - squares / mean_squares, rel=1e-3)
+    assert 0.3 < row["colorfulness"] / row["colorfulness_truth"] < 0.7
+
+
+def test_mean_color_is_of_the_training_split_alone(folder):
+    for name in list_pictures(folder, "test"):
+        Image.new("RGB", (160, 160), (255, 0, 0)).save(folder / name)
+    names = list_pictures(folder, "train")
+    labs = [color.rgb2lab(np.asarray(Image.open(folder / name)))[..., 1:] for name in names]
+    direct = np.mean([lab.mean(axis=(0, 1)) for lab in labs], axis=0)
+    np.testing.assert_allclose(mean_color(folder, "mixed"), direct, atol=3)
+
+
+def test_colorfulness_of_known_pictures():
+    assert colorfulness(np.full((8, 8, 3), 0.3)) == 0
+    # Hasler and Suesstrunk (2003), equation 13, by hand for two flat halves.
+    rgb = np.zeros((2, 2, 3))
+    rgb[0] = [255, 0, 0]
+    rgb[1] = [0, 0, 255]
+    rg, yb = rgb[..., 0] - rgb[..., 1], rgb[..., :2].mean(axis=-1) - rgb[..., 2]
+    spread, mean = np.hypot(rg.std(), yb.std()), np.hypot(rg.mean(), yb.mean())
+    assert colorfulness(rgb / 255) == pytest.approx(spread + 0.3 * mean)
+
+
+def test_split_is_that_of_the_library():
+    names = [f"flowers/daisy/{number}.jpg" for number in range(300)]
+    assert [split_of(name) for name in names] == [library_split.split_of(name) for name in names]
+    assert {split_of(name) for name in names} == {"train", "validation", "test"}
+
+
+def test_sizes_are_multiples_of_16_and_cuts_are_centred(tmp_path):
+    ramp = np.tile(np.linspace(0, 255, 300).astype("uint8"), (100, 1))
+    Image.fromarray(ramp).save(tmp_path / "ramp.png")
+    square = load_square(tmp_path / "ramp.png", 64)
+    assert square.shape == (64, 192, 3)
+    assert square[..., 0].mean() == pytest.approx(127.5, abs=1)
+
+
+def test_folder_without_test_pictures_is_named(tmp_path):
+    with pytest.raises(PictureError, match="test split"):
+        evaluate("relu1to5", tmp_path)

@@ -1,0 +1,233 @@
+"""The `HyperColumn` layer."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from keras.src.testing import TestCase
+
+from keras_hypercolumns import HyperColumn
+
+LAST = "channels_last"
+
+
+def step_edge(size, edge):
+    """A picture that is 0 above and left of `edge`, and 1 from there on."""
+    picture = np.zeros((1, size, size, 1), "float32")
+    picture[:, edge:, edge:] = 1
+    return picture
+
+
+def pooled(picture, stride):
+    """A map of `stride`, as a row of poolings makes it: an odd last row or column is dropped."""
+    while stride > 1:
+        picture = keras.layers.AveragePooling2D(2, data_format=LAST)(picture)
+        stride //= 2
+    return ops.convert_to_numpy(picture)
+
+
+def picture_inputs(maps):
+    """Keras inputs of the names and channels of `maps`, of any height and width."""
+    return {name: keras.Input((None, None, x.shape[-1]), name=name) for name, x in maps.items()}
+
+
+@pytest.fixture
+def maps(random):
+    shapes = {"early": (2, 12, 8, 3), "middle": (2, 6, 4, 2), "late": (2, 3, 2, 4)}
+    return {name: random.normal(size=shape).astype("float32") for name, shape in shapes.items()}
+
+
+# Keras's test trains on a generator, and also a layer without weights.
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
+@pytest.mark.filterwarnings("ignore:The model does not have any trainable weights:UserWarning")
+class TestAsKerasTestsItsLayers(TestCase):
+    def test_layer(self):
+        for settings in (
+            {"taps": ("early", "late"), "data_format": LAST},
+            {
+                "taps": ["early", "late"],
+                "coordinates": "legacy",
+                "interpolation": "nearest",
+                "strides": {"early": 1, "late": 4},
+                "data_format": LAST,
+            },
+        ):
+            self.run_layer_test(
+                HyperColumn,
+                init_kwargs=settings,
+                input_shape=((2, 9, 7, 3), (2, 2, 1, 4)),
+                expected_output_shape=(2, 9, 7, 7),
+                expected_num_trainable_weights=0,
+                expected_num_non_trainable_weights=0,
+                expected_num_losses=0,
+            )
+
+    def test_channels_first_with_the_picture_as_reference(self):
+        self.run_layer_test(
+            HyperColumn,
+            init_kwargs={
+                "taps": ("early", "late"),
+                "reference": "picture",
+                "coordinates": "align_corners",
+                "data_format": "channels_first",
+            },
+            input_shape=((2, 3, 4, 5), (2, 4, 2, 2), (2, 1, 9, 11)),
+            expected_output_shape=(2, 7, 9, 11),
+            expected_num_trainable_weights=0,
+        )
+
+
+@pytest.mark.parametrize("taps", [("early", "middle", "late"), ("late", "early")])
+def test_is_each_map_resized_and_concatenated_in_order(maps, taps):
+    found = HyperColumn(taps, data_format=LAST)(maps)
+    expected = np.concatenate(
+        [
+            ops.convert_to_numpy(
+                ops.image.resize(maps[tap], (12, 8), "bilinear", data_format=LAST)
+            )
+            for tap in taps
+        ],
+        axis=-1,
+    )
+    np.testing.assert_allclose(ops.convert_to_numpy(found), expected, atol=1e-5)
+
+
+def test_output_takes_the_size_of_the_reference(maps):
+    layer = HyperColumn(("early", "late"), reference="middle", data_format=LAST)
+    found = ops.convert_to_numpy(layer(maps))
+    assert found.shape == (2, 6, 4, 7)
+    expected = ops.image.resize(maps["late"], (6, 4), "bilinear", data_format=LAST)
+    np.testing.assert_allclose(found[..., 3:], ops.convert_to_numpy(expected), atol=1e-5)
+
+
+def test_a_tuple_in_order_is_as_good_as_a_dict(maps):
+    layer = HyperColumn(("late", "early"), reference="middle", data_format=LAST)
+    by_name = layer(maps)
+    by_place = layer((maps["late"], maps["early"], maps["middle"]))
+    np.testing.assert_array_equal(ops.convert_to_numpy(by_name), ops.convert_to_numpy(by_place))
+
+
+def test_channels_first_is_channels_last_transposed(maps):
+    last = HyperColumn(("early", "late"), data_format=LAST)(maps)
+    first = HyperColumn(("early", "late"), data_format="channels_first")(
+        {name: x.transpose(0, 3, 1, 2) for name, x in maps.items()}
+    )
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(first).transpose(0, 2, 3, 1), ops.convert_to_numpy(last), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("stride", [2, 4, 8, 16])
+def test_with_strides_an_edge_lands_at_133_where_it_does_at_144(stride):
+    layer = HyperColumn(
+        ("deep",), reference="picture", strides={"deep": stride}, data_format=LAST
+    )
+    columns = {}
+    for size in (133, 144):
+        picture = step_edge(size, 96)
+        columns[size] = ops.convert_to_numpy(
+            layer({"deep": pooled(picture, stride), "picture": picture})
+        )
+    # Beyond the centre of the last whole cell of 133 there is nothing to interpolate with.
+    end = 133 // stride * stride - stride // 2
+    np.testing.assert_allclose(columns[133][:, :end, :end], columns[144][:, :end, :end], atol=1e-5)
+    # 0.5 is crossed between the pixels 95 and 96.
+    profile = columns[133][0, 128, :, 0]
+    assert profile[95] < 0.5 < profile[96]
+    assert profile[95] + profile[96] == pytest.approx(1, abs=1e-5)
+
+
+def test_without_strides_that_edge_is_pixels_away():
+    picture = step_edge(133, 96)
+    layer = HyperColumn(("deep",), reference="picture", data_format=LAST)
+    profile = ops.convert_to_numpy(layer({"deep": pooled(picture, 16), "picture": picture}))
+    assert np.argmax(profile[0, 128, :, 0] > 0.5) == 100
+
+
+def test_legacy_coordinates_shift_a_map_of_stride_8_by_seven_halves():
+    ramp = np.arange(8, dtype="float32").reshape(1, 1, 8, 1)
+    picture = np.zeros((1, 1, 64, 1), "float32")
+    rows = {}
+    for coordinates in ("half_pixel", "legacy"):
+        layer = HyperColumn(
+            ("deep",), reference="picture", coordinates=coordinates, data_format=LAST
+        )
+        rows[coordinates] = ops.convert_to_numpy(layer({"deep": ramp, "picture": picture}))[0, 0]
+    inside = slice(8, 48)
+    shift = (rows["legacy"][inside] - rows["half_pixel"][inside]) * 8
+    np.testing.assert_allclose(shift, 3.5, atol=1e-4)
+
+
+def test_sizes_may_be_unknown_when_a_model_is_built(maps):
+    inputs = picture_inputs(maps)
+    model = keras.Model(inputs, HyperColumn(tuple(maps), data_format=LAST)(inputs))
+    assert model.output_shape == (None, None, None, 9)
+    assert model.predict(maps, verbose=0).shape == (2, 12, 8, 9)
+
+
+def test_a_model_is_saved_and_loaded(maps, tmp_path):
+    inputs = picture_inputs(maps)
+    layer = HyperColumn(
+        tuple(maps),
+        reference="middle",
+        interpolation="nearest",
+        coordinates="legacy",
+        strides={"early": 1, "middle": 2, "late": 4},
+        data_format=LAST,
+        name="column",
+    )
+    model = keras.Model(inputs, layer(inputs))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.get_layer("column").get_config() == layer.get_config()
+    np.testing.assert_array_equal(
+        loaded.predict(maps, verbose=0), model.predict(maps, verbose=0)
+    )
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"taps": ()}, r"`taps` should name at least one .* Received: \(\)"),
+        ({"taps": ("a", "a")}, "`taps` .* none of them twice"),
+        ({"taps": "relu1_2"}, "`taps` should be a list or tuple .* Received: 'relu1_2'"),
+        ({"taps": (1, 2)}, "`taps` should be a list or tuple"),
+        ({"taps": ("a",), "reference": 1}, "`reference` should be the name .* Received: 1"),
+        (
+            {"taps": ("a",), "interpolation": "bilinaer"},
+            "`interpolation` .*Did you mean 'bilinear'.* Received: 'bilinaer'",
+        ),
+        ({"taps": ("a",), "coordinates": "half-pixel"}, "`coordinates` .*'half_pixel'"),
+        ({"taps": ("a", "b"), "strides": {"a": 1}}, "`strides` should map each tap .*'a': 1"),
+        ({"taps": ("a",), "strides": {"a": 0}}, "`strides` .* a positive int"),
+        ({"taps": ("a",), "strides": {"a": 1, "b": 2}}, "`strides` should map"),
+        ({"taps": ("a",), "data_format": "channel_last"}, "`data_format` .*'channels_last'"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(settings, message):
+    with pytest.raises(ValueError, match=message):
+        HyperColumn(**settings)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"late": None}, r"Missing: \['late'\]"),
+        ({"late": (2, 3, 4)}, r"`inputs\['late'\]` .* rank 4.* Received: shape \(2, 3, 4\)"),
+        ({"late": (1, 3, 2, 4)}, "share one batch size"),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(maps, change, message):
+    for name, shape in change.items():
+        del maps[name]
+        if shape:
+            maps[name] = np.zeros(shape, "float32")
+    with pytest.raises(ValueError, match=message):
+        HyperColumn(("early", "late"), data_format=LAST)(maps)
+
+
+def test_too_few_maps_or_unknown_channels_are_refused(maps):
+    with pytest.raises(ValueError, match="a tuple of 2 maps in that order. Received: 1 of them"):
+        HyperColumn(("early", "late"), data_format=LAST)((maps["early"],))
+    with pytest.raises(ValueError, match="a known number of channels"):
+        HyperColumn(("early",), data_format=LAST)({"early": keras.Input((4, 4, None))})

@@ -1,0 +1,117 @@
+"""Interpolation, against a loop over pixels and against the frameworks' own resizing."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+from keras_hypercolumns.interpolation import COORDINATES, interpolation_matrix, resize
+
+SIZES = [(8, 4), (9, 4), (33, 16), (133, 8), (7, 7), (5, 1), (1, 4), (3, 10)]
+
+
+def interpolate_by_hand(row, outputs, interpolation, coordinates, scale=None):
+    """Interpolate the list `row` to `outputs` values, pixel by pixel."""
+    last = len(row) - 1
+    values = []
+    for pixel in range(outputs):
+        if coordinates == "half_pixel":
+            position = (pixel + 0.5) / (scale or outputs / len(row)) - 0.5
+            nearest = math.floor((pixel + 0.5) / (scale or outputs / len(row)))
+        elif coordinates == "legacy":
+            position = pixel / (scale or outputs / len(row))
+            nearest = math.floor(position)
+        else:
+            end = outputs - 1 if scale is None else len(row) * scale - 1
+            position = pixel / end * last if end else 0.0
+            nearest = math.floor(position + 0.5)
+        if interpolation == "nearest":
+            values.append(row[min(nearest, last)])
+            continue
+        position = min(max(position, 0.0), last)
+        lower = math.floor(position)
+        upper = min(lower + 1, last)
+        values.append(row[lower] + (position - lower) * (row[upper] - row[lower]))
+    return values
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("coordinates", COORDINATES)
+@pytest.mark.parametrize(("outputs", "inputs"), SIZES)
+@pytest.mark.parametrize("strided", [False, True])
+def test_matrix_interpolates_each_pixel_as_by_hand(
+    outputs, inputs, coordinates, interpolation, strided, random
+):
+    scale = 2 ** round(math.log2(max(outputs / inputs, 1))) if strided else None
+    row = random.normal(size=inputs)
+    matrix = interpolation_matrix(outputs, inputs, interpolation, coordinates, scale)
+    expected = interpolate_by_hand(row, outputs, interpolation, coordinates, scale)
+    np.testing.assert_allclose(ops.convert_to_numpy(matrix) @ row, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("coordinates", COORDINATES)
+@pytest.mark.parametrize("scale", [None, 2.0])
+def test_matrix_of_sizes_known_only_in_the_graph(coordinates, interpolation, scale):
+    settings = (interpolation, coordinates, scale)
+    known = interpolation_matrix(33, 16, *settings)
+    unknown = interpolation_matrix(ops.sum(ops.ones(33, "int32")), ops.size(ops.ones(16)), *settings)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(unknown), ops.convert_to_numpy(known), atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("size", [(8, 6), (9, 7), (33, 47), (64, 48)])
+def test_half_pixel_bilinear_is_the_resize_of_keras(size, random):
+    maps = random.normal(size=(2, 4, 3, 5)).astype("float32")
+    expected = ops.image.resize(maps, size, "bilinear", data_format="channels_last")
+    found = resize(maps, *size, "bilinear", "half_pixel", None, "channels_last")
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(found), ops.convert_to_numpy(expected), atol=1e-5
+    )
+
+
+# Nearest at a whole factor, where the backends agree with one another.
+@pytest.mark.parametrize("size", [(4, 3), (8, 6), (64, 48)])
+def test_half_pixel_nearest_is_the_resize_of_keras(size, random):
+    maps = random.normal(size=(2, 4, 3, 5)).astype("float32")
+    expected = ops.image.resize(maps, size, "nearest", data_format="channels_last")
+    found = resize(maps, *size, "nearest", "half_pixel", None, "channels_last")
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(found), ops.convert_to_numpy(expected), atol=1e-6
+    )
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's own functions")
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("coordinates", COORDINATES)
+@pytest.mark.parametrize("size", [(8, 6), (9, 7), (33, 47), (64, 48)])
+def test_tensorflow_resizes_alike(size, coordinates, interpolation, random):
+    import tensorflow as tf
+
+    own = {
+        "bilinear": tf.compat.v1.image.resize_bilinear,
+        "nearest": tf.compat.v1.image.resize_nearest_neighbor,
+    }[interpolation]
+    maps = random.normal(size=(2, 4, 3, 5)).astype("float32")
+    expected = own(
+        maps,
+        size,
+        align_corners=coordinates == "align_corners",
+        half_pixel_centers=coordinates == "half_pixel",
+    )
+    found = resize(maps, *size, interpolation, coordinates, None, "channels_last")
+    np.testing.assert_allclose(found.numpy(), expected.numpy(), atol=1e-5)
+
+
+def test_channels_first_is_channels_last_transposed(random):
+    maps = random.normal(size=(2, 4, 3, 5)).astype("float32")
+    last = resize(maps, 9, 7, "bilinear", "half_pixel", 2, "channels_last")
+    first = resize(
+        maps.transpose(0, 3, 1, 2), 9, 7, "bilinear", "half_pixel", 2, "channels_first"
+    )
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(first).transpose(0, 2, 3, 1), ops.convert_to_numpy(last), atol=1e-6
+    )

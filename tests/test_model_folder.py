@@ -1,0 +1,173 @@
+"""Model folders: the ONNX graph against the Keras model, and what a bad folder gets told."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file, save_file
+
+import keras_hypercolumns.taps as library
+from keras_hypercolumns import joint_colorizer
+from kh_zoo import model_folder
+from kh_zoo.catalog import BUNDLE, list_variants
+from kh_zoo.engines import create_engine
+from kh_zoo.errors import ModelError
+from kh_zoo.export import export_run
+from kh_zoo.keras_model import build_model, save_model
+from kh_zoo.model_folder import CONFIG, TENSORS, Tap, open_model_folder
+from kh_zoo.onnx_graph import onnx_graph
+from kh_zoo.tensors import expand, quantize
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """A float32 model folder of one variant, with max pooling and random biases."""
+    path = tmp_path_factory.mktemp("run") / "model"
+    model = joint_colorizer(("pool1to4",), pooling="max")
+    random = np.random.default_rng(0)
+    for layer in (*model.get_layer("trunk").layers, model.get_layer("head_pool1to4")):
+        if layer.weights:
+            kernel, bias = layer.get_weights()
+            layer.set_weights([kernel, random.normal(0, 0.1, bias.shape)])
+    save_model(model, path, size=64)
+    return path, model
+
+
+@pytest.fixture
+def broken(small, tmp_path):
+    path = tmp_path / "copy"
+    shutil.copytree(small[0], path)
+    return path
+
+
+def test_tables_are_those_of_the_library():
+    for tap in library.tap_names():
+        assert (Tap(tap).channels, Tap(tap).stride) == (
+            library.tap_channels(tap),
+            library.tap_stride(tap),
+        )
+    assert model_folder.CONVOLUTIONS_PER_BLOCK == library.CONVOLUTIONS_PER_BLOCK
+    assert {variant.name: variant.taps for variant in list_variants()} == dict(library.VARIANTS)
+
+
+def test_keras_model_survives_the_folder(small):
+    path, model = small
+    again = build_model(open_model_folder(path), "pool1to4")
+    lightness = np.random.default_rng(1).uniform(0, 100, (1, 33, 50, 1)).astype("float32")
+    np.testing.assert_allclose(
+        again.predict_on_batch(lightness),
+        model.predict_on_batch(lightness)["pool1to4"],
+        atol=1e-4,
+    )
+
+
+@pytest.mark.parametrize("variant", [variant.name for variant in list_variants()])
+def test_graph_equals_keras_on_the_bundled_weights(variant):
+    folder = open_model_folder(BUNDLE)
+    engine, model = create_engine("onnx", folder, variant), build_model(folder, variant)
+    random = np.random.default_rng(2)
+    for shape in ((128, 192), (64, 64), (37, 53)):
+        lightness = random.uniform(0, 100, shape).astype("float32")
+        ab = model.predict_on_batch(lightness[None, ..., None])[0]
+        assert np.abs(ab).max() > 1
+        assert np.abs(engine.predict_ab(lightness) - ab).max() < 1e-3
+
+
+def test_graph_equals_keras_with_max_pooling(small):
+    folder = open_model_folder(small[0])
+    lightness = np.random.default_rng(3).uniform(0, 100, (47, 31)).astype("float32")
+    ab = small[1].predict_on_batch(lightness[None, ..., None])["pool1to4"][0]
+    predicted = create_engine("onnx", folder, "pool1to4").predict_ab(lightness)
+    np.testing.assert_allclose(predicted, ab, atol=1e-3)
+
+
+def test_no_dequantization_is_left_at_run_time(tmp_path):
+    import onnx
+    import onnxruntime
+
+    folder = open_model_folder(BUNDLE)
+    graph = onnx_graph(folder, "relu3to5")
+    assert any(node.op_type == "DequantizeLinear" for node in graph.graph.node)
+    options = onnxruntime.SessionOptions()
+    options.add_session_config_entry("session.disable_quant_qdq", "1")
+    options.add_session_config_entry(
+        "session.model_external_initializers_file_folder_path", str(BUNDLE)
+    )
+    # Beyond "extended" a file would hold kernels that fit this machine only, and ORT warns.
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    onnxruntime.InferenceSession(
+        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    optimized = onnx.load(tmp_path / "optimized.onnx", load_external_data=False).graph
+    kinds = {node.op_type for node in optimized.node}
+    assert "DequantizeLinear" not in kinds
+    assert kinds & {"Conv", "FusedConv"}
+
+
+def test_int8_is_within_half_a_step_of_each_channel(small, tmp_path):
+    export_run(small[0], tmp_path / "int8", "int8")
+    precise = load_file(small[0] / TENSORS)
+    rounded = expand(load_file(tmp_path / "int8" / TENSORS))
+    assert rounded.keys() == precise.keys()
+    for name, value in precise.items():
+        if name.startswith("conv") and name.endswith(".kernel"):
+            step = np.abs(value).max(axis=(1, 2, 3), keepdims=True) / 127
+            assert (np.abs(rounded[name] - value) <= 0.501 * step).all()
+            assert not np.array_equal(rounded[name], value)
+        else:
+            np.testing.assert_array_equal(rounded[name], value)
+    folder = open_model_folder(tmp_path / "int8")
+    assert folder.quantized
+    assert not open_model_folder(small[0]).quantized
+
+
+def test_a_channel_of_zeros_stays_zero():
+    quantized = quantize({"conv1_1.kernel": np.zeros((2, 1, 3, 3), np.float32)})
+    assert not expand(quantized)["conv1_1.kernel"].any()
+
+
+def edit(path, change):
+    table = json.loads((path / CONFIG).read_text())
+    change(table)
+    (path / CONFIG).write_text(json.dumps(table))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda table: table.update(format=2), "newer version"),
+        (lambda table: table.update(architecture="resnet"), "architecture"),
+        (lambda table: table.update(pooling="median"), "pooling"),
+        (lambda table: table.update(size=10**9), "size"),
+        (lambda table: table.update(code="import os"), "keys"),
+        (lambda table: table["heads"].update(pool1to4=["relu9_9"]), "relu9_9"),
+        (lambda table: table["heads"].update({"../up": ["pool1"]}), "no name"),
+        (lambda table: table["heads"].update(other=["relu5_4"]), "missing"),
+    ],
+)
+def test_bad_configuration_is_refused(broken, change, message):
+    edit(broken, change)
+    with pytest.raises(ModelError, match=message):
+        open_model_folder(broken)
+
+
+def test_cut_file_is_refused(broken):
+    data = (broken / TENSORS).read_bytes()
+    (broken / TENSORS).write_bytes(data[: len(data) // 2])
+    with pytest.raises(ModelError, match="cut"):
+        open_model_folder(broken)
+    (broken / TENSORS).write_bytes(b"")
+    with pytest.raises(ModelError, match="whole safetensors"):
+        open_model_folder(broken)
+
+
+def test_wrong_shape_and_unknown_tensor_are_refused(broken):
+    tensors = load_file(broken / TENSORS)
+    save_file({**tensors, "conv1_1.bias": np.zeros(63, np.float32)}, broken / TENSORS)
+    with pytest.raises(ModelError, match=r"conv1_1.bias.*\(64,\).*\(63,\)"):
+        open_model_folder(broken)
+    save_file({**tensors, "extra": np.zeros(3, np.float32)}, broken / TENSORS)
+    with pytest.raises(ModelError, match="unknown tensors"):
+        open_model_folder(broken)

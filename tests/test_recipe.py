@@ -1,0 +1,78 @@
+"""Recipes: what a TOML file has to say, and what is said when it does not."""
+
+import pytest
+
+from keras_hypercolumns import VARIANTS
+from keras_hypercolumns.training.recipe import FOLDER, Stage, read_recipe
+
+SMALLEST = """
+seed = 1
+variants = ["full"]
+[[stages]]
+size = 32
+steps = 4
+batch = { flowers = 2, "." = 1 }
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        path = tmp_path / "mine.toml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in FOLDER.glob("*.toml")))
+def test_own_recipes_are_read_by_name(name):
+    recipe = read_recipe(name)
+    assert set(recipe.variants) <= set(VARIANTS)
+    assert recipe.steps == sum(stage.steps for stage in recipe.stages) > recipe.warmup_steps
+    for stage in recipe.stages:
+        assert stage.size % 16 == 0
+        assert sum(stage.batch.values()) > 0
+
+
+def test_there_is_a_small_recipe_and_a_best_one():
+    assert {"small.toml", "best.toml"} <= {file.name for file in FOLDER.iterdir()}
+
+
+def test_what_a_file_leaves_out_has_defaults(write):
+    recipe = read_recipe(write(SMALLEST))
+    assert recipe.seed == 1
+    assert recipe.variants == ("full",)
+    assert recipe.stages == (Stage(size=32, steps=4, batch={"flowers": 2, ".": 1}),)
+    assert (recipe.pooling, recipe.batch_norm, recipe.learning_rate) == ("average", True, 1e-3)
+
+
+def test_a_whole_number_will_do_for_a_float(write):
+    recipe = read_recipe(write("learning_rate = 1\n" + SMALLEST))
+    assert type(recipe.learning_rate) is float
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sed = 1", r"`key of mine.toml` .*Did you mean 'seed'\? Received: 'sed'"),
+        ("seed = 1", r"`mine.toml` should set variants, stages. Received: \['seed'\]"),
+        (SMALLEST.replace("seed = 1", "seed = 1.5"), "`seed of mine.toml` .*int.*Received: 1.5"),
+        (SMALLEST.replace("seed = 1", "seed = true"), "`seed of mine.toml` .* Received: True"),
+        (SMALLEST.replace('["full"]', '"full"'), "`variants of mine.toml` .* Received: 'full'"),
+        (SMALLEST.replace('["full"]', "[]"), r"`variants of mine.toml` .* Received: \[\]"),
+        (SMALLEST.replace("steps", "stepz"), "Did you mean 'steps'.* Received: 'stepz'"),
+        (SMALLEST.replace("= 2", "= 'two'"), "`batch of stages of mine.toml` .*'two'"),
+        ("seed =", "`recipe` should be a readable TOML file"),
+    ],
+)
+def test_a_recipe_that_means_nothing_is_refused(write, text, message):
+    with pytest.raises(ValueError, match=message):
+        read_recipe(write(text))
+
+
+def test_a_recipe_that_is_not_there_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="should be a readable TOML file.* nowhere.toml"):
+        read_recipe(tmp_path / "nowhere.toml")
+    with pytest.raises(ValueError, match=r"`recipe` .*'small'.*Did you mean 'small'"):
+        read_recipe("smal")

@@ -1,0 +1,145 @@
+"""The way from a grey picture file to a coloured one."""
+
+import math
+import os
+from typing import Protocol
+
+import numpy as np
+import pyvips
+
+from kh_zoo.gamut import lab_to_srgb_pixels
+from kh_zoo.guided_upsampling import guided_upsampling
+from kh_zoo.output import Output, with_alpha
+from kh_zoo.picture import Picture
+
+# Networks of five blocks halve the size four times before their last features.
+_MULTIPLE = 16
+# A working copy of a very long strip has at most this many times size * size pixels.
+_MAX_SQUARES = 16
+
+
+class Engine(Protocol):
+    """What predicts colour: A and B `(H, W, 2)` of a lightness `(H, W)`, both in CIELAB units."""
+
+    def predict_ab(self, lightness: np.ndarray) -> np.ndarray: ...
+
+
+class Colorizer:
+    """Colours picture files with an engine.
+
+    The picture's lightness is kept at full size. Its colour is predicted on a copy of bounded size
+    and brought up along the edges of the lightness, so that memory does not grow with the picture.
+
+    Example:
+
+    ```python
+    colorizer = Colorizer(engine, size=256)
+    colorizer.colorize_file("photo.jpg", "photo.color.jpg")
+    ```
+
+    Args:
+        engine: Object with `predict_ab(lightness)`: float32 `(H, W)`, L in 0..100, to float32
+            `(H, W, 2)`, A and B in CIELAB units. H and W are multiples of 16.
+        size: Short side of the copy on which colour is predicted, in pixels, rounded to a multiple
+            of 16. A picture is not enlarged to it, only up to 16 x 16.
+        saturation: Factor on the predicted A and B: 1 leaves them, 0 is grey.
+
+    Raises:
+        ValueError: `size` is below 16, or `saturation` is negative.
+    """
+
+    def __init__(self, engine: Engine, size: int, saturation: float = 1.0) -> None:
+        if size < _MULTIPLE:
+            raise ValueError(f"`size` must be at least {_MULTIPLE} pixels. Received: {size}")
+        if not 0 <= saturation < math.inf:
+            raise ValueError(f"`saturation` must be 0 or more. Received: {saturation}")
+        self.engine = engine
+        self.size = size
+        self.saturation = saturation
+
+    def colorize(self, path: str | os.PathLike) -> pyvips.Image:
+        """Colour a picture, for use in Python.
+
+        Args:
+            path: Path of the picture; see `Picture`.
+
+        Returns:
+            sRGB as displayed (EXIF orientation applied), of 8 bits, or of 16 where the file has
+            them, with alpha if the file has it. The full size is computed when it is read.
+
+        Raises:
+            PictureError: The file can't be read.
+        """
+        picture = Picture(path)
+        _, rgb, alpha = self._colorize(picture, picture.sixteen_bit, "random")
+        return with_alpha(rgb, alpha) if alpha else rgb
+
+    def colorize_file(
+        self,
+        source: str | os.PathLike,
+        target: str | os.PathLike,
+        *,
+        quality: int | None = None,
+        compare: bool = False,
+    ) -> None:
+        """Colour a picture file into another, which appears whole or not at all.
+
+        Args:
+            source: Path of the picture; see `Picture`.
+            target: Path of the output, which replaces a file that is there; see `Output`. EXIF,
+                XMP, IPTC and resolution are kept, and 16 bits where both files can hold them.
+            quality: Of JPEG, WebP and AVIF, 1..100.
+            compare: Put the grey picture to the left of the coloured one.
+
+        Raises:
+            PictureError: `source` can't be read.
+            OutputError: `target` can't be written, has an unknown suffix, or is `source`.
+        """
+        picture = Picture(source)
+        output = Output(target, source, quality)
+        sixteen_bit = picture.sixteen_bit and output.sixteen_bit
+        lightness, rgb, alpha = self._colorize(picture, sixteen_bit, "sequential")
+        if compare:
+            gray = lab_to_srgb_pixels(lightness.bandjoin([0, 0]), sixteen_bit)
+            rgb = gray.join(rgb, "horizontal")
+            alpha = alpha and alpha.join(alpha, "horizontal")
+        output.write(rgb, alpha)
+
+    def _colorize(
+        self, picture: Picture, sixteen_bit: bool, access: str
+    ) -> tuple[pyvips.Image, pyvips.Image, pyvips.Image | None]:
+        """L, colour and alpha at full size; what is predicted is predicted here."""
+        small = picture.small_lightness(*working_size(picture.width, picture.height, self.size))
+        ab = self.engine.predict_ab(small) * self.saturation
+        lightness, alpha = picture.full(access)
+        lab = lightness.bandjoin(guided_upsampling(small, ab, lightness))
+        return lightness, lab_to_srgb_pixels(lab, sixteen_bit), alpha
+
+
+def working_size(width: int, height: int, size: int) -> tuple[int, int]:
+    """Size of the copy on which colour is predicted.
+
+    Example:
+
+    >>> working_size(768, 512, 256)
+    (384, 256)
+
+    Args:
+        width: Width of the picture, in pixels.
+        height: Height of the picture, in pixels.
+        size: Short side wanted, in pixels.
+
+    Returns:
+        Width and height, multiples of 16 in about the proportion of the picture, not larger than it
+        (but at least 16), with at most `16 * size * size` pixels.
+    """
+    most = _MAX_SQUARES * size * size
+    scale = min(1, size / min(width, height), math.sqrt(most / (width * height)))
+    short, long = (_round(side, scale) for side in sorted((width, height)))
+    long = min(long, most // short // _MULTIPLE * _MULTIPLE)
+    return (long, short) if width >= height else (short, long)
+
+
+def _round(side: int, scale: float) -> int:
+    nearest = round(side * scale / _MULTIPLE)
+    return max(1, min(nearest, side // _MULTIPLE)) * _MULTIPLE

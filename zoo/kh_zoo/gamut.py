@@ -1,0 +1,39 @@
+"""From CIELAB to sRGB files: colour that a screen can't show loses chroma, never lightness."""
+
+import pyvips
+
+# Keeps the division defined at black and white, where there is no room for any colour.
+_LEAST_ROOM = 1e-6
+
+
+def lab_to_srgb_pixels(lab: pyvips.Image, sixteen_bit: bool = False) -> pyvips.Image:
+    """Convert CIELAB to sRGB pixels, with out-of-gamut colour desaturated at constant lightness.
+
+    In linear light, colour moves on a straight line to the grey of its own luminance Y, by the
+    least that brings all three channels into 0..1. Y, and so L, does not change on that line, where
+    clipping each channel changes both L and hue. It is a closed form per pixel, so it streams.
+
+    Example:
+
+    ```python
+    rgb = lab_to_srgb_pixels(lightness.bandjoin(ab))
+    ```
+
+    Args:
+        lab: Image of three float bands: L in 0..100, A and B in CIELAB units.
+        sixteen_bit: 16 bits a channel instead of 8.
+
+    Returns:
+        An sRGB image of three bands, unsigned, of 8 or 16 bits, computed when it is read.
+    """
+    lab = lab.copy(interpretation="lab")
+    linear = lab.colourspace("scrgb")
+    luminance = lab.colourspace("xyz")[1] / 100
+    difference = linear - luminance
+    room = (difference > 0).ifthenelse(1 - luminance, luminance)
+    # 1 where a channel just reaches the border of the gamut, more where it lies beyond.
+    excess = difference.abs() / ((room > _LEAST_ROOM).ifthenelse(room, _LEAST_ROOM))
+    worst = excess[0].bandrank([excess[1], excess[2]], index=2)
+    inside = luminance + difference / (worst > 1).ifthenelse(worst, 1)
+    space = "rgb16" if sixteen_bit else "srgb"
+    return inside.copy(interpretation="scrgb").colourspace(space)
