@@ -21,6 +21,7 @@ class HyperColumnProjection(TapLayer):
 
     Example:
 
+    >>> import keras
     >>> import numpy as np
     >>> from keras_hypercolumns import HyperColumnProjection
     >>> maps = {
@@ -28,7 +29,7 @@ class HyperColumnProjection(TapLayer):
     ...     "late": np.array([[10.0]], "float32").reshape(1, 1, 1, 1),
     ... }
     >>> layer = HyperColumnProjection(1, taps=("early", "late"), kernel_initializer="ones")
-    >>> np.asarray(layer(maps))[0, :, :, 0].tolist()
+    >>> keras.ops.convert_to_numpy(layer(maps))[0, :, :, 0].tolist()
     [[11.0, 12.0], [13.0, 14.0]]
 
     Args:

@@ -56,7 +56,13 @@ def test_importing_the_zoo_imports_no_keras():
 def test_a_backend_that_is_not_installed_is_named_with_its_extra(backend):
     program = f"""if True:
         import sys
-        sys.modules[{backend!r}] = None
+
+        class Absent:
+            def find_spec(self, name, path=None, target=None):
+                if name == {backend!r}:
+                    raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+        sys.meta_path.insert(0, Absent())
         import keras_hypercolumns
     """
     result = subprocess.run(

@@ -34,9 +34,7 @@ def model():
 
 
 def test_variants_have_the_channels_of_their_names():
-    assert {
-        variant: sum(map(tap_channels, taps)) for variant, taps in VARIANTS.items()
-    } == CHANNELS
+    assert {variant: sum(map(tap_channels, taps)) for variant, taps in VARIANTS.items()} == CHANNELS
     for taps in VARIANTS.values():
         assert set(taps) <= set(tap_names())
 

@@ -38,9 +38,7 @@ def test_example_gives_what_it_says(example):
 def test_every_public_callable_has_an_example():
     have = {example.name.rsplit(".", 1)[-1] for example in DOCUMENTED}
     public = {
-        name
-        for name in keras_hypercolumns.__all__
-        if callable(getattr(keras_hypercolumns, name))
+        name for name in keras_hypercolumns.__all__ if callable(getattr(keras_hypercolumns, name))
     }
     assert public
     assert public <= have

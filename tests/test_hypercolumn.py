@@ -82,9 +82,7 @@ def test_is_each_map_resized_and_concatenated_in_order(maps, taps):
     found = HyperColumn(taps, data_format=LAST)(maps)
     expected = np.concatenate(
         [
-            ops.convert_to_numpy(
-                ops.image.resize(maps[tap], (12, 8), "bilinear", data_format=LAST)
-            )
+            ops.convert_to_numpy(ops.image.resize(maps[tap], (12, 8), "bilinear", data_format=LAST))
             for tap in taps
         ],
         axis=-1,
@@ -119,9 +117,7 @@ def test_channels_first_is_channels_last_transposed(maps):
 
 @pytest.mark.parametrize("stride", [2, 4, 8, 16])
 def test_with_strides_an_edge_lands_at_133_where_it_does_at_144(stride):
-    layer = HyperColumn(
-        ("deep",), reference="picture", strides={"deep": stride}, data_format=LAST
-    )
+    layer = HyperColumn(("deep",), reference="picture", strides={"deep": stride}, data_format=LAST)
     columns = {}
     for size in (133, 144):
         picture = step_edge(size, 96)
@@ -180,9 +176,7 @@ def test_a_model_is_saved_and_loaded(maps, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.get_layer("column").get_config() == layer.get_config()
-    np.testing.assert_array_equal(
-        loaded.predict(maps, verbose=0), model.predict(maps, verbose=0)
-    )
+    np.testing.assert_array_equal(loaded.predict(maps, verbose=0), model.predict(maps, verbose=0))
 
 
 @pytest.mark.parametrize(
@@ -227,7 +221,7 @@ def test_inputs_that_do_not_fit_are_refused(maps, change, message):
 
 
 def test_too_few_maps_or_unknown_channels_are_refused(maps):
-    with pytest.raises(ValueError, match="a tuple of 2 maps in that order. Received: 1 of them"):
+    with pytest.raises(ValueError, match=r"a tuple of 2 maps in that order\. Received: 1 of them"):
         HyperColumn(("early", "late"), data_format=LAST)((maps["early"],))
     with pytest.raises(ValueError, match="a known number of channels"):
         HyperColumn(("early",), data_format=LAST)({"early": keras.Input((4, 4, None))})

@@ -111,9 +111,7 @@ def test_weights_are_interchangeable_with_the_dense_pair(random):
     projection.set_weights(convolution.get_weights())
     np.testing.assert_allclose(ops.convert_to_numpy(projection(maps)), expected, atol=1e-5)
     convolution.set_weights(projection.get_weights())
-    np.testing.assert_allclose(
-        ops.convert_to_numpy(convolution(column(maps))), expected, atol=1e-6
-    )
+    np.testing.assert_allclose(ops.convert_to_numpy(convolution(column(maps))), expected, atol=1e-6)
 
 
 # Keras's test trains on a generator.
@@ -159,9 +157,7 @@ class TestAsKerasTestsItsLayers(TestCase):
 def test_a_model_is_saved_and_loaded(tmp_path, random):
     taps = ("pool1", "pool2")
     maps = feature_maps(taps, ODD, "channels_last", random)
-    inputs = {
-        name: keras.Input((None, None, x.shape[-1]), name=name) for name, x in maps.items()
-    }
+    inputs = {name: keras.Input((None, None, x.shape[-1]), name=name) for name, x in maps.items()}
     layer = HyperColumnProjection(
         3,
         taps,
@@ -176,12 +172,12 @@ def test_a_model_is_saved_and_loaded(tmp_path, random):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.get_layer("head").get_config() == layer.get_config()
-    np.testing.assert_array_equal(
-        loaded.predict(maps, verbose=0), model.predict(maps, verbose=0)
-    )
+    np.testing.assert_array_equal(loaded.predict(maps, verbose=0), model.predict(maps, verbose=0))
 
 
 @pytest.mark.parametrize("filters", [0, -1, 2.0, None])
 def test_filters_are_a_positive_int(filters):
-    with pytest.raises(ValueError, match=f"`filters` should be a positive int. Received: {filters}"):
+    with pytest.raises(
+        ValueError, match=f"`filters` should be a positive int. Received: {filters}"
+    ):
         HyperColumnProjection(filters, ("a",))

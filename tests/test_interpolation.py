@@ -57,7 +57,9 @@ def test_matrix_interpolates_each_pixel_as_by_hand(
 def test_matrix_of_sizes_known_only_in_the_graph(coordinates, interpolation, scale):
     settings = (interpolation, coordinates, scale)
     known = interpolation_matrix(33, 16, *settings)
-    unknown = interpolation_matrix(ops.sum(ops.ones(33, "int32")), ops.size(ops.ones(16)), *settings)
+    unknown = interpolation_matrix(
+        ops.sum(ops.ones(33, "int32")), ops.size(ops.ones(16)), *settings
+    )
     np.testing.assert_allclose(
         ops.convert_to_numpy(unknown), ops.convert_to_numpy(known), atol=1e-5
     )
@@ -109,9 +111,7 @@ def test_tensorflow_resizes_alike(size, coordinates, interpolation, random):
 def test_channels_first_is_channels_last_transposed(random):
     maps = random.normal(size=(2, 4, 3, 5)).astype("float32")
     last = resize(maps, 9, 7, "bilinear", "half_pixel", 2, "channels_last")
-    first = resize(
-        maps.transpose(0, 3, 1, 2), 9, 7, "bilinear", "half_pixel", 2, "channels_first"
-    )
+    first = resize(maps.transpose(0, 3, 1, 2), 9, 7, "bilinear", "half_pixel", 2, "channels_first")
     np.testing.assert_allclose(
         ops.convert_to_numpy(first).transpose(0, 2, 3, 1), ops.convert_to_numpy(last), atol=1e-6
     )

@@ -72,7 +72,7 @@ def test_a_recipe_that_means_nothing_is_refused(write, text, message):
 
 
 def test_a_recipe_that_is_not_there_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="should be a readable TOML file.* nowhere.toml"):
+    with pytest.raises(ValueError, match=r"should be a readable TOML file.*nowhere\.toml"):
         read_recipe(tmp_path / "nowhere.toml")
     with pytest.raises(ValueError, match=r"`recipe` .*'small'.*Did you mean 'small'"):
         read_recipe("smal")

@@ -76,9 +76,7 @@ def train(recipe, data, run, on_step=None):
                 )
                 started = time.monotonic()
                 # By default, fit shuffles the batches of a dataset.
-                history = trainer.fit(
-                    batches, shuffle=False, verbose=0, callbacks=[watch]
-                ).history
+                history = trainer.fit(batches, shuffle=False, verbose=0, callbacks=[watch]).history
                 seconds, step = time.monotonic() - started, watch.step
                 _save(trainer, run, step)
                 row = {"step": step, "size": stage.size, "seconds": round(seconds, 1)}

@@ -2,26 +2,22 @@
 
 import math
 import os
-from typing import Protocol
 
 import numpy as np
 import pyvips
 
+from kh_zoo.catalog import DEFAULT_VARIANT
+from kh_zoo.engines import DEFAULT_ENGINE, Engine, create_engine
 from kh_zoo.gamut import lab_to_srgb_pixels
 from kh_zoo.guided_upsampling import guided_upsampling
 from kh_zoo.output import Output, with_alpha
 from kh_zoo.picture import Picture
+from kh_zoo.resolve import resolve
 
 # Networks of five blocks halve the size four times before their last features.
 _MULTIPLE = 16
 # A working copy of a very long strip has at most this many times size * size pixels.
 _MAX_SQUARES = 16
-
-
-class Engine(Protocol):
-    """What predicts colour: A and B `(H, W, 2)` of a lightness `(H, W)`, both in CIELAB units."""
-
-    def predict_ab(self, lightness: np.ndarray) -> np.ndarray: ...
 
 
 class Colorizer:
@@ -33,27 +29,44 @@ class Colorizer:
     Example:
 
     ```python
-    colorizer = Colorizer(engine, size=256)
+    colorizer = Colorizer("relu1to5")
     colorizer.colorize_file("photo.jpg", "photo.color.jpg")
     ```
 
     Args:
-        engine: Object with `predict_ab(lightness)`: float32 `(H, W)`, L in 0..100, to float32
-            `(H, W, 2)`, A and B in CIELAB units. H and W are multiples of 16.
+        model: Name of a variant, or the path of a model or run folder, as for `resolve`; loaded
+            once, for any number of pictures. Or an engine that is ready: an object with
+            `predict_ab(lightness)`, see `Engine`, that is given heights and widths which are
+            multiples of 16.
+        engine: What computes, where `model` is a name or a path: `"onnx"` or `"keras"`.
         size: Short side of the copy on which colour is predicted, in pixels, rounded to a multiple
-            of 16. A picture is not enlarged to it, only up to 16 x 16.
+            of 16. A picture is not enlarged to it, only up to 16 x 16. Defaults to `None`: what
+            the model says. An engine does not say it.
         saturation: Factor on the predicted A and B: 1 leaves them, 0 is grey.
 
     Raises:
+        VariantError, ModelError, EngineError: There is no such model or engine.
         ValueError: `size` is below 16, or `saturation` is negative.
     """
 
-    def __init__(self, engine: Engine, size: int, saturation: float = 1.0) -> None:
-        if size < _MULTIPLE:
+    def __init__(
+        self,
+        model: str | os.PathLike | Engine = DEFAULT_VARIANT,
+        *,
+        engine: str = DEFAULT_ENGINE,
+        size: int | None = None,
+        saturation: float = 1.0,
+    ) -> None:
+        if isinstance(model, (str, os.PathLike)):
+            folder, head = resolve(model)
+            self.engine = create_engine(engine, folder, head)
+            size = size or folder.config.size
+        else:
+            self.engine = model
+        if size is None or size < _MULTIPLE:
             raise ValueError(f"`size` must be at least {_MULTIPLE} pixels. Received: {size}")
         if not 0 <= saturation < math.inf:
             raise ValueError(f"`saturation` must be 0 or more. Received: {saturation}")
-        self.engine = engine
         self.size = size
         self.saturation = saturation
 

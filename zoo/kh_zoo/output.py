@@ -137,6 +137,12 @@ class Output:
             temporary.open("xb").close()
             try:
                 _save(image, temporary, options)
+            except pyvips.Error:
+                # Of a full disk libvips gives no clear reason; Python meets it, too, and does.
+                with temporary.open("ab") as file:
+                    file.write(bytes(2**20))
+                raise
+            else:
                 os.replace(temporary, self.target)
             finally:
                 temporary.unlink(missing_ok=True)

@@ -1,5 +1,6 @@
 """From what a user names to the model folder that is meant."""
 
+import os
 from pathlib import Path
 
 from kh_zoo.catalog import DEFAULT_VARIANT, find_variant
@@ -7,7 +8,7 @@ from kh_zoo.errors import ModelError, VariantError
 from kh_zoo.model_folder import CONFIG, ModelFolder, open_model_folder
 
 
-def resolve(model: str | Path) -> tuple[ModelFolder, str]:
+def resolve(model: str | os.PathLike) -> tuple[ModelFolder, str]:
     """Find a model folder and the variant in it.
 
     Args:
@@ -36,7 +37,7 @@ def resolve(model: str | Path) -> tuple[ModelFolder, str]:
     return open_model_folder(variant.folder), variant.name
 
 
-def find_folder(path: str | Path) -> ModelFolder | None:
+def find_folder(path: str | os.PathLike) -> ModelFolder | None:
     """Return the model folder at `path`, or in the run folder at `path`; None if it is neither.
 
     Raises:

@@ -1,6 +1,7 @@
 """`kh colorize`: grey pictures in, coloured pictures out."""
 
 import errno
+import os
 import sys
 import time
 from pathlib import Path
@@ -131,9 +132,9 @@ def colorize(
         try:
             if plan.jobs:
                 from kh_zoo.catalog import DEFAULT_VARIANT
-                from kh_zoo.load import load_colorizer
+                from kh_zoo.colorizer import Colorizer
 
-                colorizer = load_colorizer(
+                colorizer = Colorizer(
                     variant or DEFAULT_VARIANT, engine=engine, size=size, saturation=saturation
                 )
             for number, job in enumerate(plan.jobs):
@@ -147,6 +148,7 @@ def colorize(
                         job.source, job.target, explain(error)[0], time.monotonic() - started
                     )
                     if _disk_full(error):
+                        progress.say("stopped: the disk is full")
                         batch.left = len(plan.jobs) - number - 1
                         break
                 else:
@@ -221,8 +223,11 @@ class _Batch:
 
 def _disk_full(error: BaseException | None) -> bool:
     """Whether the disk is full, so that every further picture would fail too."""
+    full = (errno.ENOSPC, errno.EDQUOT)
     while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if isinstance(error, OSError) and error.errno in full:
+            return True
+        if any(os.strerror(number) in str(error) for number in full):  # libvips has but the text
             return True
         error = error.__cause__ or error.__context__
     return False

@@ -47,19 +47,27 @@ def train(
     on from there.
     """
     from keras_hypercolumns.training import train as training
+    from keras_hypercolumns.training.finish import finish, fold, head_steps
     from keras_hypercolumns.training.recipe import read_recipe
+    from kh_zoo.keras_model import save_model
 
     try:
         plan = read_recipe(recipe)
         with Progress("training", plan.steps, quiet=quiet, log=True) as progress:
-            _, done = training.train(
+            trained, done = training.train(
                 plan,
                 data,
                 run,
                 lambda step, loss: progress.advance(step, note=f"loss {loss:.4f}"),
             )
+        if done == plan.steps:
+            with Progress("fitting the heads", head_steps(plan), quiet=quiet, log=True) as progress:
+                model = finish(trained, plan, data, progress.advance)
+        else:
+            model = fold(trained, plan)
     except ValueError as error:  # how the library says what is wrong with recipe, data or run
         raise WrongUse(str(error)) from error
+    save_model(model, run / "model", plan.head_size)
     if done < plan.steps:
         print(
             f"interrupted: {done} of {plan.steps} steps are kept in {run}; the same command goes "
