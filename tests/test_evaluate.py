@@ -7,7 +7,7 @@ from skimage import color, data, metrics
 
 from kh_zoo import evaluate as module
 from kh_zoo.color import colorfulness
-from kh_zoo.errors import PictureError
+from kh_zoo.errors import DataError
 from kh_zoo.evaluate import evaluate, load_square, mean_color
 from kh_zoo.split import list_pictures, split_of
 from keras_hypercolumns.training import split as library_split
@@ -107,5 +107,5 @@ def test_sizes_are_multiples_of_16_and_cuts_are_centred(tmp_path):
 
 
 def test_folder_without_test_pictures_is_named(tmp_path):
-    with pytest.raises(PictureError, match="test split"):
+    with pytest.raises(DataError, match="test split"):
         evaluate("relu1to5", tmp_path)

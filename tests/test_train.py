@@ -21,12 +21,12 @@ seed = 11
 variants = ["relu3to5", "pool1to4"]
 learning_rate = 1e-3
 warmup_steps = 1
-checkpoint_steps = 2
+checkpoint_steps = 4
 validation_size = 32
 validation_pictures = 2
 [[stages]]
 size = 32
-steps = 3
+steps = 5
 batch = { flowers = 1, photos = 1 }
 [[stages]]
 size = 32
@@ -83,7 +83,7 @@ def uninterrupted(recipe_file, pictures, tmp_path_factory):
     model, step = train(
         read_recipe(recipe_file), [pictures.folder], run, lambda *news: told.append(news)
     )
-    assert step == 4
+    assert step == 6
     return run, model, told
 
 
@@ -104,14 +104,14 @@ def interrupted(recipe_file, pictures, tmp_path_factory):
 
 def test_every_step_is_told_and_every_checkpoint_has_a_row_and_a_sheet(uninterrupted):
     run, model, told = uninterrupted
-    assert [step for step, _ in told] == [1, 2, 3, 4]
+    assert [step for step, _ in told] == [1, 2, 3, 4, 5, 6]
     assert all(np.isfinite(loss) and loss > 0 for _, loss in told)
     rows = rows_of(run)
-    assert [row["step"] for row in rows] == [2, 3, 4]
+    assert [row["step"] for row in rows] == [4, 5, 6]
     for row in rows:
         assert {"loss", "seconds", "size", "validation/./gray", "validation/./relu3to5"} <= set(row)
     sheets = sorted(path.name for path in (run / "sheets").iterdir())
-    assert sheets == ["step-000002.jpg", "step-000003.jpg", "step-000004.jpg"]
+    assert sheets == ["step-000004.jpg", "step-000005.jpg", "step-000006.jpg"]
     # Two validation pictures; gray, both variants, and the truth.
     with Image.open(run / "sheets" / sheets[0]) as sheet:
         assert sheet.size == (4 * 32, 2 * 32)
@@ -127,7 +127,7 @@ def test_the_checkpoint_holds_what_training_changed(uninterrupted, recipe_file):
     )
     moments = [array for name, array in arrays.items() if name.startswith("optimizer/")]
     assert sum(array.size for array in moments) > 2 * model.count_params() * 0.99
-    assert 4 in [array for array in moments if array.shape == ()]
+    assert 6 in [array for array in moments if array.shape == ()]
 
 
 def test_an_interrupted_run_keeps_what_it_learnt_and_resumes_exactly(
@@ -141,9 +141,9 @@ def test_an_interrupted_run_keeps_what_it_learnt_and_resumes_exactly(
     _, step = train(
         read_recipe(recipe_file), [pictures.folder], interrupted, lambda *news: told.append(news)
     )
-    assert step == 4
-    assert [number for number, _ in told] == [2, 3, 4]
-    assert [row["step"] for row in rows_of(interrupted)] == [1, 2, 3, 4]
+    assert step == 6
+    assert [number for number, _ in told] == [2, 3, 4, 5, 6]
+    assert [row["step"] for row in rows_of(interrupted)] == [1, 4, 5, 6]
 
     expected, found = arrays_of(uninterrupted[0]), arrays_of(interrupted)
     assert found.keys() == expected.keys()
@@ -161,7 +161,7 @@ def test_a_finished_run_is_left_as_it_is(uninterrupted, recipe_file, pictures):
     again, step = train(
         read_recipe(recipe_file), [pictures.folder], run, lambda *news: told.append(news)
     )
-    assert step == 4
+    assert step == 6
     assert told == []
     assert rows_of(run) == before
     for weight, other in zip(model.get_weights(), again.get_weights(), strict=True):

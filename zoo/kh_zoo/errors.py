@@ -17,6 +17,10 @@ class EngineError(ZooError, ValueError):
     """No engine of that name, or one whose packages are not installed."""
 
 
+class DataError(ZooError, ValueError):
+    """A folder of pictures that lacks what it is used for."""
+
+
 class PictureError(ZooError):
     """A picture that can't be read; the next one may be fine."""
 

@@ -8,7 +8,7 @@ from PIL import Image
 
 from kh_zoo.color import colorfulness, lab_to_srgb, srgb_to_lab
 from kh_zoo.engines import DEFAULT_ENGINE, create_engine
-from kh_zoo.errors import PictureError
+from kh_zoo.errors import DataError, PictureError
 from kh_zoo.resolve import find_folder, resolve
 from kh_zoo.split import list_pictures
 
@@ -42,7 +42,8 @@ def evaluate(model, data, *, size=None, engine=DEFAULT_ENGINE, on_picture=None):
 
     Raises:
         VariantError, ModelError, EngineError: If there is no such model or engine.
-        PictureError: If `data` holds no picture of the test split, or one can't be read.
+        DataError: If `data` holds no picture of the test split.
+        PictureError: If one can't be read.
     """
     data = Path(data)
     folder = find_folder(model)
@@ -56,7 +57,7 @@ def evaluate(model, data, *, size=None, engine=DEFAULT_ENGINE, on_picture=None):
     for name in list_pictures(data, "test"):
         groups.setdefault(_group(name), []).append(name)
     if not groups:
-        raise PictureError(f"`data` should hold pictures of the test split. Received: {data}")
+        raise DataError(f"`data` should hold pictures of the test split. Received: {data}")
     engines = {head: create_engine(engine, folder, head) for head in heads}
     total = sum(map(len, groups.values()))
     done, rows = 0, []

@@ -1,8 +1,10 @@
 """Write a coloured picture: whole or not at all, marked as our own, its metadata kept."""
 
+import errno
 import os
 import re
 import secrets
+import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +12,7 @@ from typing import NamedTuple
 import pyvips
 
 from kh_zoo.errors import OutputError
-from kh_zoo.picture import last_line
+from kh_zoo.picture import last_line, open_image
 
 SOFTWARE = "keras-hypercolumns"
 """What the EXIF field Software (in TIFF: the XMP property tiff:Software) of an output says."""
@@ -26,6 +28,10 @@ _XMP_SOFTWARE = (
     b'<rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"'
     b' tiff:Software="%s"/>' % SOFTWARE.encode()
 )
+
+
+# Bytes left on a disk that is full: less than the smallest step in which files grow.
+_FULL = 65536
 
 
 class _Format(NamedTuple):
@@ -170,7 +176,7 @@ def is_own_output(path: str | os.PathLike) -> bool:
         `True` if it carries our mark; `False` also where it can't be read.
     """
     try:
-        header = pyvips.Image.new_from_file(str(path), access="sequential")
+        header = open_image(path)
     except pyvips.Error:
         return False
     if header.get_typeof("exif-ifd0-Software"):
@@ -208,7 +214,8 @@ def _describe(image: pyvips.Image) -> pyvips.Image:
 def _save(image: pyvips.Image, path: Path, options: dict) -> None:
     """Compute and write, in a thread: so Ctrl-C is heard, and stops libvips between two strips."""
     with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(image.write_to_file, str(path), **options)
+        target = pyvips.Target.new_to_file(os.fsencode(path))
+        done = pool.submit(image.write_to_target, target, path.suffix, **options)
         try:
             done.result()
         except BaseException:

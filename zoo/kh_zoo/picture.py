@@ -56,20 +56,20 @@ class Picture:
             self.path.open("rb").close()
         except OSError as error:
             raise PictureError(error.strerror or str(error)) from error
-        # Not cached by libvips: the file may have changed since it was last opened.
         try:
-            header = pyvips.Image.new_from_file(str(self.path), access="sequential")
+            header = open_image(self.path)
         except pyvips.Error as error:
-            if "not a known file format" in error.detail:
+            if "not in a known format" in error.detail:
                 raise PictureError(
                     "not a picture, or of an unknown format (JPEG, PNG, WebP, TIFF, GIF and AVIF "
                     "are known), or cut short"
                 ) from error
             raise PictureError(f"damaged or cut short ({last_line(error)})") from error
-        if header.get("vips-loader") not in _LOADERS:
+        loader = header.get("vips-loader").removesuffix("_source")
+        if loader not in _LOADERS:
             raise PictureError(
                 "not a photograph (JPEG, PNG, WebP, TIFF, GIF and AVIF are read), but "
-                f"{header.get('vips-loader').removesuffix('load')}"
+                f"{loader.removesuffix('load')}"
             )
         if header.width * header.height > MAX_PIXELS:
             raise PictureError(
@@ -144,14 +144,21 @@ class Picture:
             raise PictureError(f"damaged or cut short ({last_line(error)})") from error
 
     def _open(self, access: str, shrink_to: tuple[int, int] | None = None) -> pyvips.Image:
-        options = {"access": access, "fail_on": "error", "revalidate": True}
-        image = pyvips.Image.new_from_file(str(self.path), **options)
-        if shrink_to and image.get("vips-loader") == "jpegload":
+        image = open_image(self.path, access, fail_on="error")
+        if shrink_to and image.get("vips-loader") == "jpegload_source":
             # At least twice the size asked for, so that the exact reduction decides the quality.
             room = min(image.width // shrink_to[0], image.height // shrink_to[1])
             shrink = max(factor for factor in (1, 2, 4, 8) if factor == 1 or 2 * factor <= room)
-            image = pyvips.Image.new_from_file(str(self.path), shrink=shrink, **options)
+            image = open_image(self.path, access, fail_on="error", shrink=shrink)
         return image
+
+
+def open_image(
+    path: str | os.PathLike, access: str = "sequential", **options: str | int
+) -> pyvips.Image:
+    """Open a file of any name: libvips itself takes brackets for options, and wants UTF-8."""
+    source = pyvips.Source.new_from_file(os.fsencode(path))
+    return pyvips.Image.new_from_source(source, "", access=access, **options)
 
 
 def last_line(error: pyvips.Error) -> str:

@@ -117,7 +117,8 @@ def plan_batch(
 
     marked = {job.source for job in candidates if is_own_output(job.source)}
     own += sorted(marked)
-    jobs, finished = [], []
+    jobs: list[Job] = []
+    finished: list[Job] = []
     for job in _distinct([job for job in candidates if job.source not in marked]):
         (finished if job.target.is_file() and not overwrite else jobs).append(job)
     if not jobs and not finished and not unreadable:
@@ -195,7 +196,7 @@ def _walk(top: Path, root: Path, own: list[Path], unreadable: list[tuple[Path, s
     """Return the pictures below `top`, sorted, without those in the output folder `root`."""
     found: list[Path] = []
     seen = {os.path.realpath(root)}
-    folders, links = [top], []
+    folders, links = [top], list[Path]()
     while folders or links:
         # Links last: so that a folder that is also linked to is found at its own place.
         folder = folders.pop() if folders else links.pop()

@@ -1,7 +1,7 @@
 """Reading and writing the tensors of a model folder, and their int8 form."""
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file, save
 
 from kh_zoo.errors import ModelError
 from kh_zoo.model_folder import CONFIG, TENSORS
@@ -58,5 +58,6 @@ def read_tensors(folder):
 def write_model_folder(path, config, tensors):
     """Write `config.json` and `model.safetensors` to the folder `path`, made if it is missing."""
     path.mkdir(parents=True, exist_ok=True)
-    save_file(tensors, path / TENSORS)
+    # Written from bytes: `save_file` makes a file that only its owner may read.
+    (path / TENSORS).write_bytes(save(tensors))
     (path / CONFIG).write_text(config.to_json() + "\n", encoding="utf-8")

@@ -24,7 +24,7 @@ def show(
     if json:
         write_record({**record, "card": card_text})
         return
-    lines = {}
+    lines: dict[str, Any] = {}
     for key, value in record.items():
         if isinstance(value, dict):
             lines |= {f"{key}: {name}": part for name, part in value.items()}
