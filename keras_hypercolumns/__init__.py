@@ -1,16 +1,15 @@
 """Hypercolumns for Keras 3: layers, a single-channel VGG-19, and the colorizer built of them."""
 
-_BACKENDS = ("tensorflow", "jax", "torch")
 try:
     import keras  # noqa: F401
 except (ModuleNotFoundError, ValueError) as error:
     # Keras's own words for a backend that is missing name a module, and no way out.
     name = (getattr(error, "name", None) or "").split(".")[0]
-    if isinstance(error, ModuleNotFoundError) and name not in _BACKENDS:
+    if isinstance(error, ModuleNotFoundError) and name not in ("tensorflow", "jax", "torch"):
         raise
     raise ImportError(
         f"Keras can't be imported with the backend that it is set to ({error}). Install one with "
-        f"`pip install 'keras-hypercolumns[{name or _BACKENDS[0]}]'`, or choose an installed one "
+        f"`pip install 'keras-hypercolumns[{name or 'tensorflow'}]'`, or choose an installed one "
         "with the variable KERAS_BACKEND (tensorflow, jax or torch)."
     ) from None
 

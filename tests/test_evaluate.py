@@ -5,12 +5,12 @@ import pytest
 from PIL import Image
 from skimage import color, data, metrics
 
+from keras_hypercolumns.training import split as library_split
 from kh_zoo import evaluate as module
 from kh_zoo.color import colorfulness
 from kh_zoo.errors import DataError
 from kh_zoo.evaluate import evaluate, load_square, mean_color
 from kh_zoo.split import list_pictures, split_of
-from keras_hypercolumns.training import split as library_split
 
 
 @pytest.fixture

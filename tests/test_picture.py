@@ -167,10 +167,12 @@ def _refused(path):
 def test_what_is_no_picture(tmp_path):
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "text.jpg").write_text("Dear diary\n")
-    (tmp_path / "table.csv").write_text("1,2\n3,4\n")
+    (tmp_path / "drawing.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>'
+    )
     assert "empty" in _refused(tmp_path / "empty.jpg")
     assert "not a picture" in _refused(tmp_path / "text.jpg")
-    assert "not a photograph" in _refused(tmp_path / "table.csv")
+    assert "not a photograph" in _refused(tmp_path / "drawing.svg")
     assert "folder" in _refused(tmp_path)
     assert "No such file" in _refused(tmp_path / "absent.jpg")
 

@@ -3,7 +3,6 @@
 import math
 import os
 
-import numpy as np
 import pyvips
 
 from kh_zoo.catalog import DEFAULT_VARIANT

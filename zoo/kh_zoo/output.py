@@ -1,10 +1,8 @@
 """Write a coloured picture: whole or not at all, marked as our own, its metadata kept."""
 
-import errno
 import os
 import re
 import secrets
-import shutil
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -28,10 +26,6 @@ _XMP_SOFTWARE = (
     b'<rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"'
     b' tiff:Software="%s"/>' % SOFTWARE.encode()
 )
-
-
-# Bytes left on a disk that is full: less than the smallest step in which files grow.
-_FULL = 65536
 
 
 class _Format(NamedTuple):
