@@ -75,10 +75,8 @@ def fit_heads(colorizer, batches, points, ridge, on_batch=None):
     Returns:
         The `GramMatrix`.
     """
-    heads = {name: colorizer.get_layer(f"head_{name}") for name in colorizer.output}
     trunk = colorizer.get_layer("trunk")
     channels = {tap: maps.shape[-1] for tap, maps in trunk.output.items()}
-    starts = dict(zip(channels, np.cumsum([0, *channels.values()]), strict=False))
     scale = colorizer.get_layer("scale_lightness")
     gram = GramMatrix(sum(channels.values()), 2)
     for index in range(len(batches)):
@@ -97,12 +95,20 @@ def fit_heads(colorizer, batches, points, ridge, on_batch=None):
         gram.add(np.concatenate(rows), np.concatenate(colors).astype(np.float64))
         if on_batch:
             on_batch(index + 1)
-    for name, head in heads.items():
+    solve_heads(colorizer, gram, ridge)
+    return gram
+
+
+def solve_heads(colorizer, gram, ridge):
+    """Replace the heads by the solutions of a `GramMatrix` that `fit_heads` returned."""
+    channels = {tap: maps.shape[-1] for tap, maps in colorizer.get_layer("trunk").output.items()}
+    starts = dict(zip(channels, np.cumsum([0, *channels.values()]), strict=False))
+    for name in colorizer.output:
+        head = colorizer.get_layer(f"head_{name}")
         columns = [np.arange(starts[tap], starts[tap] + channels[tap]) for tap in head.taps]
         kernel, bias = gram.solve(np.concatenate(columns), ridge)
         unit = colorizer.get_layer(f"ab_{name}").scale
         head.set_weights([(kernel / unit)[None, None], bias / unit])
-    return gram
 
 
 def _sample(maps, stride, size, rows, columns):
