@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from kh_zoo.catalog import BUNDLE
-from kh_zoo.color import lab_to_srgb, srgb_to_lab
+from kh_zoo.color import srgb_to_lab
 from kh_zoo.engines import create_engine
-from kh_zoo.evaluate import evaluate, load_square
+from kh_zoo.evaluate import evaluate, join, load_square, psnr
 from kh_zoo.export import export_run
 from kh_zoo.model_folder import CONFIG, TENSORS, Tap, open_model_folder
 from kh_zoo.split import list_pictures
@@ -54,14 +54,9 @@ def quantization(model, data):
             lightness = srgb_to_lab(rgb / 255)[..., :1]
             one, other = (engine.predict_ab(lightness[..., 0]) for engine in engines)
             differences.append(np.mean((one - other) ** 2))
-            losses.append(_psnr(rgb, lightness, one) - _psnr(rgb, lightness, other))
+            losses.append(psnr(rgb, join(lightness, one)) - psnr(rgb, join(lightness, other)))
         found[head] = (math.sqrt(float(np.mean(differences))), float(np.mean(losses)))
     return found
-
-
-def _psnr(rgb, lightness, ab):
-    joined = np.round(lab_to_srgb(np.concatenate([lightness, ab], axis=-1)) * 255)
-    return 10 * math.log10(255**2 / np.mean((joined - rgb) ** 2))
 
 
 def write_records(rows, differences):

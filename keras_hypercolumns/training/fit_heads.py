@@ -76,7 +76,7 @@ def fit_heads(colorizer, batches, points, ridge, on_batch=None):
         The `GramMatrix`.
     """
     trunk = colorizer.get_layer("trunk")
-    channels = {tap: maps.shape[-1] for tap, maps in trunk.output.items()}
+    channels = _channels(colorizer)
     scale = colorizer.get_layer("scale_lightness")
     gram = GramMatrix(sum(channels.values()), 2)
     for index in range(len(batches)):
@@ -101,7 +101,7 @@ def fit_heads(colorizer, batches, points, ridge, on_batch=None):
 
 def solve_heads(colorizer, gram, ridge):
     """Replace the heads by the solutions of a `GramMatrix` that `fit_heads` returned."""
-    channels = {tap: maps.shape[-1] for tap, maps in colorizer.get_layer("trunk").output.items()}
+    channels = _channels(colorizer)
     starts = dict(zip(channels, np.cumsum([0, *channels.values()]), strict=False))
     for name in colorizer.output:
         head = colorizer.get_layer(f"head_{name}")
@@ -109,6 +109,11 @@ def solve_heads(colorizer, gram, ridge):
         kernel, bias = gram.solve(np.concatenate(columns), ridge)
         unit = colorizer.get_layer(f"ab_{name}").scale
         head.set_weights([(kernel / unit)[None, None], bias / unit])
+
+
+def _channels(colorizer):
+    """Channels of each tap, in the order in which the Gram matrix has them."""
+    return {tap: maps.shape[-1] for tap, maps in colorizer.get_layer("trunk").output.items()}
 
 
 def _sample(maps, stride, size, rows, columns):

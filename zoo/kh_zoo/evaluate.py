@@ -94,10 +94,8 @@ class _Sums:
         self.values += truth.size
         for kind, ab in {"": predicted, "_gray": 0.0, "_mean": self.mean}.items():
             ab = np.broadcast_to(ab, truth.shape)
-            joined = np.round(lab_to_srgb(np.concatenate([lab[..., :1], ab], axis=-1)) * 255)
-            error = np.mean((joined - rgb) ** 2)
-            # A picture reproduced to the bit counts as one whose error is one level in all.
-            self.psnr[kind].append(10 * math.log10(255**2 / max(error, 1 / rgb.size)))
+            joined = join(lab[..., :1], ab)
+            self.psnr[kind].append(psnr(rgb, joined))
             self.squares[kind] += float(np.sum((ab - truth) ** 2))
             if kind == "":
                 self.colorfulness.append(colorfulness(joined / 255))
@@ -113,6 +111,17 @@ class _Sums:
             "colorfulness": float(np.mean(self.colorfulness)),
             "colorfulness_truth": float(np.mean(self.colorfulness_truth)),
         }
+
+
+def join(lightness, ab):
+    """Join L `(height, width, 1)` with AB: sRGB of 8 bits, as float 0..255."""
+    return np.round(lab_to_srgb(np.concatenate([lightness, ab], axis=-1)) * 255)
+
+
+def psnr(rgb, other):
+    """PSNR in dB of two pictures of 0..255."""
+    # A picture reproduced to the bit counts as one whose error is one level in all.
+    return 10 * math.log10(255**2 / max(np.mean((other - rgb) ** 2), 1 / rgb.size))
 
 
 def mean_color(data, group):
