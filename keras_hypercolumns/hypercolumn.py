@@ -1,5 +1,7 @@
 """The `HyperColumn` layer."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -52,7 +54,8 @@ class HyperColumn(TapLayer):
         - `channels_last`: `(batch, height_i, width_i, channels_i)`
         - `channels_first`: `(batch, channels_i, height_i, width_i)`
 
-        Heights and widths may be unknown when the model is built.
+        Heights and widths may be unknown when the model is built. Maps of whole numbers, such as
+        a picture of bytes, are cast to the layer's compute type, as Keras casts floats.
 
     Output shape:
         4D, with the reference's height and width, and the sum of the taps' channels:
@@ -69,16 +72,15 @@ class HyperColumn(TapLayer):
           Segmentation and Fine-grained Localization", section 3.
     """
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self._channels(self._shapes_by_name(input_shape))
         self.built = True
 
-    def call(self, inputs):
-        maps = self._by_name(inputs)
-        size = self._output_size({name: ops.shape(x) for name, x in maps.items()})
+    def call(self, inputs: Any) -> Any:
+        maps, size = self._maps_and_size(inputs)
         axis = -1 if self.data_format == "channels_last" else 1
         return ops.concatenate([self._resize(maps[tap], tap, size) for tap in self.taps], axis=axis)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         shapes = self._shapes_by_name(input_shape)
         return self._shape_with_channels(shapes, sum(self._channels(shapes)))

@@ -1,5 +1,8 @@
 """The `HyperColumnProjection` layer."""
 
+from collections.abc import Iterable, Mapping
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -65,21 +68,21 @@ class HyperColumnProjection(TapLayer):
 
     def __init__(
         self,
-        filters,
-        taps,
-        reference=None,
-        interpolation="bilinear",
-        coordinates="half_pixel",
-        strides=None,
-        data_format=None,
-        activation=None,
-        use_bias=True,
-        kernel_initializer="glorot_uniform",
-        bias_initializer="zeros",
-        kernel_regularizer=None,
-        bias_regularizer=None,
-        **kwargs,
-    ):
+        filters: int,
+        taps: Iterable[str],
+        reference: str | None = None,
+        interpolation: str = "bilinear",
+        coordinates: str = "half_pixel",
+        strides: Mapping[str, int] | None = None,
+        data_format: str | None = None,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(
             taps, reference, interpolation, coordinates, strides, data_format, **kwargs
         )
@@ -93,7 +96,7 @@ class HyperColumnProjection(TapLayer):
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Any) -> None:
         self.tap_channels = tuple(self._channels(self._shapes_by_name(input_shape)))
         self.kernel = self.add_weight(
             name="kernel",
@@ -111,13 +114,19 @@ class HyperColumnProjection(TapLayer):
             )
         self.built = True
 
-    def call(self, inputs):
-        maps = self._by_name(inputs)
-        size = self._output_size({name: ops.shape(x) for name, x in maps.items()})
+    def call(self, inputs: Any) -> Any:
+        maps, size = self._maps_and_size(inputs)
         last = self.data_format == "channels_last"
+        built = dict(zip(self.taps, self.tap_channels, strict=True))
+        received = {tap: x.shape[-1 if last else 1] for tap, x in maps.items()}
+        if any(received[tap] not in (None, channels) for tap, channels in built.items()):
+            raise ValueError(
+                f"`inputs` of layer {self.name!r} should have the channels that it was built "
+                f"with, {built}. Received: {received}"
+            )
         kernel = ops.convert_to_tensor(self.kernel)[0, 0]
         total, start = None, 0
-        for tap, channels in zip(self.taps, self.tap_channels, strict=True):
+        for tap, channels in built.items():
             part = kernel[start : start + channels]
             start += channels
             projected = ops.einsum("bhwc,cf->bhwf" if last else "bchw,cf->bfhw", maps[tap], part)
@@ -127,10 +136,10 @@ class HyperColumnProjection(TapLayer):
             total = total + ops.reshape(self.bias, (1, 1, 1, -1) if last else (1, -1, 1, 1))
         return self.activation(total)
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return self._shape_with_channels(self._shapes_by_name(input_shape), self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "filters": self.filters,

@@ -1,6 +1,7 @@
 """What the hypercolumn layers share: their taps, the reference, and how inputs are read."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import keras
 from keras import ops
@@ -17,22 +18,23 @@ class TapLayer(keras.layers.Layer):
 
     def __init__(
         self,
-        taps,
-        reference=None,
-        interpolation="bilinear",
-        coordinates="half_pixel",
-        strides=None,
-        data_format=None,
-        **kwargs,
-    ):
+        taps: Iterable[str],
+        reference: str | None = None,
+        interpolation: str = "bilinear",
+        coordinates: str = "half_pixel",
+        strides: Mapping[str, int] | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        if isinstance(taps, str) or not all(isinstance(tap, str) for tap in taps):
+        ordered = isinstance(taps, Iterable) and not isinstance(taps, (str, set, frozenset))
+        # A tuple: Keras would wrap a list into a tracked one.
+        self.taps = tuple(taps) if ordered else ()
+        if not ordered or not all(isinstance(tap, str) for tap in self.taps):
             raise ValueError(
                 "`taps` should be a list or tuple of names of feature maps, such as "
                 f"('relu1_2', 'relu2_2'). Received: {taps!r}"
             )
-        # A tuple: Keras would wrap a list into a tracked one.
-        self.taps = tuple(taps)
         if not self.taps or len(set(self.taps)) != len(self.taps):
             raise ValueError(
                 "`taps` should name at least one feature map, and none of them twice. "
@@ -57,7 +59,7 @@ class TapLayer(keras.layers.Layer):
                 unknown_name("data_format", data_format, ("channels_last", "channels_first"))
             )
 
-    def _check_strides(self, strides):
+    def _check_strides(self, strides: Mapping[str, int]) -> dict[str, int]:
         names = set(self.taps) | ({self.reference} if self.reference else set())
         if (
             not isinstance(strides, Mapping)
@@ -71,27 +73,29 @@ class TapLayer(keras.layers.Layer):
         return dict(strides)
 
     @property
-    def input_names(self):
+    def input_names(self) -> tuple[str, ...]:
         """Names of the maps that the layer reads: the taps, then a reference that is no tap."""
         extra = () if self.reference is None or self.reference in self.taps else (self.reference,)
         return self.taps + extra
 
-    def _by_name(self, inputs):
+    def _by_name(self, inputs: Any) -> dict[str, Any]:
         """Return `inputs` (maps or shapes; a dict, or a sequence in order) as a dict."""
         names = self.input_names
         if isinstance(inputs, Mapping):
-            missing = [name for name in names if name not in inputs]
-            if missing:
-                raise ValueError(
-                    f"`inputs` of layer {self.name!r} should hold a feature map for each of "
-                    f"{list(names)}. Missing: {missing}. Add them, or construct the layer with "
-                    f"other `taps`. Received: {sorted(inputs)}"
-                )
+            for place, name in enumerate(names):
+                if name not in inputs:
+                    argument = f"taps[{place}]" if name in self.taps else "reference"
+                    raise ValueError(
+                        f"`inputs` of layer {self.name!r} should hold a feature map for each of "
+                        f"{list(names)}. Add the missing one, or construct the layer with other "
+                        f"names: {unknown_name(argument, name, inputs)}"
+                    )
             return {name: inputs[name] for name in names}
-        if not isinstance(inputs, (list, tuple)) or len(inputs) != len(names):
-            received = (
-                f"{len(inputs)} of them" if isinstance(inputs, (list, tuple)) else type(inputs)
-            )
+        sequence = isinstance(inputs, (list, tuple))
+        if not sequence or _is_shape(inputs) or len(inputs) != len(names):
+            received = f"{len(inputs)} of them" if sequence else type(inputs)
+            if sequence and _is_shape(inputs):
+                received = f"a single tensor of shape {tuple(inputs)}"
             raise ValueError(
                 f"`inputs` of layer {self.name!r} should be a dict of feature maps with the keys "
                 f"{list(names)}, or a tuple of {len(names)} maps in that order. "
@@ -99,8 +103,8 @@ class TapLayer(keras.layers.Layer):
             )
         return dict(zip(names, inputs, strict=True))
 
-    def _shapes_by_name(self, input_shape):
-        shapes = self._by_name(input_shape)
+    def _shapes_by_name(self, input_shape: Any) -> dict[str, tuple[int | None, ...]]:
+        shapes = {name: tuple(shape) for name, shape in self._by_name(input_shape).items()}
         for name, shape in shapes.items():
             if len(shape) != 4:
                 layout = "(batch, height, width, channels)"
@@ -108,34 +112,44 @@ class TapLayer(keras.layers.Layer):
                     layout = "(batch, channels, height, width)"
                 raise ValueError(
                     f"`inputs[{name!r}]` of layer {self.name!r} should have rank 4, {layout}. "
-                    f"Received: shape {tuple(shape)}"
+                    f"Received: shape {shape}"
                 )
         batches = {shape[0] for shape in shapes.values() if shape[0] is not None}
         if len(batches) > 1:
             raise ValueError(
-                f"`inputs` of layer {self.name!r} should share one batch size. "
-                f"Received: { ({name: tuple(shape) for name, shape in shapes.items()}) }"
+                f"`inputs` of layer {self.name!r} should share one batch size, the first of each "
+                f"shape. Received: {shapes}"
             )
         return shapes
 
-    def _channels(self, shapes):
+    def _maps_and_size(self, inputs: Any) -> tuple[dict[str, Any], tuple[Any, Any]]:
+        """Return the maps of the taps in the compute type, and the output's height and width."""
+        maps = self._by_name(inputs)
+        # Others than the layer was built with, it may be.
+        self._shapes_by_name({name: x.shape for name, x in maps.items()})
+        size = self._output_size({name: ops.shape(x) for name, x in maps.items()})
+        # Keras itself casts floats only, and no picture of bytes.
+        return {tap: ops.cast(maps[tap], self.compute_dtype) for tap in self.taps}, size
+
+    def _channels(self, shapes: Mapping[str, tuple[int | None, ...]]) -> list[int]:
         """Channels of each tap, in order; they have to be known."""
         axis = 3 if self.data_format == "channels_last" else 1
-        channels = [shapes[tap][axis] for tap in self.taps]
-        if None in channels:
+        channels = [size for tap in self.taps if (size := shapes[tap][axis]) is not None]
+        if len(channels) < len(self.taps):
             raise ValueError(
-                f"`inputs` of layer {self.name!r} should have a known number of channels. "
-                f"Received: { ({tap: tuple(shapes[tap]) for tap in self.taps}) }"
+                f"`inputs` of layer {self.name!r} should have a known number of channels, "
+                f"axis {axis} ({self.data_format}). Received: {dict(shapes)}"
             )
         return channels
 
-    def _output_size(self, shapes):
+    def _output_size(self, shapes: Mapping[str, Any]) -> tuple[Any, Any]:
         """Height and width of the output, from shapes whose sizes are ints, None or tensors."""
         rows = 1 if self.data_format == "channels_last" else 2
         names = self.taps if self.reference is None else (self.reference,)
-        return tuple(_largest([shapes[name][axis] for name in names]) for axis in (rows, rows + 1))
+        height, width = (_largest([shapes[n][axis] for n in names]) for axis in (rows, rows + 1))
+        return height, width
 
-    def _scale(self, tap):
+    def _scale(self, tap: str) -> float | None:
         """Output pixels per cell of `tap`, or None where the ratio of the sizes decides."""
         if self.strides is None:
             return None
@@ -144,35 +158,47 @@ class TapLayer(keras.layers.Layer):
         # A reference that stands in no list of strides is the picture itself.
         return self.strides[tap] / self.strides.get(self.reference, 1)
 
-    def _resize(self, maps, tap, size):
+    def _resize(self, maps: Any, tap: str, size: tuple[Any, Any]) -> Any:
+        if tap == self.reference:
+            return maps
         return resize(
             maps, *size, self.interpolation, self.coordinates, self._scale(tap), self.data_format
         )
 
-    def _shape_with_channels(self, shapes, channels):
-        batch = next((shape[0] for shape in shapes.values() if shape[0] is not None), None)
+    def _batch(self, shapes: Mapping[str, tuple[int | None, ...]]) -> int | None:
+        return next((shape[0] for shape in shapes.values() if shape[0] is not None), None)
+
+    def _shape_with_channels(
+        self, shapes: Mapping[str, tuple[int | None, ...]], channels: int
+    ) -> tuple[int | None, ...]:
+        batch = self._batch(shapes)
         height, width = self._output_size(shapes)
         if self.data_format == "channels_last":
             return (batch, height, width, channels)
         return (batch, channels, height, width)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "taps": list(self.taps),
             "reference": self.reference,
             "interpolation": self.interpolation,
             "coordinates": self.coordinates,
-            "strides": self.strides,
+            "strides": None if self.strides is None else dict(self.strides),
             "data_format": self.data_format,
         }
 
 
-def _largest(sizes):
-    if all(isinstance(size, int) for size in sizes):
-        return max(sizes)
+def _is_shape(value: Any) -> bool:
+    return len(value) > 0 and all(size is None or isinstance(size, int) for size in value)
+
+
+def _largest(sizes: list[Any]) -> Any:
     if any(size is None for size in sizes):
         return None
+    # Ints, or the symbolic sizes of an export from JAX.
+    if not any(ops.is_tensor(size) for size in sizes):
+        return max(sizes)
     largest = sizes[0]
     for size in sizes[1:]:
         largest = ops.maximum(largest, size)

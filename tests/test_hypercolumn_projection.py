@@ -175,9 +175,18 @@ def test_a_model_is_saved_and_loaded(tmp_path, random):
     np.testing.assert_array_equal(loaded.predict(maps, verbose=0), model.predict(maps, verbose=0))
 
 
-@pytest.mark.parametrize("filters", [0, -1, 2.0, None])
-def test_filters_are_a_positive_int(filters):
-    with pytest.raises(
-        ValueError, match=f"`filters` should be a positive int. Received: {filters}"
-    ):
-        HyperColumnProjection(filters, ("a",))
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_in_mixed_precision(policy, random):
+    taps = ("pool1", "pool2")
+    maps = feature_maps(taps, EVEN, "channels_last", random)
+    settings = {"taps": taps, "reference": "picture", "data_format": "channels_last"}
+    full = HyperColumnProjection(2, **settings)
+    expected = ops.convert_to_numpy(full(maps))
+    half = HyperColumnProjection(2, **settings, dtype=policy)
+    half.build({name: x.shape for name, x in maps.items()})
+    half.set_weights(full.get_weights())
+    found = half(maps)
+    assert keras.backend.standardize_dtype(found.dtype) == policy.removeprefix("mixed_")
+    assert {keras.backend.standardize_dtype(weight.dtype) for weight in half.weights} == {"float32"}
+    found = ops.convert_to_numpy(ops.cast(found, "float32"))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.03 * np.abs(expected).max())
