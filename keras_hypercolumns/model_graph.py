@@ -1,0 +1,63 @@
+"""Reading the graph of a functional Keras model."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import keras
+
+
+def is_functional(model: object) -> bool:
+    """Whether `model` is a functional or a built Sequential model, whose graph can be read."""
+    if isinstance(model, keras.Sequential):
+        # Without an input shape it is a list of layers, no graph yet, and has no `inputs`.
+        return hasattr(model, "inputs")
+    return isinstance(model, keras.Function)
+
+
+def check_functional(model: object) -> None:
+    """Raise a ValueError that says what to do if the graph of `model` can't be read."""
+    if is_functional(model):
+        return
+    advice = "Wrap what you have: `inputs = keras.Input(...)`, `keras.Model(inputs, f(inputs))`."
+    if isinstance(model, keras.Sequential):
+        advice = (
+            "This one is not built: begin it with `keras.Input((None, None, 3))`, or call "
+            "`model.build((None, None, None, 3))`."
+        )
+    elif isinstance(model, keras.Model):
+        advice = (
+            "This one is subclassed, so it has no graph to read: write it with the functional "
+            "API, or let its `call` return the maps."
+        )
+    raise ValueError(
+        f"`model` should be a functional or a built Sequential Keras model. {advice} "
+        f"Received: {model!r}"
+    )
+
+
+def inputs_of(model: keras.Model) -> Any:
+    """The symbolic inputs of a functional model, in the structure that it is called on."""
+    return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
+
+
+def calls_of(model: keras.Model, outputs: Iterable[Any] | None = None) -> list[Any]:
+    """The calls (nodes) that lead from the model's inputs to `outputs`, in an order to run them.
+
+    `outputs` are symbolic tensors; by default the model's own.
+    """
+    graph = keras.Function(model.inputs, list(model.outputs if outputs is None else outputs))
+    # No public property tells the calls: `operations` has a shared layer only once.
+    depths = graph._nodes_by_depth
+    return [call for depth in sorted(depths, reverse=True) for call in depths[depth]]
+
+
+def calls_by_name(model: keras.Model, prefix: str = "") -> dict[str, list[Any]]:
+    """The calls of each layer by its name, those in nested models as `"inner/layer"`."""
+    found: dict[str, list[Any]] = {}
+    for call in calls_of(model):
+        name = prefix + call.operation.name
+        found.setdefault(name, []).append(call)
+        if is_functional(call.operation):
+            for inner, calls in calls_by_name(call.operation, f"{name}/").items():
+                found.setdefault(inner, []).extend(calls)
+    return found
