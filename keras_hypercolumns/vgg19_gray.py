@@ -1,22 +1,29 @@
 """The backbone: VGG-19 for pictures of a single channel."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import keras
 from keras import layers
 
 from keras_hypercolumns.choices import unknown_name
-from keras_hypercolumns.taps import CHANNELS_PER_BLOCK, CONVOLUTIONS_PER_BLOCK, tap_names
+from keras_hypercolumns.taps import tap_channels, tap_names
+from keras_hypercolumns.vgg19_weights.load import load_vgg19_weights
 
 POOLINGS = ("average", "max")
+FIRST_CONVOLUTIONS = ("sum", "new")
 
 
 def vgg19_gray(
-    taps=None,
-    pooling="average",
-    batch_norm=False,
-    data_format=None,
-    name="vgg19_gray",
-):
-    """Build VGG-19 from conv1_1 to pool5 for single-channel pictures, with random weights.
+    taps: Sequence[str] | None = None,
+    pooling: str = "average",
+    batch_norm: bool = False,
+    weights: str | Path | None = None,
+    first_convolution: str = "sum",
+    data_format: str | None = None,
+    name: str = "vgg19_gray",
+) -> keras.Model:
+    """Build VGG-19 from conv1_1 to pool5 for single-channel pictures.
 
     Example:
 
@@ -30,9 +37,31 @@ def vgg19_gray(
             `poolB`, of block B and convolution I. Layers behind the last of them are left out.
             Defaults to `None`: all 37.
         pooling: `"average"` or `"max"`, 2x2 with stride 2; an odd last row or column is dropped.
+            The weights of `"imagenet"` were trained with `"max"`.
         batch_norm: Whether a batch normalisation follows each convolution, as training from
             random weights needs it; `convB_I` is then its output. `fold_batch_norm` turns the
-            trained network into the plain one.
+            trained network into the plain one. With `weights`, the network computes at inference
+            what the plain one does. In training it doesn't: the statistics of each batch then
+            take the place of what the weights were trained with: fine-tune without it, or by a
+            recipe with `init`, which first measures the statistics.
+        weights: Where the weights come from. Defaults to `None`: random. Else one of:
+
+            - `"imagenet"`: the file of Keras Applications, which is downloaded into Keras's cache
+              once (80 MB) and checked by its hash.
+            - The path of a `.mat` file of MatConvNet, `imagenet-vgg-verydeep-19.mat`.
+            - The path of a `.h5` file: the one of Keras Applications, or a `.weights.h5` that
+              `save_weights` wrote of a `keras.applications.VGG19` or of a plain `vgg19_gray`.
+        first_convolution: How `weights` for colour, whose first convolution has three channels,
+            become single-channel. Those of a `vgg19_gray` stay as they are.
+
+            - `"sum"`: the sum of the three kernels, and the bias that subtracting the three
+              channels' means leaves. The input then is the sRGB grey value, 0..255, which
+              `LightnessToGray` computes, and the maps are those of the original for a grey
+              picture. At the border they differ: the original pads with the mean colour, this
+              network with black.
+            - `"new"`: an untrained convolution (normally distributed, standard deviation 0.02,
+              no bias), to be trained. The input then is what you train with, such as
+              L / 50 - 1.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to Keras's
             `image_data_format`.
         name: Name of the model.
@@ -54,44 +83,54 @@ def vgg19_gray(
         A `keras.Model`.
 
     Raises:
-        ValueError: If a tap or the pooling is unknown.
+        ValueError: If a tap, the pooling or the first convolution is unknown, there is no tap, or
+            `weights` is a file of something else, or damaged.
+        FileNotFoundError: If there is no file at the path `weights`.
+        OSError: If `"imagenet"` can't be downloaded whole.
 
     Reference:
         - [Simonyan and Zisserman, 2015](https://arxiv.org/abs/1409.1556), table 1, column E.
     """
     known = tap_names()
     taps = known if taps is None else tuple(taps)
+    if not taps:
+        raise ValueError(f"`taps` should name at least one tap. Received: {taps!r}")
     for tap in taps:
         if tap not in known:
             raise ValueError(unknown_name("taps", tap, known))
     if pooling not in POOLINGS:
         raise ValueError(unknown_name("pooling", pooling, POOLINGS))
+    if first_convolution not in FIRST_CONVOLUTIONS:
+        raise ValueError(unknown_name("first_convolution", first_convolution, FIRST_CONVOLUTIONS))
     data_format = data_format or keras.config.image_data_format()
     last = data_format == "channels_last"
     pool = layers.AveragePooling2D if pooling == "average" else layers.MaxPooling2D
 
     x = inputs = keras.Input((None, None, 1) if last else (1, None, None), name="gray")
     maps = {}
-    for block, (convolutions, channels) in enumerate(
-        zip(CONVOLUTIONS_PER_BLOCK, CHANNELS_PER_BLOCK, strict=True), start=1
-    ):
-        for i in range(1, convolutions + 1):
+    for tap in known[: 1 + max(map(known.index, taps))]:
+        if tap.startswith("conv"):
             x = layers.Conv2D(
-                channels,
+                tap_channels(tap),
                 3,
                 padding="same",
                 use_bias=not batch_norm,
                 kernel_initializer="he_normal",
                 data_format=data_format,
-                name=f"conv{block}_{i}",
+                name=tap,
             )(x)
             if batch_norm:
                 # A shorter memory than Keras's 0.99: short trainings are what this is for.
                 norm = layers.BatchNormalization(
-                    axis=-1 if last else 1, momentum=0.98, name=f"norm{block}_{i}"
+                    axis=-1 if last else 1, momentum=0.98, name=tap.replace("conv", "norm")
                 )
                 x = norm(x)
-            maps[f"conv{block}_{i}"] = x
-            x = maps[f"relu{block}_{i}"] = layers.ReLU(name=f"relu{block}_{i}")(x)
-        x = maps[f"pool{block}"] = pool(2, data_format=data_format, name=f"pool{block}")(x)
-    return keras.Model(inputs, {tap: maps[tap] for tap in taps}, name=name)
+        elif tap.startswith("relu"):
+            x = layers.ReLU(name=tap)(x)
+        else:
+            x = pool(2, data_format=data_format, name=tap)(x)
+        maps[tap] = x
+    model = keras.Model(inputs, {tap: maps[tap] for tap in taps}, name=name)
+    if weights is not None:
+        load_vgg19_weights(model, weights, first_convolution)
+    return model

@@ -139,6 +139,11 @@ def test_channels_first_has_the_same_weights_and_shapes_transposed():
     }
 
 
+def test_a_network_without_taps_is_refused():
+    with pytest.raises(ValueError, match=r"`taps` should name at least one tap\. Received: \(\)"):
+        vgg19_gray(())
+
+
 def test_unknown_taps_and_poolings_are_refused_with_the_nearest():
     with pytest.raises(ValueError, match=r"`taps` .*Did you mean 'relu5_4'\? Received: 'relu5_5'"):
         vgg19_gray(("relu1_2", "relu5_5"))

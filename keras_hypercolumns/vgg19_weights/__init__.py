@@ -1,0 +1,1 @@
+"""Pretrained weights of VGG-19: where they come from, and how they become single-channel."""
