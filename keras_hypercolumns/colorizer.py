@@ -1,27 +1,58 @@
 """The colorizer: from the lightness of a picture to its colour."""
 
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
 import keras
 from keras import layers
 
 from keras_hypercolumns.choices import unknown_name
+from keras_hypercolumns.hypercolumn import HyperColumn
 from keras_hypercolumns.hypercolumn_projection import HyperColumnProjection
-from keras_hypercolumns.taps import VARIANTS, tap_channels, tap_stride
+from keras_hypercolumns.layered_head import layered_head
+from keras_hypercolumns.lightness_to_gray import LightnessToGray
+from keras_hypercolumns.residual_head import residual_head
+from keras_hypercolumns.taps import (
+    ARCHITECTURES,
+    STUDY_VARIANTS,
+    VARIANTS,
+    tap_channels,
+    tap_stride,
+)
 from keras_hypercolumns.vgg19_gray import vgg19_gray
+from keras_hypercolumns.vgg19_weights.load import SOURCES, find_file
 
 AB_SCALE = 50.0
-"""CIELAB units of A and B that the loss counts as one; L / 50 - 1 is what the trunk sees."""
+"""CIELAB units of A and B that the loss counts as one."""
+GRAY_SCALE = 127.5
+"""How much larger grey values are than L / 50 - 1, and the maps of a trunk that sees them."""
+
+TRUNK_INPUTS = ("scaled", "gray")
+_TAPS = {**VARIANTS, **STUDY_VARIANTS, **ARCHITECTURES}
+_HEADS = {"layered": layered_head, "residual": residual_head}
 
 
-def head_scale(channels):
+def head_scale(channels: int, trunk_input: str = "scaled") -> float:
     """CIELAB units per unit of the output of a head of `channels` input channels.
 
     The wider the head, the smaller: else a step of an adaptive optimizer, which moves every
-    weight by as much, would move the output of `full` by the width of the whole gamut.
+    weight by as much, would move the output of `full` by the width of the whole gamut. For the
+    same reason the smaller, the larger the maps.
     """
-    return 128 * AB_SCALE / channels
+    return 128 * AB_SCALE / channels / (GRAY_SCALE if trunk_input == "gray" else 1)
 
 
-def colorizer(variant_or_taps="relu1to5", pooling="average", batch_norm=False):
+def colorizer(
+    variant_or_taps: str | Sequence[str] = "relu1to5",
+    pooling: str = "average",
+    batch_norm: bool = False,
+    weights: str | Path | None = None,
+    first_convolution: str = "sum",
+    dense: bool = False,
+    output: str = "ab",
+    trunk_input: str | None = None,
+) -> keras.Model:
     """Build a network that predicts the colour of a picture from its lightness.
 
     A single-channel VGG-19 (the trunk), the hypercolumn of the taps, and a linear head of two
@@ -37,37 +68,73 @@ def colorizer(variant_or_taps="relu1to5", pooling="average", batch_norm=False):
     (1, 33, 47, 2)
 
     Args:
-        variant_or_taps: Name of a published variant (`"full"`, `"relu1to5"`, `"relu3to5"`,
-            `"pool1to4"`), or a list or tuple of taps of `vgg19_gray`.
+        variant_or_taps: A list or tuple of taps of `vgg19_gray`, or the name of a variant:
+
+            - published: `"full"`, `"relu1to5"`, `"relu3to5"`, `"pool1to4"` (`VARIANTS`);
+            - for comparing taps: `"relu4to5"`, `"relu5"`, `"conv1to5"`, `"relu1to3"`,
+              `"relu2to5"`, `"relu1to4"`, `"pool1to5"` (`STUDY_VARIANTS`);
+            - with heads that are not linear in the hypercolumn: `"layered"`, which reduces each
+              block to one map, and `"residual"`, which goes up from relu5_4 by steps of 2 and
+              adds the last map of each block on the way.
         pooling: As for `vgg19_gray`.
         batch_norm: As for `vgg19_gray`.
+        weights: Of the trunk, as for `vgg19_gray`. The head's are random.
+        first_convolution: As for `vgg19_gray`.
+        dense: Whether to build the hypercolumn and then convolve it (`HyperColumn`, `Conv2D`),
+            as the formula says, where `HyperColumnProjection` computes the same in a fraction
+            of the memory. Both have the same weights, in the same order.
+        output: `"ab"`, or `"lab"`: the L of the input, with A and B behind it.
+        trunk_input: What the trunk sees of L: `"scaled"`, L / 50 - 1, or `"gray"`, the sRGB grey
+            value 0..255. Defaults to `None`: `"gray"` with `weights` for colour whose first
+            convolution is summed, which expects that, else `"scaled"`.
 
     Input shape:
-        `(batch, height, width, 1)`: L of CIELAB, 0..100; any height and width from 16 pixels.
+        `(batch, height, width, 1)`: L of CIELAB, 0..100; any height and width from 16 pixels
+        (from 32, where `pool5` is a tap).
 
     Output shape:
-        `(batch, height, width, 2)`: A and B of CIELAB, about -128..127.
+        `(batch, height, width, 2)`: A and B of CIELAB, about -128..127. For the output `"lab"`,
+        `(batch, height, width, 3)`: L, A and B.
 
     Returns:
-        A `keras.Model` with random weights.
+        A `keras.Model`.
 
     Raises:
-        ValueError: If the variant or a tap is unknown.
+        ValueError: If a name is unknown, or `dense` is asked of `"layered"` or `"residual"`;
+            and what `vgg19_gray` raises for `weights`.
 
     Reference:
         - [Larsson et al., 2016](https://arxiv.org/abs/1603.06668), section 4, for colour from
           hypercolumns; [Hariharan et al., 2015](https://arxiv.org/abs/1411.5752).
     """
     if isinstance(variant_or_taps, str):
-        heads = {variant_or_taps: variant_taps(variant_or_taps)}
+        name, taps = variant_or_taps, variant_taps(variant_or_taps)
     else:
-        heads = {"custom": tuple(variant_or_taps)}
-    inputs, outputs = _trunk_and_heads(heads, pooling, batch_norm)
-    (name,) = heads
-    return keras.Model(inputs, outputs[name], name=f"colorizer_{name}")
+        name, taps = "custom", tuple(variant_or_taps)
+    if output not in ("ab", "lab"):
+        raise ValueError(unknown_name("output", output, ("ab", "lab")))
+    if dense and name in _HEADS:
+        raise ValueError(
+            f"`dense` should be False for {name!r}: its head is no single convolution of one "
+            f"hypercolumn. Received: {dense!r}"
+        )
+    lightness, outputs = _trunk_and_heads(
+        {name: taps}, pooling, batch_norm, weights, first_convolution, trunk_input, dense
+    )
+    ab = outputs[name]
+    if output == "lab":
+        ab = layers.Concatenate(dtype="float32", name="lab")([lightness, ab])
+    return keras.Model(lightness, ab, name=f"colorizer_{name}")
 
 
-def joint_colorizer(variants=tuple(VARIANTS), pooling="average", batch_norm=False):
+def joint_colorizer(
+    variants: Sequence[str] = tuple(VARIANTS),
+    pooling: str = "average",
+    batch_norm: bool = False,
+    weights: str | Path | None = None,
+    first_convolution: str = "sum",
+    trunk_input: str | None = None,
+) -> keras.Model:
     """Build one trunk with the heads of several variants, for training them together.
 
     Example:
@@ -78,9 +145,10 @@ def joint_colorizer(variants=tuple(VARIANTS), pooling="average", batch_norm=Fals
     {'relu1to5': (None, None, None, 2), 'pool1to4': (None, None, None, 2)}
 
     Args:
-        variants: Names of published variants. Defaults to all four.
+        variants: Names of variants, as for `colorizer`. Defaults to the four published ones.
         pooling: As for `vgg19_gray`.
         batch_norm: As for `vgg19_gray`.
+        weights: As for `colorizer`; likewise `first_convolution` and `trunk_input`.
 
     Input shape:
         As for `colorizer`.
@@ -89,40 +157,88 @@ def joint_colorizer(variants=tuple(VARIANTS), pooling="average", batch_norm=Fals
         A dict from variant to `(batch, height, width, 2)`, as for `colorizer`.
 
     Returns:
-        A `keras.Model` with random weights; `single_colorizer` takes one variant out of it.
+        A `keras.Model`.
 
     Raises:
-        ValueError: If a variant is unknown.
+        ValueError: If a name is unknown; and what `vgg19_gray` raises for `weights`.
     """
     heads = {variant: variant_taps(variant) for variant in variants}
-    inputs, outputs = _trunk_and_heads(heads, pooling, batch_norm)
-    return keras.Model(inputs, outputs, name="joint_colorizer")
+    lightness, outputs = _trunk_and_heads(
+        heads, pooling, batch_norm, weights, first_convolution, trunk_input
+    )
+    return keras.Model(lightness, outputs, name="joint_colorizer")
 
 
-def variant_taps(variant):
-    """Return the taps of the published variant named `variant`."""
-    if variant not in VARIANTS:
-        raise ValueError(unknown_name("variant", variant, VARIANTS))
-    return VARIANTS[variant]
+def variant_taps(variant: str) -> tuple[str, ...]:
+    """Return the taps of the variant named `variant`, published or of the study."""
+    if variant not in _TAPS:
+        raise ValueError(unknown_name("variant", variant, _TAPS))
+    return _TAPS[variant]
 
 
-def _trunk_and_heads(heads, pooling, batch_norm):
-    used = {tap for taps in heads.values() for tap in taps}
+def _trunk_and_heads(
+    heads: Mapping[str, Sequence[str]],
+    pooling: str,
+    batch_norm: bool,
+    weights: str | Path | None,
+    first_convolution: str,
+    trunk_input: str | None,
+    dense: bool = False,
+) -> tuple[Any, dict[str, Any]]:
+    """Return the symbolic lightness, and by the name of each head its A and B."""
+    if trunk_input not in (None, *TRUNK_INPUTS):
+        raise ValueError(unknown_name("trunk_input", trunk_input, TRUNK_INPUTS))
+    trunk = vgg19_gray(
+        sorted({tap for taps in heads.values() for tap in taps}),
+        pooling,
+        batch_norm,
+        weights=weights,
+        first_convolution=first_convolution,
+        data_format="channels_last",
+        name="trunk",
+    )
+    if trunk_input is None:
+        trunk_input = _input_of(weights, first_convolution)
     lightness = keras.Input((None, None, 1), name="lightness")
-    x = layers.Rescaling(1 / 50, offset=-1, name="scale_lightness")(lightness)
-    trunk = vgg19_gray(sorted(used), pooling, batch_norm, data_format="channels_last", name="trunk")
+    if trunk_input == "gray":
+        x = LightnessToGray(name="scale_lightness")(lightness)
+    else:
+        x = layers.Rescaling(1 / 50, offset=-1, name="scale_lightness")(lightness)
     maps = {**trunk(x), "lightness": x}
     outputs = {}
     for name, taps in heads.items():
-        head = HyperColumnProjection(
-            2,
-            taps,
-            reference="lightness",
-            strides={tap: tap_stride(tap) for tap in taps},
-            data_format="channels_last",
-            name=f"head_{name}",
-        )
-        scale = head_scale(sum(tap_channels(tap) for tap in taps))
-        to_ab = layers.Rescaling(scale, dtype="float32", name=f"ab_{name}")
-        outputs[name] = to_ab(head({tap: maps[tap] for tap in (*taps, "lightness")}))
+        build_head = _HEADS.get(name, _dense_head if dense else _projected_head)
+        head = build_head(maps, taps, f"head_{name}")
+        scale = head_scale(sum(tap_channels(tap) for tap in taps), trunk_input)
+        outputs[name] = layers.Rescaling(scale, dtype="float32", name=f"ab_{name}")(head)
     return lightness, outputs
+
+
+def _input_of(weights: str | Path | None, first_convolution: str) -> str:
+    """What a trunk with these weights, which were loaded without an error, is to see."""
+    if weights is None or first_convolution == "new":
+        return "scaled"
+    path = find_file(weights)
+    read, _ = SOURCES[path.suffix.lower()]
+    kernel, _ = read(path)["conv1_1"]
+    return "gray" if kernel.shape[2] == 3 else "scaled"
+
+
+def _projected_head(maps: Mapping[str, Any], taps: Sequence[str], name: str) -> Any:
+    maps = {tap: maps[tap] for tap in (*taps, "lightness")}
+    return HyperColumnProjection(2, taps, **_placing(taps), name=name)(maps)
+
+
+def _dense_head(maps: Mapping[str, Any], taps: Sequence[str], name: str) -> Any:
+    maps = {tap: maps[tap] for tap in (*taps, "lightness")}
+    column = HyperColumn(taps, **_placing(taps), name="hypercolumn")(maps)
+    return layers.Conv2D(2, 1, data_format="channels_last", name=name)(column)
+
+
+def _placing(taps: Sequence[str]) -> dict[str, Any]:
+    """Arguments of the hypercolumn layers that put every tap in its place over the picture."""
+    return {
+        "reference": "lightness",
+        "strides": {tap: tap_stride(tap) for tap in taps},
+        "data_format": "channels_last",
+    }

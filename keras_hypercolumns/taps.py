@@ -20,6 +20,22 @@ VARIANTS = MappingProxyType(
 )
 """The four published variants and their taps, in the order in which they are concatenated."""
 
+STUDY_VARIANTS = MappingProxyType(
+    {
+        "relu4to5": ("relu4_4", "relu5_4"),
+        "relu5": ("relu5_4",),
+        "conv1to5": ("conv1_2", "conv2_2", "conv3_4", "conv4_4", "conv5_4"),
+        "relu1to3": ("relu1_2", "relu2_2", "relu3_4"),
+        "relu2to5": ("relu2_2", "relu3_4", "relu4_4", "relu5_4"),
+        "relu1to4": ("relu1_2", "relu2_2", "relu3_4", "relu4_4"),
+        "pool1to5": ("pool1", "pool2", "pool3", "pool4", "pool5"),
+    }
+)
+"""Variants for comparing taps, which are not published. Their heads are linear, as those are."""
+
+ARCHITECTURES = MappingProxyType({"layered": VARIANTS["full"], "residual": VARIANTS["relu1to5"]})
+"""Study variants whose heads are built otherwise (`layered_head`, `residual_head`): their taps."""
+
 
 def tap_names() -> tuple[str, ...]:
     """Every tap of VGG-19, from the input to the last pooling: `convB_I`, `reluB_I`, `poolB`."""
@@ -33,14 +49,16 @@ def tap_names() -> tuple[str, ...]:
 
 def tap_channels(tap: str) -> int:
     """Channels of the VGG-19 tap `tap`, such as 512 for `"relu5_4"`."""
-    return CHANNELS_PER_BLOCK[_block(tap) - 1]
+    return CHANNELS_PER_BLOCK[tap_block(tap) - 1]
 
 
 def tap_stride(tap: str) -> int:
     """Pixels of the picture per cell of the VGG-19 tap `tap`, such as 16 for `"relu5_4"`."""
-    block = _block(tap)
-    return 2**block if tap.startswith("pool") else 2 ** (block - 1)
+    block = tap_block(tap)
+    stride: int = 2**block if tap.startswith("pool") else 2 ** (block - 1)
+    return stride
 
 
-def _block(tap: str) -> int:
+def tap_block(tap: str) -> int:
+    """Number of the block of the VGG-19 tap `tap`, such as 5 for `"relu5_4"`."""
     return int(tap.removeprefix("conv").removeprefix("relu").removeprefix("pool")[0])

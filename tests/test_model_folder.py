@@ -17,19 +17,32 @@ from kh_zoo.export import export_run
 from kh_zoo.keras_model import build_model, save_model
 from kh_zoo.model_folder import CONFIG, TENSORS, Tap, open_model_folder
 from kh_zoo.onnx_graph import onnx_graph
-from kh_zoo.tensors import expand, quantize
+from kh_zoo.tensors import expand, quantize, read_tensors
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
     """A float32 model folder of one variant, with max pooling and random biases."""
     path = tmp_path_factory.mktemp("run") / "model"
-    model = joint_colorizer(("pool1to4",), pooling="max")
+    model = with_random_biases(joint_colorizer(("pool1to4",), pooling="max"))
+    save_model(model, path, size=64)
+    return path, model
+
+
+def with_random_biases(model):
     random = np.random.default_rng(0)
-    for layer in (*model.get_layer("trunk").layers, model.get_layer("head_pool1to4")):
-        if layer.weights:
+    for layer in (*model.get_layer("trunk").layers, *model.layers):
+        if layer.name.startswith(("conv", "head_")):
             kernel, bias = layer.get_weights()
             layer.set_weights([kernel, random.normal(0, 0.1, bias.shape)])
+    return model
+
+
+@pytest.fixture(scope="module")
+def gray(tmp_path_factory):
+    """A model folder whose trunk sees the grey value of sRGB."""
+    path = tmp_path_factory.mktemp("gray") / "model"
+    model = with_random_biases(joint_colorizer(("relu1to3",), trunk_input="gray"))
     save_model(model, path, size=64)
     return path, model
 
@@ -80,6 +93,61 @@ def test_graph_equals_keras_with_max_pooling(small):
     ab = small[1].predict_on_batch(lightness[None, ..., None])["pool1to4"][0]
     predicted = create_engine("onnx", folder, "pool1to4").predict_ab(lightness)
     np.testing.assert_allclose(predicted, ab, atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(33, 47), (16, 64)])
+def test_graph_and_keras_see_grey_values_where_the_configuration_says_so(gray, shape):
+    path, model = gray
+    folder = open_model_folder(path)
+    assert folder.config.input == "gray"
+    random = np.random.default_rng(4)
+    lightness = random.uniform(0, 100, shape).astype("float32")
+    # The darkest, where both curves are lines, and what a rounding may leave outside.
+    lightness[:4] = random.uniform(-1, 9, (4, shape[1]))
+    lightness[4, :9] = 100.001
+    ab = model.predict_on_batch(lightness[None, ..., None])["relu1to3"][0]
+    assert np.abs(ab).max() > 1
+    again = build_model(folder, "relu1to3").predict_on_batch(lightness[None, ..., None])[0]
+    np.testing.assert_allclose(again, ab, atol=1e-4)
+    predicted = create_engine("onnx", folder, "relu1to3").predict_ab(lightness)
+    np.testing.assert_allclose(predicted, ab, rtol=0, atol=1e-3)
+
+
+def test_a_grey_input_is_kept_in_the_export(gray, tmp_path):
+    export_run(gray[0], tmp_path / "int8", "int8")
+    assert open_model_folder(tmp_path / "int8").config.input == "gray"
+
+
+def test_a_configuration_without_an_input_means_scaled(small, broken):
+    written = json.loads((small[0] / CONFIG).read_text())
+    assert written["input"] == "scaled"
+    edit(broken, lambda table: table.pop("input"))
+    assert open_model_folder(broken).config == open_model_folder(small[0]).config
+
+
+def test_study_variants_go_all_the_way(tmp_path):
+    """Also one whose name begins as those of the trunk's tensors do, and one with pool5."""
+    variants = ("conv1to5", "pool1to5")
+    model = with_random_biases(joint_colorizer(variants))
+    save_model(model, tmp_path / "float32", size=64)
+    export_run(tmp_path / "float32", tmp_path / "int8", "int8")
+    lightness = np.random.default_rng(5).uniform(0, 100, (47, 33)).astype("float32")
+    colors = model.predict_on_batch(lightness[None, ..., None])
+    for variant in variants:
+        for precision, tolerance in (("float32", 1e-3), ("int8", 0.5)):
+            folder = open_model_folder(tmp_path / precision)
+            predicted = create_engine("onnx", folder, variant).predict_ab(lightness)
+            np.testing.assert_allclose(predicted, colors[variant][0], rtol=0, atol=tolerance)
+        assert np.abs(colors[variant]).max() > 1
+    heads = read_tensors(folder), read_tensors(open_model_folder(tmp_path / "float32"))
+    np.testing.assert_array_equal(*(tensors["conv1to5.conv1_2.kernel"] for tensors in heads))
+
+
+def test_heads_that_are_not_linear_are_not_saved(tmp_path):
+    model = joint_colorizer(("pool1to4", "residual"))
+    with pytest.raises(ModelError, match=r"`model` .*linear.* 'residual'"):
+        save_model(model, tmp_path / "model", size=64)
+    assert not (tmp_path / "model").exists()
 
 
 def test_no_dequantization_is_left_at_run_time(tmp_path):
@@ -140,6 +208,8 @@ def edit(path, change):
         (lambda table: table.update(format=2), "newer version"),
         (lambda table: table.update(architecture="resnet"), "architecture"),
         (lambda table: table.update(pooling="median"), "pooling"),
+        (lambda table: table.update(input="rgb"), "`input` .*'gray'.*'rgb'"),
+        (lambda table: table.update(input=["gray"]), "input"),
         (lambda table: table.update(size=10**9), "size"),
         (lambda table: table.update(code="import os"), "keys"),
         (lambda table: table["heads"].update(pool1to4=["relu9_9"]), "relu9_9"),

@@ -1,17 +1,32 @@
 """From a model folder to a Keras model, and back."""
 
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
 import keras
 import numpy as np
 from keras import ops
 
-from keras_hypercolumns import colorizer
-from kh_zoo.model_folder import AB_SCALE, ModelConfig
+from keras_hypercolumns import HyperColumnProjection, colorizer
+from keras_hypercolumns.lightness_to_gray import LightnessToGray
+from kh_zoo.errors import ModelError
+from kh_zoo.model_folder import AB_SCALE, ModelConfig, ModelFolder
 from kh_zoo.resolve import resolve
 from kh_zoo.tensors import read_tensors, write_model_folder
 
 
-def load_model(model="relu1to5"):
+def load_model(model: str | os.PathLike[str] = "relu1to5") -> keras.Model:
     """Load a trained colorizer as a Keras model.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from kh_zoo import load_model
+    >>> model = load_model("relu1to5")
+    >>> lightness = np.full((1, 32, 48, 1), 50.0, "float32")
+    >>> model.predict(lightness, verbose=0).shape
+    (1, 32, 48, 2)
 
     Args:
         model: Name of a variant, or the path of a model or run folder, with `/VARIANT` behind it
@@ -28,32 +43,44 @@ def load_model(model="relu1to5"):
     return build_model(*resolve(model))
 
 
-def build_model(folder, head):
+def build_model(folder: ModelFolder, head: str) -> keras.Model:
     """Build the Keras model of one variant of a `ModelFolder`."""
     config = folder.config
+    model = colorizer(config.heads[head], pooling=config.pooling, trunk_input=config.input)
+    fill_model(model, folder, {"custom": head})
+    return model
+
+
+def fill_model(model: keras.Model, folder: ModelFolder, heads: Mapping[str, str]) -> None:
+    """Set the weights of a plain colorizer; `heads` maps its heads to those of the folder."""
     tensors = read_tensors(folder)
-    model = colorizer(config.heads[head], pooling=config.pooling)
     for layer in model.get_layer("trunk").layers:
         if layer.weights:
             kernel = tensors[f"{layer.name}.kernel"].transpose(2, 3, 1, 0)
             layer.set_weights([kernel, tensors[f"{layer.name}.bias"]])
-    kernels = [tensors[f"{head}.{tap}.kernel"].transpose(2, 3, 1, 0) for tap in config.heads[head]]
-    factor = AB_SCALE / model.get_layer("ab_custom").scale
-    model.get_layer("head_custom").set_weights(
-        [np.concatenate(kernels, axis=2) * factor, tensors[f"{head}.bias"] * factor]
-    )
-    return model
+    for name, head in heads.items():
+        taps = folder.config.heads[head]
+        kernels = [tensors[f"{head}.{tap}.kernel"].transpose(2, 3, 1, 0) for tap in taps]
+        # The file's heads are all in one unit, the model's each in its own.
+        factor = AB_SCALE / model.get_layer(f"ab_{name}").scale
+        model.get_layer(f"head_{name}").set_weights(
+            [np.concatenate(kernels, axis=2) * factor, tensors[f"{head}.bias"] * factor]
+        )
 
 
-def save_model(model, path, size):
+def save_model(model: keras.Model, path: Path, size: int) -> None:
     """Write a plain `joint_colorizer` (no batch normalisation) as a model folder, in float32.
 
     Args:
         model: The `joint_colorizer`.
         path: The folder; its files are overwritten.
         size: Short side, in pixels, that colours are best predicted at.
+
+    Raises:
+        ModelError: If a head is not linear: those of `layered` and `residual` can't be stored.
     """
     tensors, heads = {}, {}
+    is_gray = isinstance(model.get_layer("scale_lightness"), LightnessToGray)
     trunk = model.get_layer("trunk")
     is_max = isinstance(trunk.get_layer("pool1"), keras.layers.MaxPooling2D)
     for layer in trunk.layers:
@@ -63,7 +90,12 @@ def save_model(model, path, size):
             tensors[f"{layer.name}.bias"] = bias
     for name in model.output:
         layer = model.get_layer(f"head_{name}")
-        # The file's heads are all in one unit, the model's each in its own.
+        if not isinstance(layer, HyperColumnProjection):
+            raise ModelError(
+                "`model` should have linear heads on the taps of its trunk, as every variant but "
+                "'layered' and 'residual' has; leave those out, or keep the model with Keras's "
+                f"`model.save`. Received: {name!r}"
+            )
         factor = model.get_layer(f"ab_{name}").scale / AB_SCALE
         kernel, bias = (ops.convert_to_numpy(weight) * factor for weight in layer.weights)
         parts = np.split(kernel, np.cumsum(layer.tap_channels)[:-1], axis=2)
@@ -71,5 +103,10 @@ def save_model(model, path, size):
             tensors[f"{name}.{tap}.kernel"] = np.ascontiguousarray(part.transpose(3, 2, 0, 1))
         tensors[f"{name}.bias"] = bias
         heads[name] = layer.taps
-    config = ModelConfig(pooling="max" if is_max else "average", size=size, heads=heads)
+    config = ModelConfig(
+        pooling="max" if is_max else "average",
+        size=size,
+        heads=heads,
+        input="gray" if is_gray else "scaled",
+    )
     write_model_folder(path, config, tensors)

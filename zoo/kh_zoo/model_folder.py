@@ -10,13 +10,14 @@ import json
 import math
 import re
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
 from kh_zoo.errors import ModelError
 
 FORMAT = 1
 LIGHTNESS_SCALE, LIGHTNESS_OFFSET = 1 / 50, -1.0
-"""What the trunk of format 1 sees: `L * LIGHTNESS_SCALE + LIGHTNESS_OFFSET`, in -1..1."""
+"""What a trunk of the input `"scaled"` sees: `L * LIGHTNESS_SCALE + LIGHTNESS_OFFSET`, -1..1."""
 AB_SCALE = 50.0
 """CIELAB units of A and B per unit of a head's output."""
 CONFIG = "config.json"
@@ -24,8 +25,10 @@ TENSORS = "model.safetensors"
 CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
 CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
 POOLINGS = ("average", "max")
+INPUTS = ("scaled", "gray")
 
 _TAP = re.compile(r"(?:conv|relu)(?P<block>[1-5])_(?P<i>[1-4])|pool(?P<pool>[1-5])")
+_TRUNK_KERNEL = re.compile(r"conv[1-5]_[1-4]\.kernel")
 _BYTES = {"F32": 4, "I8": 1}
 # Far above what is needed, far below what could exhaust the memory.
 _MAX_HEADER = 1_000_000
@@ -37,7 +40,7 @@ class Tap:
 
     name: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         match = _TAP.fullmatch(self.name)
         if match is None or int(match["i"] or 1) > CONVOLUTIONS_PER_BLOCK[self.block - 1]:
             raise ModelError(
@@ -46,18 +49,19 @@ class Tap:
             )
 
     @property
-    def block(self):
+    def block(self) -> int:
         """Number of the block, 1 to 5."""
         digits = re.search(r"\d", self.name)
         return int(digits[0]) if digits else 1
 
     @property
-    def stride(self):
+    def stride(self) -> int:
         """Pixels of the picture per cell."""
-        return 2**self.block if self.name.startswith("pool") else 2 ** (self.block - 1)
+        stride: int = 2**self.block if self.name.startswith("pool") else 2 ** (self.block - 1)
+        return stride
 
     @property
-    def channels(self):
+    def channels(self) -> int:
         """Number of channels."""
         return CHANNELS_PER_BLOCK[self.block - 1]
 
@@ -71,14 +75,16 @@ class ModelConfig:
     """Short side, in pixels, of the copy of a picture that colours are predicted on."""
     heads: dict[str, tuple[str, ...]]
     """Taps of each variant, in the order of its channels."""
+    input: str = "scaled"
+    """What the trunk sees: `"scaled"`, L in -1..1, or `"gray"`, the sRGB grey value, 0..255."""
 
-    def to_json(self):
+    def to_json(self) -> str:
         """Return the text of `config.json`."""
         return json.dumps(
             {"format": FORMAT, "architecture": "vgg19_gray", **dataclasses.asdict(self)}, indent=2
         )
 
-    def layers(self, heads):
+    def layers(self, heads: Iterable[str]) -> list[str]:
         """Names of the trunk's layers that `heads` need, in order: convolutions and poolings."""
         taps = {tap for head in heads for tap in self.heads[head]}
         order, last = [], 0
@@ -92,9 +98,10 @@ class ModelConfig:
                 last = len(order)
         return order[:last]
 
-    def tensor_shapes(self, quantized):
+    def tensor_shapes(self, quantized: bool) -> dict[str, tuple[int, ...]]:
         """Shape of every tensor that the file should hold, by name."""
-        shapes, channels = {}, 1
+        shapes: dict[str, tuple[int, ...]] = {}
+        channels = 1
         for layer in self.layers(self.heads):
             if layer.startswith("pool"):
                 continue
@@ -109,6 +116,11 @@ class ModelConfig:
                 shapes[f"{head}.{tap}.kernel"] = (2, Tap(tap).channels, 1, 1)
             shapes[f"{head}.bias"] = (2,)
         return shapes
+
+
+def is_trunk_kernel(name: str) -> bool:
+    """Whether the tensor `name` is a kernel of the trunk: those may be int8, with a scale each."""
+    return _TRUNK_KERNEL.fullmatch(name) is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,11 +142,11 @@ class ModelFolder:
     tensors: dict[str, TensorEntry]
 
     @property
-    def quantized(self):
+    def quantized(self) -> bool:
         """Whether the trunk's kernels are int8."""
         return any(entry.dtype == "I8" for entry in self.tensors.values())
 
-    def parameters(self, head):
+    def parameters(self, head: str) -> int:
         """Number of parameters that one variant computes with, its trunk's among them."""
         layers = tuple(f"{layer}." for layer in self.config.layers([head]))
         return sum(
@@ -163,8 +175,7 @@ def open_model_folder(path: Path) -> ModelFolder:
                 f"{path / TENSORS}: the tensor {name!r} should have the shape {shape}. "
                 f"Received: {found.shape}"
             )
-        kernel_of_trunk = name.startswith("conv") and name.endswith(".kernel")
-        if found.dtype == "I8" and not kernel_of_trunk:
+        if found.dtype == "I8" and not is_trunk_kernel(name):
             raise ModelError(f"{path / TENSORS}: the tensor {name!r} should be float32")
     unknown = sorted(set(tensors) - set(expected))
     if unknown:
@@ -172,7 +183,7 @@ def open_model_folder(path: Path) -> ModelFolder:
     return folder
 
 
-def _read_config(path):
+def _read_config(path: Path) -> ModelConfig:
     try:
         if path.stat().st_size > _MAX_HEADER:
             raise ModelError(f"{path}: too large for a configuration")
@@ -189,6 +200,8 @@ def _read_config(path):
             f"read it. Received: {table.get('format')!r}"
         )
     fields = {key: value for key, value in table.items() if key not in ("format", "architecture")}
+    # Files of the first release lack it.
+    fields.setdefault("input", "scaled")
     names = {field.name for field in dataclasses.fields(ModelConfig)}
     if set(fields) != names:
         raise ModelError(
@@ -196,6 +209,10 @@ def _read_config(path):
         )
     if fields["pooling"] not in POOLINGS:
         raise ModelError(f"{path}: `pooling` should be one of {POOLINGS}")
+    if fields["input"] not in INPUTS:
+        raise ModelError(
+            f"{path}: `input` should be one of {INPUTS}. Received: {fields['input']!r}"
+        )
     size = fields["size"]
     if not isinstance(size, int) or not 16 <= size <= 4096:
         raise ModelError(f"{path}: `size` should be 16 to 4096. Received: {size!r}")
@@ -213,7 +230,7 @@ def _read_config(path):
     return ModelConfig(**fields)
 
 
-def _read_header(path):
+def _read_header(path: Path) -> dict[str, TensorEntry]:
     """Read the table of tensors of a safetensors file, and check that it is sound."""
     try:
         total = path.stat().st_size

@@ -1,5 +1,8 @@
 """The ONNX graph of a model folder, built from its checked configuration."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -43,14 +46,14 @@ def onnx_graph(folder: ModelFolder, head: str) -> onnx.ModelProto:
 
 
 class _Builder:
-    def __init__(self, folder, head):
+    def __init__(self, folder: ModelFolder, head: str) -> None:
         self.folder, self.config, self.head = folder, folder.config, head
-        self.nodes, self.initializers = [], []
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: list[TensorProto] = []
 
-    def build(self):
+    def build(self) -> onnx.ModelProto:
         config = self.config
-        x = self._node("Mul", "lightness", self._constant("scale", LIGHTNESS_SCALE))
-        x = self._node("Add", x, self._constant("offset", LIGHTNESS_OFFSET))
+        x = self._gray() if config.input == "gray" else self._scaled()
         maps = {}
         for layer in config.layers([self.head]):
             if layer.startswith("pool"):
@@ -62,7 +65,7 @@ class _Builder:
             )
             x = maps[layer.replace("conv", "relu")] = self._node("Relu", x)
         total = self._node("Add", self._sum_of_taps(maps), self._bias())
-        self._node("Mul", total, self._constant("ab_scale", AB_SCALE), output="ab")
+        self._node("Mul", total, self._scalar(AB_SCALE), output="ab")
         graph = helper.make_graph(
             self.nodes,
             self.head,
@@ -74,8 +77,32 @@ class _Builder:
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=9
         )
 
-    def _sum_of_taps(self, maps):
-        by_stride = {}
+    def _scaled(self) -> str:
+        """L in -1..1."""
+        return self._linear("lightness", LIGHTNESS_SCALE, LIGHTNESS_OFFSET)
+
+    def _gray(self) -> str:
+        """The sRGB grey value of L, 0..255, as the layer `LightnessToGray` computes it."""
+        f = self._linear("lightness", 1 / 116, 16 / 116)
+        cube = self._node("Pow", f, self._scalar(3))
+        luminance = self._above(f, 0.2068966, cube, self._linear(f, 1 / 7.787, -16 / 116 / 7.787))
+        power = self._node("Max", luminance, self._scalar(0.0031308))
+        power = self._node("Pow", power, self._scalar(1 / 2.4))
+        curve, line = self._linear(power, 1.055, -0.055), self._linear(luminance, 12.92, 0)
+        gray = self._above(luminance, 0.0031308, curve, line)
+        gray = self._node("Clip", gray, self._scalar(0), self._scalar(1))
+        return self._linear(gray, 255, 0)
+
+    def _linear(self, x: str, factor: float, offset: float) -> str:
+        x = self._node("Mul", x, self._scalar(factor))
+        return self._node("Add", x, self._scalar(offset)) if offset else x
+
+    def _above(self, x: str, threshold: float, above: str, below: str) -> str:
+        """`above` where `x` is above `threshold`, else `below`."""
+        return self._node("Where", self._node("Greater", x, self._scalar(threshold)), above, below)
+
+    def _sum_of_taps(self, maps: Mapping[str, str]) -> str:
+        by_stride: dict[int, list[str]] = {}
         for tap in self.config.heads[self.head]:
             name = self._stored(f"{self.head}.{tap}.kernel")
             by_stride.setdefault(Tap(tap).stride, []).append(self._node("Conv", maps[tap], name))
@@ -90,7 +117,7 @@ class _Builder:
             total = self._node("Add", total, part)
         return total
 
-    def _upsample(self, x, stride):
+    def _upsample(self, x: str, stride: int) -> str:
         scales = self._constant(f"stride_{stride}", [1, 1, stride, stride])
         x = self._node(
             "Resize",
@@ -105,22 +132,22 @@ class _Builder:
         pads = self._node("Concat", zeros, missing, axis=0)
         return self._node("Pad", x, pads, mode="edge")
 
-    def _shape(self, x):
+    def _shape(self, x: str) -> str:
         """Height and width of `x`, in the graph."""
         return self._node("Shape", x, start=2)
 
-    def _kernel(self, layer):
+    def _kernel(self, layer: str) -> str:
         kernel = self._stored(f"{layer}.kernel")
         if not self.folder.quantized:
             return kernel
         return self._node("DequantizeLinear", kernel, self._stored(f"{layer}.scale"), axis=0)
 
-    def _bias(self):
+    def _bias(self) -> str:
         """The head's bias, in a shape that is added to a map."""
         shape = self._constant("per_channel", [1, 2, 1, 1], np.int64)
         return self._node("Reshape", self._stored(f"{self.head}.bias"), shape)
 
-    def _stored(self, name):
+    def _stored(self, name: str) -> str:
         """Refer to a tensor of the safetensors file."""
         entry = self.folder.tensors[name]
         tensor = TensorProto(
@@ -138,17 +165,20 @@ class _Builder:
         self.initializers.append(tensor)
         return name
 
-    def _constant(self, name, value, dtype=np.float32):
+    def _scalar(self, value: float) -> str:
+        return self._constant(f"scalar_{value}", value)
+
+    def _constant(self, name: str, value: Any, dtype: type = np.float32) -> str:
         if all(tensor.name != name for tensor in self.initializers):
             self.initializers.append(numpy_helper.from_array(np.asarray(value, dtype), name))
         return name
 
-    def _node(self, kind, *inputs, output=None, **attributes):
+    def _node(self, kind: str, *inputs: str, output: str | None = None, **attributes: Any) -> str:
         output = output or f"{kind.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
         return output
 
 
-def _value(name, channels):
-    shape = ["batch", channels, "height", "width"]
+def _value(name: str, channels: int) -> onnx.ValueInfoProto:
+    shape: list[str | int] = ["batch", channels, "height", "width"]
     return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)

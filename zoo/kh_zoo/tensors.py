@@ -1,13 +1,16 @@
 """Reading and writing the tensors of a model folder, and their int8 form."""
 
+from collections.abc import Mapping
+from pathlib import Path
+
 import numpy as np
 from safetensors.numpy import load_file, save
 
 from kh_zoo.errors import ModelError
-from kh_zoo.model_folder import CONFIG, TENSORS
+from kh_zoo.model_folder import CONFIG, TENSORS, ModelConfig, ModelFolder, is_trunk_kernel
 
 
-def quantize(tensors):
+def quantize(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Replace the trunk's kernels by int8 with one scale per output channel.
 
     The largest magnitude of a channel becomes 127; rounding is to the nearest.
@@ -20,18 +23,17 @@ def quantize(tensors):
     """
     quantized = {}
     for name, value in tensors.items():
-        layer, _, kind = name.rpartition(".")
-        if not layer.startswith("conv") or kind != "kernel":
+        if not is_trunk_kernel(name):
             quantized[name] = value
             continue
         largest = np.abs(value).max(axis=(1, 2, 3))
         scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
         quantized[name] = np.round(value / scale[:, None, None, None]).astype(np.int8)
-        quantized[f"{layer}.scale"] = scale
+        quantized[name.replace(".kernel", ".scale")] = scale
     return quantized
 
 
-def expand(tensors):
+def expand(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Undo `quantize`, up to its rounding: float32 kernels, no scales."""
     return {
         name: value.astype(np.float32) * tensors[f"{name[:-7]}.scale"][:, None, None, None]
@@ -42,7 +44,7 @@ def expand(tensors):
     }
 
 
-def read_tensors(folder):
+def read_tensors(folder: ModelFolder) -> dict[str, np.ndarray]:
     """Read the tensors of a `ModelFolder` as float32.
 
     Raises:
@@ -55,9 +57,9 @@ def read_tensors(folder):
     return tensors
 
 
-def write_model_folder(path, config, tensors):
+def write_model_folder(path: Path, config: ModelConfig, tensors: Mapping[str, np.ndarray]) -> None:
     """Write `config.json` and `model.safetensors` to the folder `path`, made if it is missing."""
     path.mkdir(parents=True, exist_ok=True)
     # Written from bytes: `save_file` makes a file that only its owner may read.
-    (path / TENSORS).write_bytes(save(tensors))
+    (path / TENSORS).write_bytes(save(dict(tensors)))
     (path / CONFIG).write_text(config.to_json() + "\n", encoding="utf-8")
