@@ -520,3 +520,50 @@ class TestTrain:
         assert result.returncode == 2
         [line] = result.stderr.splitlines()
         assert "pip install 'keras-hypercolumns[torch]'" in line
+
+    def test_a_run_begins_with_a_model_and_says_how_far_it_went(self, tmp_path, pictures, model):
+        recipe = RECIPE.format(steps=1).replace("pool1to4", "relu1to3")
+        (tmp_path / "recipe.toml").write_text("batch_norm = false\n" + recipe)
+        arguments = ["train", "recipe.toml", "--data", pictures.folder, "--run", "run"]
+
+        # The model has one convolution block, which is not all of the trunk.
+        result = kh(*arguments, "--init", model, cwd=tmp_path)
+        assert result.returncode == 2
+        line = result.stderr.splitlines()[-1]
+        assert "reaches as deep" in line
+        assert "pool1" in line
+
+        result = kh(*arguments, "--init", "relu1to5", "--tensorboard", cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout == ""
+        changes = json.loads((tmp_path / "run" / "layers.json").read_text())["layers"]
+        table = result.stderr.split("relative change")[1].splitlines()[1:]
+        words = " ".join(table).split()
+        for layer, change in changes.items():
+            assert words[words.index(layer) + 1] == f"{change:.3g}"
+        assert "trained 1 steps" in result.stderr
+        assert json.loads((tmp_path / "run" / "recipe.json").read_text())["init"] == "relu1to5"
+        [events] = (tmp_path / "run" / "tensorboard").iterdir()
+        assert events.stat().st_size > 1000
+
+        again = kh(*arguments, "--quiet", cwd=tmp_path)
+        assert again.returncode == 0
+        assert "relative change" not in again.stderr
+        assert "trained" not in again.stderr
+        other = kh(*arguments, "--init", "random", cwd=tmp_path)
+        assert other.returncode == 2
+        assert "differs in init" in other.stderr
+
+    def test_what_logs_need_is_told(self, tmp_path, pictures):
+        (tmp_path / "tensorboardX.py").write_text(
+            "raise ModuleNotFoundError('No module named tensorboardX', name='tensorboardX')"
+        )
+        result = kh(
+            "train", "small", "--data", pictures.folder, "--run", "run", "--tensorboard",
+            cwd=tmp_path, PYTHONPATH=str(tmp_path),
+        )  # fmt: skip
+        assert result.returncode == 2
+        line = result.stderr.splitlines()[-1]
+        assert line.startswith("Error: ")
+        assert "pip install 'keras-hypercolumns[tensorboard]'" in line
+        assert not (tmp_path / "run").exists()

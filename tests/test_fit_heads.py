@@ -52,6 +52,39 @@ def test_ridge_is_in_units_of_the_mean_variance(rows):
     np.testing.assert_allclose(kernel, direct, rtol=1e-8)
 
 
+def test_weighted_rows_are_those_of_weighted_lstsq(rows):
+    x, y = rows
+    weights = np.random.default_rng(1).uniform(0.1, 3, 500)
+    gram = GramMatrix(12, 2)
+    for part in np.array_split(np.arange(500), 3):
+        gram.add(x[part], y[part], weights[part])
+    kernel, bias = gram.solve(np.arange(12), ridge=0)
+    root = np.sqrt(weights)[:, None]
+    direct = np.linalg.lstsq(root * np.c_[x, np.ones(500)], root * y, rcond=None)[0]
+    np.testing.assert_allclose(np.r_[kernel, bias[None]], direct, rtol=1e-6, atol=1e-6)
+
+
+def test_weighting_favours_the_picture_that_was_predicted_well(tmp_path):
+    random = np.random.default_rng(2)
+    pictures = []
+    for i, spread in enumerate((10, 120)):
+        pixels = 128 + random.integers(-spread, spread, (32, 32, 3))
+        pictures.append(tmp_path / f"{i}.png")
+        Image.fromarray(pixels.astype("uint8")).save(pictures[-1])
+    batches = PictureDataset({".": pictures}, {".": 2}, 32, seed=0, first_step=0, last_step=1)
+    lab = ops.convert_to_numpy(srgb_to_lab(batches[0][0].astype("float32") / 255))
+    pale = int(np.argmin((lab[..., 1:] ** 2).mean(axis=(1, 2, 3))))
+    start = joint_colorizer(("relu3to5",))
+    errors = {}
+    for weighting in (0.0, 1.0):
+        model = joint_colorizer(("relu3to5",))
+        model.set_weights(start.get_weights())
+        fit_heads(model, batches, points=1000, ridge=1.0, weighting=weighting)
+        ab = ops.convert_to_numpy(model(lab[..., :1])["relu3to5"])
+        errors[weighting] = ((ab - lab[..., 1:]) ** 2).mean(axis=(1, 2, 3))
+    assert errors[1.0][pale] < 0.9 * errors[0.0][pale]
+
+
 def test_heads_of_the_model_are_the_best_on_its_dense_hypercolumn(tmp_path):
     size, random = 32, np.random.default_rng(1)
     for i in range(2):

@@ -1,9 +1,12 @@
 """Recipes: what a TOML file has to say, and what is said when it does not."""
 
+import dataclasses
+import json
+
 import pytest
 
 from keras_hypercolumns import VARIANTS
-from keras_hypercolumns.training.recipe import FOLDER, Stage, read_recipe
+from keras_hypercolumns.training.recipe import FOLDER, Stage, read_recipe, recipe_from_table
 
 SMALLEST = """
 seed = 1
@@ -64,6 +67,13 @@ def test_a_whole_number_will_do_for_a_float(write):
         (SMALLEST.replace("steps", "stepz"), "Did you mean 'steps'.* Received: 'stepz'"),
         (SMALLEST.replace("= 2", "= 'two'"), "`batch of stages of mine.toml` .*'two'"),
         ("seed =", "`recipe` should be a readable TOML file"),
+        (
+            "optimizer = 'adan'\n" + SMALLEST,
+            r"`optimizer of mine.toml` .*'adamw', 'adam'\. Did you mean .* Received: 'adan'",
+        ),
+        ("schedule = ['cosine']\n" + SMALLEST, r"`schedule of .*'constant'.*\['cosine'\]"),
+        ("first_convolution = 'mean'\n" + SMALLEST, "'sum', 'new'.* Received: 'mean'"),
+        ("pooling = 'avarage'\n" + SMALLEST, "Did you mean 'average'.* Received: 'avarage'"),
     ],
 )
 def test_a_recipe_that_means_nothing_is_refused(write, text, message):
@@ -74,5 +84,33 @@ def test_a_recipe_that_means_nothing_is_refused(write, text, message):
 def test_a_recipe_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(ValueError, match=r"should be a readable TOML file.*nowhere\.toml"):
         read_recipe(tmp_path / "nowhere.toml")
-    with pytest.raises(ValueError, match=r"`recipe` .*'small'.*Did you mean 'small'"):
+    with pytest.raises(
+        ValueError,
+        match=r"`recipe` should be a file ending \.toml, or one of 'best', 'seed', 'small'\. "
+        r"Did you mean 'small'\? Received: 'smal'$",
+    ):
         read_recipe("smal")
+
+
+def test_the_seed_recipe_is_the_founding_codes():
+    recipe = read_recipe("seed")
+    [stage] = recipe.stages
+    assert (stage.size, stage.batch) == (128, {".": 10})
+    assert (recipe.init, recipe.first_convolution) == ("imagenet", "new")
+    assert (recipe.pooling, recipe.batch_norm) == ("average", False)
+    assert (recipe.optimizer, recipe.learning_rate) == ("adam", 1e-4)
+    assert (recipe.schedule, recipe.warmup_steps) == ("constant", 0)
+    assert recipe.clip_norm == 0
+    assert recipe.head_pictures == 0
+
+
+@pytest.mark.parametrize("name", ["best", "seed"])
+def test_a_recipe_survives_json_also_one_of_an_older_release(name):
+    recipe = read_recipe(name)
+    table = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    assert recipe_from_table(table, "recipe.json") == recipe
+    for key in ("init", "first_convolution", "optimizer", "schedule"):
+        del table[key]
+    older = recipe_from_table(table, "recipe.json")
+    assert (older.init, older.optimizer, older.schedule) == ("random", "adamw", "cosine")
+    assert older.stages == recipe.stages

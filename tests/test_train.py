@@ -1,10 +1,13 @@
 """Training: interrupted and resumed, it ends where it would have ended; what it writes."""
 
 import dataclasses
+import io
 import json
+import shutil
 import subprocess
 import sys
 import textwrap
+import threading
 
 import h5py
 import keras
@@ -12,8 +15,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_hypercolumns import joint_colorizer, srgb_to_lab
+from keras_hypercolumns.training.finish import finish, fold, head_steps, linear_part
+from keras_hypercolumns.training.initial_colorizer import initial_colorizer
+from keras_hypercolumns.training.picture_dataset import (
+    PictureDataset,
+    center_crop,
+    training_pictures,
+)
 from keras_hypercolumns.training.recipe import read_recipe
 from keras_hypercolumns.training.train import train
+from kh_zoo.joint_model import load_joint_model
+from kh_zoo.keras_model import load_model, save_model
 
 # Two variants that need the whole trunk; a checkpoint in the middle of a stage and at its end.
 RECIPE = """
@@ -173,3 +186,376 @@ def test_the_folder_of_another_recipe_is_refused(uninterrupted, recipe_file, pic
     other = dataclasses.replace(read_recipe(recipe_file), seed=12)
     with pytest.raises(ValueError, match=r"`run` should be a new folder.* of another recipe"):
         train(other, [pictures.folder], run)
+
+
+# What follows needs a quarter of the trunk only: it is about the run, not about the network.
+SHALLOW = """
+seed = 5
+variants = ["relu1to3"]
+learning_rate = 1e-3
+warmup_steps = 1
+checkpoint_steps = 2
+validation_size = 32
+validation_pictures = 1
+head_size = 32
+head_pictures = 2
+head_points = 16
+[[stages]]
+size = 32
+steps = 4
+batch = { "." = 2 }
+"""
+
+
+class Killed(Exception):  # noqa: N818
+    """Stands for the end of a process in the middle of a run."""
+
+
+def kill_at(last):
+    def on_step(step, loss):
+        if step == last:
+            raise Killed
+
+    return on_step
+
+
+@pytest.fixture(scope="module")
+def shallow(tmp_path_factory):
+    """The recipe, with some keys replaced."""
+    path = tmp_path_factory.mktemp("recipe") / "shallow.toml"
+    path.write_text(SHALLOW, encoding="utf-8")
+    recipe = read_recipe(path)
+    return lambda **keys: dataclasses.replace(recipe, **keys)
+
+
+@pytest.fixture(scope="module")
+def killed_and_resumed(shallow, pictures, tmp_path_factory):
+    """Folder and model of a run with logs, in another thread, that died and was gone on with."""
+    run = tmp_path_factory.mktemp("runs") / "logged"
+    ends = []
+
+    def begin():
+        try:
+            train(shallow(), [pictures.folder], run, kill_at(3), tensorboard=True)
+        except Killed:
+            ends.append("killed")
+
+    thread = threading.Thread(target=begin)
+    thread.start()
+    thread.join()
+    assert ends == ["killed"]
+    model, step = train(shallow(), [pictures.folder], run, tensorboard=True)
+    assert step == 4
+    return run, model
+
+
+@pytest.fixture(scope="module")
+def trained(killed_and_resumed, shallow, tmp_path_factory):
+    """The model folder of a run, and its model."""
+    folder = tmp_path_factory.mktemp("models") / "trained"
+    model = fold(killed_and_resumed[1], shallow())
+    save_model(model, folder, size=32)
+    return folder, model
+
+
+def copy_of(run, tmp_path):
+    return shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("tensorboard"))
+
+
+def colors_of(model, lightness, training=False):
+    """A and B by variant."""
+    found = model(lightness, training=training)
+    return {name: keras.ops.convert_to_numpy(ab) for name, ab in found.items()}
+
+
+def events_of(run):
+    """What the event files say, by tag: `{step: value}`, read by TensorFlow."""
+    tensorflow = pytest.importorskip("tensorflow")
+    found = {}
+    for path in sorted((run / "tensorboard").iterdir()):
+        for record in tensorflow.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            event = tensorflow.compat.v1.Event.FromString(record)
+            for value in event.summary.value:
+                steps = found.setdefault(value.tag, {})
+                assert event.step not in steps
+                steps[event.step] = getattr(value, value.WhichOneof("value"))
+    return found
+
+
+def test_event_files_say_what_the_curves_say(killed_and_resumed):
+    run, _ = killed_and_resumed
+    assert len(list((run / "tensorboard").iterdir())) == 2
+    events = events_of(run)
+    rows = rows_of(run)
+    assert [row["step"] for row in rows] == [2, 4]
+    tags = {"loss": "training/loss", "relu1to3": "training/relu1to3"}
+    tags |= {name: name for name in rows[0] if name.startswith("validation/")}
+    assert len(tags) == 4
+    for name, tag in tags.items():
+        expected = {row["step"]: np.float32(row[name]) for row in rows}
+        assert events[tag] == expected, tag
+    # Warmed up for one step, then a cosine over the other three.
+    rates = {step: 1e-3 * (1 + np.cos(np.pi * (step - 1) / 3)) / 2 for step in (2, 4)}
+    assert events["learning_rate"] == pytest.approx(rates, abs=1e-9)
+    histograms = {tag for tag in events if tag.startswith(("conv", "norm", "head"))}
+    assert set(events) - histograms == {*tags.values(), "learning_rate", "sheet"}
+
+
+def test_event_files_have_the_sheets_and_the_weights(killed_and_resumed, pictures):
+    run, model = killed_and_resumed
+    events = events_of(run)
+    assert list(events["sheet"]) == [2, 4]
+    with Image.open(io.BytesIO(events["sheet"][4].encoded_image_string)) as sheet:
+        pixels = np.asarray(sheet)
+    with Image.open(run / "sheets" / "step-000004.jpg") as sheet:
+        assert pixels.shape == (sheet.height, sheet.width, 3)
+    # The last column is the truth.
+    names = [name for group in pictures.splits["validation"].values() for name in group]
+    truths = [center_crop(pictures.folder / name, 32).astype(int) for name in names]
+    assert min(np.abs(pixels[:, -32:] - truth).max() for truth in truths) <= 1
+    for weight in model.trainable_variables:
+        values = keras.ops.convert_to_numpy(weight)
+        histogram = events[weight.path][4]
+        assert histogram.num == sum(histogram.bucket) == values.size
+        assert (histogram.min, histogram.max) == pytest.approx((values.min(), values.max()))
+
+
+def test_logs_need_a_package_and_nothing_is_begun_without_it(
+    shallow, pictures, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, "tensorboardX", None)
+    with pytest.raises(ImportError, match=r"pip install 'keras-hypercolumns\[tensorboard\]'"):
+        train(shallow(), [pictures.folder], tmp_path / "run", tensorboard=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_change_of_every_layer_is_that_from_the_weights_of_the_seed(killed_and_resumed):
+    run, model = killed_and_resumed
+    found = json.loads((run / "layers.json").read_text(encoding="utf-8"))
+    keras.utils.set_random_seed(5)
+    start = joint_colorizer(("relu1to3",), batch_norm=True)
+    expected = {}
+    for first, last in (
+        (start, model),
+        (start.get_layer("trunk"), model.get_layer("trunk")),
+    ):
+        for layer in first.layers:
+            if layer.name.startswith(("conv", "head")):
+                then, now = (m.get_layer(layer.name).get_weights()[0] for m in (first, last))
+                expected[layer.name] = np.sqrt(((now - then) ** 2).sum() / (then**2).sum())
+    assert found["step"] == 4
+    assert len(expected) == 9
+    assert found["layers"] == pytest.approx(expected, rel=1e-4)
+    assert all(change > 0 for change in expected.values())
+    # From the input to the head.
+    assert list(found["layers"])[::8] == ["conv1_1", "head_relu1to3"]
+
+
+def test_the_changes_of_a_resumed_run_are_those_of_an_uninterrupted_one(
+    uninterrupted, interrupted, recipe_file, pictures
+):
+    train(read_recipe(recipe_file), [pictures.folder], interrupted)
+    one, other = (
+        json.loads((run / "layers.json").read_text(encoding="utf-8"))
+        for run in (uninterrupted[0], interrupted)
+    )
+    if keras.backend.backend() == "jax":
+        assert one == other
+    assert one["layers"] == pytest.approx(other["layers"], rel=1e-3)
+
+
+def test_a_run_of_an_older_release_goes_on(killed_and_resumed, shallow, pictures, tmp_path):
+    run = copy_of(killed_and_resumed[0], tmp_path)
+    for name, keys in (
+        ("recipe.json", ["init", "first_convolution", "optimizer", "schedule"]),
+        ("state.json", ["trunk_input"]),
+    ):
+        table = json.loads((run / name).read_text(encoding="utf-8"))
+        for key in keys:
+            del table[key]
+        (run / name).write_text(json.dumps(table), encoding="utf-8")
+    for name in ("initial-kernels.npz", "layers.json"):
+        (run / name).unlink()
+    again, step = train(shallow(), [pictures.folder], run)
+    assert step == 4
+    for one, other in zip(killed_and_resumed[1].weights, again.weights, strict=True):
+        np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (one, other)))
+    for name in ("recipe.json", "layers.json"):
+        text = (killed_and_resumed[0] / name).read_text(encoding="utf-8")
+        assert (run / name).read_text(encoding="utf-8") == text
+
+
+def test_adam_at_a_constant_rate(shallow, pictures, tmp_path):
+    """Adam divides a gradient by its own magnitude: at first, a step is as long as the rate."""
+    recipe = shallow(
+        batch_norm=False,
+        optimizer="adam",
+        learning_rate=1e-4,
+        schedule="constant",
+        warmup_steps=0,
+        clip_norm=0.0,
+        checkpoint_steps=1,
+        stages=(dataclasses.replace(shallow().stages[0], steps=2),),
+    )
+    model, _ = train(recipe, [pictures.folder], tmp_path / "run", tensorboard=True)
+    keras.utils.set_random_seed(recipe.seed)
+    start = joint_colorizer(recipe.variants)
+    for then, now, variable in zip(
+        start.get_weights(), model.get_weights(), model.weights, strict=True
+    ):
+        moved = np.abs(now - then).max()
+        assert moved <= 2.02e-4
+        if variable.name == "kernel":
+            assert moved == pytest.approx(2e-4, rel=2e-2)
+    rates = events_of(tmp_path / "run")["learning_rate"]
+    assert rates == pytest.approx({1: 1e-4, 2: 1e-4}, rel=1e-6)
+
+
+def test_heads_stay_as_trained_where_none_are_to_be_fitted(killed_and_resumed, shallow, pictures):
+    _, model = killed_and_resumed
+    for head_pictures, same in ((0, True), (2, False)):
+        recipe = shallow(head_pictures=head_pictures)
+        assert head_steps(recipe) == (0 if same else 1)
+        plain = finish(model, recipe, [pictures.folder])
+        one, other = (m.get_layer("head_relu1to3").get_weights()[0] for m in (model, plain))
+        assert np.array_equal(one, other) == same
+
+
+def test_what_is_not_linear_is_kept_out_of_a_model_folder_and_of_the_fit(shallow, pictures, random):
+    recipe = shallow(variants=("layered", "relu1to3"), batch_norm=False)
+    model = joint_colorizer(recipe.variants)
+    plain = finish(model, recipe, [pictures.folder])
+    lightness = random.uniform(0, 100, (1, 32, 32, 1)).astype("float32")
+    before, after = colors_of(model, lightness), colors_of(plain, lightness)
+    np.testing.assert_allclose(after["layered"], before["layered"], atol=1e-4)
+    assert np.abs(after["relu1to3"] - before["relu1to3"]).max() > 1
+
+    part = linear_part(plain, recipe)
+    assert list(part.output) == ["relu1to3"]
+    np.testing.assert_allclose(colors_of(part, lightness)["relu1to3"], after["relu1to3"], atol=1e-4)
+    assert linear_part(part, shallow()) is part
+
+
+@pytest.fixture(scope="module")
+def applications(tmp_path_factory):
+    """The VGG-19 of Keras Applications with random weights, and a file of them."""
+    model = keras.applications.VGG19(weights=None, include_top=False)
+    path = tmp_path_factory.mktemp("applications") / "vgg19.weights.h5"
+    model.save_weights(path)
+    return path, model
+
+
+def kernels_of(model, name="conv{}_{}"):
+    """The first and the last kernel that the taps of `relu1to3` need."""
+    trunk = model.get_layer("trunk") if name.startswith("conv") else model
+    return [trunk.get_layer(name.format(*at)).get_weights()[0] for at in ((1, 1), (3, 4))]
+
+
+def seen_by(model):
+    """What the trunk sees of black, of L = 50 and of white."""
+    lightness = np.float32([0, 50, 100]).reshape(1, 1, 3, 1)
+    return keras.ops.convert_to_numpy(model.get_layer("scale_lightness")(lightness)).ravel()
+
+
+class TestInit:
+    def test_a_variant_of_the_zoo_gives_trunk_and_heads(self, shallow, pictures):
+        recipe = shallow(init="relu1to5", variants=("pool1to4", "relu1to5", "relu5"))
+        assert recipe.batch_norm
+        batch = PictureDataset(
+            training_pictures([pictures.folder], {".": 2}, 32), {".": 2}, 32, 0, 0, 1
+        )[0][0]
+        model = initial_colorizer(recipe, load_joint_model, lambda: batch)
+        lab = keras.ops.convert_to_numpy(srgb_to_lab(batch.astype("float32") / 255))
+        any_size = np.linspace(0, 100, 33 * 47).reshape(1, 33, 47, 1)
+        # In the training's own mode, on the batch that it begins with.
+        passes = [(any_size, False), (lab[..., :1], True)]
+        found = [colors_of(model, lightness, training) for lightness, training in passes]
+        for variant in ("pool1to4", "relu1to5"):
+            source = load_model(variant)
+            for (lightness, _), colors in zip(passes, found, strict=True):
+                expected = source.predict_on_batch(lightness)
+                assert expected.std() > 0.1
+                np.testing.assert_allclose(colors[variant], expected, rtol=0, atol=1e-3)
+        # A head that the model lacks is new.
+        assert not model.get_layer("head_relu5").get_weights()[1].any()
+
+    def test_without_a_rate_a_training_ends_where_it_began(
+        self, trained, shallow, pictures, tmp_path, random
+    ):
+        folder, source = trained
+        recipe = shallow(learning_rate=0.0, batch_norm=False)
+        run = tmp_path / "run"
+        names = []
+
+        def load(name):
+            names.append(name)
+            return load_joint_model(name)
+
+        with pytest.raises(Killed):
+            # Before there is a checkpoint.
+            train(recipe, [pictures.folder], run, kill_at(1), str(folder), load)
+        with pytest.raises(ValueError, match=r"`run` .* of another recipe.* differs in init$"):
+            train(recipe, [pictures.folder], run, init="imagenet")
+        begun = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
+        assert begun["init"] == str(folder)
+        # Without an init, it begins again with the same.
+        with pytest.raises(Killed):
+            train(recipe, [pictures.folder], run, kill_at(3), load_model=load)
+        assert names == [str(folder)] * 2
+        model, step = train(recipe, [pictures.folder], run)
+        assert step == 4
+        lightness = random.uniform(0, 100, (1, 33, 47, 1)).astype("float32")
+        found, expected = colors_of(model, lightness), colors_of(source, lightness)
+        np.testing.assert_allclose(found["relu1to3"], expected["relu1to3"], rtol=0, atol=1e-3)
+        changes = json.loads((run / "layers.json").read_text(encoding="utf-8"))["layers"]
+        assert set(changes.values()) == {0.0}
+
+    def test_a_file_of_weights_for_colour_gives_the_trunk(
+        self, applications, shallow, pictures, tmp_path
+    ):
+        path, source = applications
+        weights = tmp_path / "vgg19.h5"
+        weights.symlink_to(path)
+        recipe = shallow(init=str(weights), batch_norm=False, learning_rate=0.0)
+        run = tmp_path / "run"
+        with pytest.raises(Killed):
+            train(recipe, [pictures.folder], run, kill_at(3))
+        # The checkpoint is all that is needed, also to know what the trunk sees.
+        weights.unlink()
+        model, _ = train(recipe, [pictures.folder], run)
+        for network in (model, fold(model, recipe)):
+            first, last = kernels_of(network)
+            color, expected = kernels_of(source, "block{}_conv{}")
+            np.testing.assert_allclose(first, color.sum(axis=2, keepdims=True), atol=1e-6)
+            np.testing.assert_array_equal(last, expected)
+            np.testing.assert_allclose(seen_by(network), [0, 118.9, 255], atol=0.1)
+
+    def test_the_first_convolution_may_be_new(self, applications, shallow):
+        path, source = applications
+        recipe = shallow(init=str(path), first_convolution="new", batch_norm=False)
+        model = initial_colorizer(recipe, None, None)
+        first, last = kernels_of(model)
+        assert (first.mean(), first.std()) == pytest.approx((0, 0.02), abs=0.003)
+        np.testing.assert_array_equal(last, kernels_of(source, "block{}_conv{}")[1])
+        np.testing.assert_allclose(seen_by(model), [-1, 0, 1], atol=1e-6)
+
+    def test_what_is_nothing_to_start_from_is_told(self, trained, shallow, pictures, tmp_path):
+        folder, _ = trained
+        for keys, message in (
+            ({"init": "relu1to9"}, r"`init` should be 'random', .*'relu1to9'.*'relu1to5'"),
+            ({"init": "gone.mat"}, r"`init` should be there.*'gone\.mat'"),
+            (
+                {"init": str(folder), "pooling": "max"},
+                "`pooling` of the recipe should be that of `init`, 'average'. Received: 'max'",
+            ),
+            ({"init": str(folder), "variants": ("relu5",)}, "reaches as deep .*'(conv4_1|pool3)'"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                train(
+                    shallow(**keys), [pictures.folder], tmp_path / "run",
+                    load_model=load_joint_model,
+                )  # fmt: skip
+            # So that a better one can be given.
+            assert not (tmp_path / "run" / "recipe.json").exists()
+        with pytest.raises(ValueError, match="need the argument `load_model`"):
+            train(shallow(init="relu1to5"), [pictures.folder], tmp_path / "run")

@@ -1,12 +1,21 @@
 """The AB heads in closed form: linear least squares on a frozen trunk."""
 
+from collections.abc import Callable
+from typing import Any
+
+import keras
 import numpy as np
 import scipy.linalg
 from keras import ops
 
 from keras_hypercolumns.color import srgb_to_lab
+from keras_hypercolumns.hypercolumn_projection import HyperColumnProjection
 from keras_hypercolumns.interpolation import interpolation_matrix
 from keras_hypercolumns.taps import tap_stride
+from keras_hypercolumns.training.picture_dataset import PictureDataset
+
+ERROR_FLOOR = 20.0
+"""Squared CIELAB units added to a picture's error, so that no picture outweighs all others."""
 
 
 class GramMatrix:
@@ -17,31 +26,36 @@ class GramMatrix:
         outputs: Number of values to predict.
     """
 
-    def __init__(self, inputs, outputs):
+    def __init__(self, inputs: int, outputs: int) -> None:
         # Fortran order, so that BLAS adds to it in place; only its upper triangle is filled.
         self.products = np.zeros((inputs, inputs), order="F")
         self.cross = np.zeros((inputs, outputs))
         self.input_sum = np.zeros(inputs)
         self.output_sum = np.zeros(outputs)
-        self.shift = None
-        self.count = 0
+        self.shift: Any = None
+        self.count = 0.0
 
-    def add(self, x, y):
-        """Add rows of hypercolumns `x` `(rows, inputs)` and colours `y` `(rows, outputs)`."""
-        x = np.asarray(x, np.float64)
+    def add(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> None:
+        """Add rows of hypercolumns `x` `(rows, inputs)` and colours `y` `(rows, outputs)`.
+
+        A row counts `weights` `(rows,)` times; by default once.
+        """
+        x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
+        w = np.ones(len(x)) if weights is None else weights
         if self.shift is None:
             # Near the mean, so that centring at the end loses no digits.
             self.shift = x.mean(axis=0)
         x = x - self.shift
+        x, y = x * np.sqrt(w)[:, None], y * np.sqrt(w)[:, None]
         self.products = scipy.linalg.blas.dsyrk(
             1.0, x.T, beta=1.0, c=self.products, overwrite_c=True
         )
         self.cross += x.T @ y
-        self.input_sum += x.sum(axis=0)
-        self.output_sum += y.sum(axis=0)
-        self.count += len(x)
+        self.input_sum += np.sqrt(w) @ x
+        self.output_sum += np.sqrt(w) @ y
+        self.count += w.sum()
 
-    def solve(self, columns, ridge):
+    def solve(self, columns: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray]:
         """Return the kernel and the bias of the best linear head on some of the inputs.
 
         Args:
@@ -59,17 +73,29 @@ class GramMatrix:
         return kernel, target - (mean + self.shift[columns]) @ kernel
 
 
-def fit_heads(colorizer, batches, points, ridge, on_batch=None):
-    """Replace the heads of a `joint_colorizer` by the best linear ones, in closed form.
+def fit_heads(
+    colorizer: keras.Model,
+    batches: PictureDataset,
+    points: int,
+    ridge: float,
+    weighting: float = 0.0,
+    on_batch: Callable[[int], object] | None = None,
+) -> GramMatrix:
+    """Replace the linear heads of a `joint_colorizer` by the best ones, in closed form.
 
-    Each batch is predicted once; the hypercolumns of all taps at a few random pixels of each
+    Each batch is predicted once; the hypercolumns of all their taps at a few random pixels of each
     picture are added to one Gram matrix, and every head is solved from its sub-block.
 
     Args:
-        colorizer: A `joint_colorizer` without batch normalisation. Its heads are overwritten.
+        colorizer: A `joint_colorizer` without batch normalisation. Its linear heads are
+            overwritten; those of `layered` and `residual` stay as they are.
         batches: A `PictureDataset`.
         points: Pixels sampled from each picture.
         ridge: As for `GramMatrix.solve`.
+        weighting: A picture counts by the mean squared error that the heads so far leave on it,
+            to the power of minus this. At 0 all count alike, which makes the squared error least;
+            towards 1 the mean PSNR over pictures is made high, where an error on a picture with
+            little colour weighs as much as a larger one on a colourful picture.
         on_batch: Called with the number of batches done.
 
     Returns:
@@ -86,37 +112,72 @@ def fit_heads(colorizer, batches, points, ridge, on_batch=None):
         where = random.integers(0, lab.shape[1], (len(lab), 2, points))
         rows = [
             np.concatenate(
-                [_sample(maps[tap][i], tap_stride(tap), lab.shape[1], *where[i]) for tap in maps],
+                [
+                    _sample(maps[tap][i], tap_stride(tap), lab.shape[1], *where[i])
+                    for tap in channels
+                ],
                 axis=1,
             )
             for i in range(len(lab))
         ]
         colors = [lab[i][tuple(where[i])][:, 1:] for i in range(len(lab))]
-        gram.add(np.concatenate(rows), np.concatenate(colors).astype(np.float64))
+        errors = [_error(colorizer, *pair) for pair in zip(rows, colors, strict=True)]
+        weights = np.repeat((np.array(errors) + ERROR_FLOOR) ** -weighting, points)
+        gram.add(np.concatenate(rows), np.concatenate(colors), weights)
         if on_batch:
             on_batch(index + 1)
     solve_heads(colorizer, gram, ridge)
     return gram
 
 
-def solve_heads(colorizer, gram, ridge):
-    """Replace the heads by the solutions of a `GramMatrix` that `fit_heads` returned."""
-    channels = _channels(colorizer)
-    starts = dict(zip(channels, np.cumsum([0, *channels.values()]), strict=False))
-    for name in colorizer.output:
-        head = colorizer.get_layer(f"head_{name}")
-        columns = [np.arange(starts[tap], starts[tap] + channels[tap]) for tap in head.taps]
-        kernel, bias = gram.solve(np.concatenate(columns), ridge)
+def solve_heads(colorizer: keras.Model, gram: GramMatrix, ridge: float) -> None:
+    """Replace the linear heads by the solutions of a `GramMatrix` that `fit_heads` returned."""
+    columns = _columns(colorizer)
+    for name, head in linear_heads(colorizer).items():
+        kernel, bias = gram.solve(columns[name], ridge)
         unit = colorizer.get_layer(f"ab_{name}").scale
         head.set_weights([(kernel / unit)[None, None], bias / unit])
 
 
-def _channels(colorizer):
-    """Channels of each tap, in the order in which the Gram matrix has them."""
-    return {tap: maps.shape[-1] for tap, maps in colorizer.get_layer("trunk").output.items()}
+def linear_heads(colorizer: keras.Model) -> dict[str, HyperColumnProjection]:
+    """Return the heads of a `joint_colorizer` that are linear in their hypercolumn, by variant."""
+    heads = {name: colorizer.get_layer(f"head_{name}") for name in colorizer.output}
+    return {name: head for name, head in heads.items() if isinstance(head, HyperColumnProjection)}
 
 
-def _sample(maps, stride, size, rows, columns):
+def _channels(colorizer: keras.Model) -> dict[str, int]:
+    """Channels of each tap of the linear heads, in the order in which the Gram matrix has them."""
+    used = {tap for head in linear_heads(colorizer).values() for tap in head.taps}
+    maps = colorizer.get_layer("trunk").output
+    return {tap: maps[tap].shape[-1] for tap in maps if tap in used}
+
+
+def _columns(colorizer: keras.Model) -> dict[str, np.ndarray]:
+    """Where in the rows of the Gram matrix the inputs of each linear head are, by variant."""
+    channels = _channels(colorizer)
+    starts = dict(zip(channels, np.cumsum([0, *channels.values()]), strict=False))
+    return {
+        name: np.concatenate(
+            [np.arange(starts[tap], starts[tap] + channels[tap]) for tap in head.taps]
+        )
+        for name, head in linear_heads(colorizer).items()
+    }
+
+
+def _error(colorizer: keras.Model, rows: np.ndarray, colors: np.ndarray) -> float:
+    """Mean squared error of AB that the linear heads leave on some pixels."""
+    columns, errors = _columns(colorizer), []
+    for name, head in linear_heads(colorizer).items():
+        kernel, bias = head.get_weights()
+        unit = colorizer.get_layer(f"ab_{name}").scale
+        ab = (rows[:, columns[name]] @ kernel[0, 0] + bias) * unit
+        errors.append(np.mean((ab - colors) ** 2))
+    return float(np.mean(errors))
+
+
+def _sample(
+    maps: np.ndarray, stride: int, size: int, rows: np.ndarray, columns: np.ndarray
+) -> np.ndarray:
     """Return one tap of the hypercolumn at some pixels, `(points, channels)`."""
     height, width, channels = maps.shape
     vertical = ops.convert_to_numpy(
@@ -126,4 +187,5 @@ def _sample(maps, stride, size, rows, columns):
         interpolation_matrix(size, width, "bilinear", "half_pixel", stride)
     )
     weights = vertical[rows][:, :, None] * horizontal[columns][:, None, :]
-    return weights.reshape(len(rows), -1) @ maps.reshape(-1, channels)
+    sampled: np.ndarray = weights.reshape(len(rows), -1) @ maps.reshape(-1, channels)
+    return sampled

@@ -1,5 +1,7 @@
 """The model that is trained: sRGB in, the error of every variant's colours out."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -22,16 +24,23 @@ class JointTrainer(keras.Model):
         A dict with `(batch, height, width, 2)` for each variant, and for `"truth"`.
     """
 
-    def __init__(self, colorizer):
+    def __init__(self, colorizer: keras.Model) -> None:
         super().__init__()
         self.colorizer = colorizer
         self.errors = {name: keras.metrics.Mean(name=name) for name in colorizer.output}
 
-    def call(self, rgb, training=None):
+    def call(self, rgb: Any, training: bool | None = None) -> dict[str, Any]:
         lab = srgb_to_lab(ops.cast(rgb, "float32") / 255)
         return {**self.colorizer(lab[..., :1], training=training), "truth": lab[..., 1:]}
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
         total = 0.0
         for name, metric in self.errors.items():
             error = ops.mean(ops.square((y_pred[name] - y_pred["truth"]) / AB_SCALE))

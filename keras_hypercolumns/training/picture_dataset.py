@@ -1,5 +1,6 @@
 """Batches of pictures, each a pure function of the seed and the step."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -25,7 +26,15 @@ class PictureDataset(keras.utils.PyDataset):
         last_step: The step after the last batch.
     """
 
-    def __init__(self, pictures, batch, size, seed, first_step, last_step):
+    def __init__(
+        self,
+        pictures: Mapping[str, Sequence[Path]],
+        batch: Mapping[str, int],
+        size: int,
+        seed: int,
+        first_step: int,
+        last_step: int,
+    ) -> None:
         super().__init__()
         self.pictures = pictures
         self.batch = batch
@@ -34,10 +43,10 @@ class PictureDataset(keras.utils.PyDataset):
         self.first_step = first_step
         self.last_step = last_step
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.last_step - self.first_step
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> tuple[np.ndarray]:
         step = self.first_step + index
         random = np.random.default_rng((self.seed, step))
         rows = []
@@ -50,7 +59,9 @@ class PictureDataset(keras.utils.PyDataset):
         return (np.stack(rows),)
 
 
-def training_pictures(folders, batch, size):
+def training_pictures(
+    folders: Sequence[str | Path], batch: Iterable[str], size: int
+) -> dict[str, list[Path]]:
     """Find the training pictures of at least `size` pixels, by the folders of `batch`.
 
     Args:
@@ -65,7 +76,9 @@ def training_pictures(folders, batch, size):
     return _by_folder(folders, batch, "train", size)
 
 
-def validation_pictures(folders, batch, size, count):
+def validation_pictures(
+    folders: Sequence[str | Path], batch: Iterable[str], size: int, count: int
+) -> dict[str, list[Path]]:
     """Find up to `count` validation pictures of each folder, evenly spread, as above."""
     found = _by_folder(folders, batch, "validation", size)
     return {
@@ -76,8 +89,10 @@ def validation_pictures(folders, batch, size, count):
     }
 
 
-def _by_folder(folders, batch, split, size):
-    found = {folder: [] for folder in batch}
+def _by_folder(
+    folders: Sequence[str | Path], batch: Iterable[str], split: str, size: int
+) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {folder: [] for folder in batch}
     for data in folders:
         for name in list_pictures(data, split):
             folder = "." if "." in found else name.split("/")[0]
@@ -93,7 +108,7 @@ def _by_folder(folders, batch, split, size):
     return found
 
 
-def _short_side(path):
+def _short_side(path: Path) -> int:
     """Short side in pixels, 0 where the file is no picture."""
     try:
         with Image.open(path) as image:
@@ -103,11 +118,11 @@ def _short_side(path):
 
 
 @lru_cache(maxsize=8)
-def _order(count, seed, number, epoch):
+def _order(count: int, seed: int, number: int, epoch: int) -> np.ndarray:
     return np.random.default_rng((seed, number, epoch)).permutation(count)
 
 
-def random_crop(path, size, random):
+def random_crop(path: Path, size: int, random: np.random.Generator) -> np.ndarray:
     """Cut a random square of at least `size` pixels, flip it or not, and bring it to `size`."""
     with Image.open(path) as image:
         width, height = image.size
@@ -119,7 +134,7 @@ def random_crop(path, size, random):
     return pixels[:, ::-1] if flip else pixels
 
 
-def center_crop(path, size):
+def center_crop(path: Path, size: int) -> np.ndarray:
     """Cut the largest square from the centre and bring it to `size`."""
     with Image.open(path) as image:
         width, height = image.size
@@ -127,7 +142,7 @@ def center_crop(path, size):
         return _square(image, (width - side) // 2, (height - side) // 2, side, size)
 
 
-def _square(image, left, top, side, size):
+def _square(image: Image.Image, left: int, top: int, side: int, size: int) -> np.ndarray:
     box = (left, top, left + side, top + side)
     square = image.convert("RGB").resize((size, size), Image.Resampling.BILINEAR, box=box)
     return np.asarray(square)

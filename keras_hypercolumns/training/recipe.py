@@ -5,6 +5,7 @@ import tomllib
 import types
 import typing
 from pathlib import Path
+from typing import Any, Literal
 
 from keras_hypercolumns.choices import unknown_name
 
@@ -31,14 +32,23 @@ class Recipe:
     variants: tuple[str, ...]
     """The variants whose heads are trained together on one trunk."""
     stages: tuple[Stage, ...]
-    pooling: str = "average"
+    init: str = "random"
+    """What the network starts from: `"random"`; `"imagenet"`, a `.mat` or an `.h5` file, as the
+    `weights` of `joint_colorizer`; or else a trained model, by its name or path."""
+    first_convolution: Literal["sum", "new"] = "sum"
+    """How RGB weights become single-channel, as for `joint_colorizer`."""
+    pooling: Literal["average", "max"] = "average"
     batch_norm: bool = True
+    optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = 1e-3
-    """The peak: a linear warm-up leads to it, a cosine from it to zero."""
+    """The peak, to which a linear warm-up leads."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """What follows the warm-up: a cosine to zero, or the peak until the end."""
     warmup_steps: int = 100
     weight_decay: float = 0.01
+    """Of AdamW; biases and normalisations are exempt."""
     clip_norm: float = 1.0
-    """Bound of the gradient's global norm."""
+    """Bound of the gradient's global norm; 0 for none."""
     checkpoint_steps: int = 100
     """A checkpoint, a sheet and a row of the curves every so many steps."""
     validation_size: int = 128
@@ -46,9 +56,12 @@ class Recipe:
     """Pictures of each folder that the curves are computed on."""
     head_size: int = 128
     head_pictures: int = 2000
-    """Pictures that the closed-form heads are fitted on, shared out as in the last stage."""
+    """Pictures that the closed-form heads are fitted on, shared out as in the last stage; with 0
+    the heads stay as they were trained."""
     head_points: int = 128
     """Pixels sampled from each of them."""
+    head_weighting: float = 0.0
+    """How much less a picture counts whose error is large, as for `fit_heads`."""
     head_ridge: float = 1e-3
     """Ridge of the closed form, times the mean variance of a channel."""
 
@@ -68,7 +81,8 @@ def read_recipe(path: str | Path) -> Recipe:
     if path.suffix != ".toml":
         own = {file.stem: file for file in sorted(FOLDER.glob("*.toml"))}
         if str(path) not in own:
-            raise ValueError(unknown_name("recipe", str(path), own) + ", and no file ending .toml")
+            message = unknown_name("recipe", str(path), own)
+            raise ValueError(message.replace("be one of", "be a file ending .toml, or one of", 1))
         path = own[str(path)]
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -76,10 +90,20 @@ def read_recipe(path: str | Path) -> Recipe:
         raise ValueError(
             f"`recipe` should be a readable TOML file. Received: {path} ({error})"
         ) from None
-    return _from_table(Recipe, table, path.name)
+    return recipe_from_table(table, path.name)
 
 
-def _from_table(cls, table, where):
+def recipe_from_table(table: dict[str, Any], where: str) -> Recipe:
+    """Check a table, as of a TOML or JSON file; what it leaves out has its default.
+
+    Raises:
+        ValueError: As for `read_recipe`; the message names the table by `where`.
+    """
+    recipe: Recipe = _from_table(Recipe, table, where)
+    return recipe
+
+
+def _from_table(cls: Any, table: dict[str, Any], where: str) -> Any:
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for key in table:
         if key not in fields:
@@ -97,11 +121,15 @@ def _from_table(cls, table, where):
     )
 
 
-def _checked(value, hint, where):
+def _checked(value: Any, hint: Any, where: str) -> Any:
     """Return a value of TOML as the type `hint`."""
     if hint is float and type(value) is int:
         return float(value)
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        if value not in arguments:
+            raise ValueError(unknown_name(where, value, arguments))
+        return value
     if origin is tuple and isinstance(value, list) and value:
         return tuple(_checked(item, arguments[0], where) for item in value)
     if origin is dict and isinstance(value, dict) and value:

@@ -1,5 +1,7 @@
 """A contact sheet: what the variants make of a few validation pictures."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from keras import ops
 from PIL import Image
@@ -7,7 +9,7 @@ from PIL import Image
 from keras_hypercolumns.color import lab_to_srgb
 
 
-def sheet(lightness, colors):
+def sheet(lightness: np.ndarray, colors: Sequence[np.ndarray]) -> Image.Image:
     """Draw one row per picture: gray, then each of `colors`.
 
     Args:

@@ -20,7 +20,7 @@ def split_of(name: str) -> str:
     return {0: "test", 1: "validation"}.get(remainder, "train")
 
 
-def list_pictures(folder: Path, split: str | None = None) -> list[str]:
+def list_pictures(folder: str | Path, split: str | None = None) -> list[str]:
     """Return the names of the pictures below `folder`, sorted, of one split or of all."""
     names = (
         path.relative_to(folder).as_posix()

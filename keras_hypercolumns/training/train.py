@@ -4,66 +4,90 @@ import contextlib
 import dataclasses
 import json
 import signal
+import threading
 import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from PIL import Image
 
 from keras_hypercolumns.color import srgb_to_lab
 from keras_hypercolumns.colorizer import joint_colorizer
+from keras_hypercolumns.training.initial_colorizer import initial_colorizer, trunk_input
 from keras_hypercolumns.training.joint_trainer import JointTrainer
+from keras_hypercolumns.training.layer_changes import layer_changes, save_kernels
 from keras_hypercolumns.training.picture_dataset import (
     PictureDataset,
     center_crop,
     training_pictures,
     validation_pictures,
 )
+from keras_hypercolumns.training.recipe import Recipe, recipe_from_table
 from keras_hypercolumns.training.sheet import sheet
+from keras_hypercolumns.training.tensor_board import TensorBoard
 
 SHEET_PICTURES = 4
 """Validation pictures of each folder on a sheet."""
+KERNELS = "initial-kernels.npz"
 
 
-def train(recipe, data, run, on_step=None):
+def train(
+    recipe: Recipe,
+    data: Sequence[str | Path],
+    run: str | Path,
+    on_step: Callable[[int, float], object] | None = None,
+    init: str | None = None,
+    load_model: Callable[[str], keras.Model] | None = None,
+    tensorboard: bool = False,
+) -> tuple[keras.Model, int]:
     """Train as `recipe` says, or go on where the run folder left off.
 
-    The run folder holds the last checkpoint (weights and optimizer), `state.json` (its name and
-    step), `curves.jsonl` (a row per checkpoint), and `sheets/`. Ctrl-C, once, ends the training
-    after the step at hand, with a checkpoint.
+    The run folder holds the recipe, the last checkpoint (weights and optimizer), `state.json` (its
+    name and step), `curves.jsonl` (a row per checkpoint), `sheets/`, the first kernels and how far
+    they moved (`layers.json`). Ctrl-C, once, ends the training after the step at hand, with a
+    checkpoint; in a thread other than the main one there is no Ctrl-C.
 
     Args:
         recipe: A `Recipe`.
         data: List of folders of colour pictures.
         run: The run folder; made if it is not there.
         on_step: Called with the number of steps done and the loss, after every step.
+        init: What to start from, instead of the recipe's `init`. Defaults to `None`: what the run
+            began with, or the recipe's.
+        load_model: Function from the name of a trained model to a `joint_colorizer` without batch
+            normalisation, for an `init` that is such a name.
+        tensorboard: Whether to write logs for TensorBoard to `run/tensorboard`.
 
     Returns:
         The trained `joint_colorizer` and the number of steps done; fewer than `recipe.steps` when
         the training was interrupted.
 
     Raises:
-        ValueError: If the data lacks what the recipe asks for, or the run folder is of another
-            recipe.
+        ValueError: If the data lacks what the recipe asks for, the run folder is of another
+            recipe, or `init` is nothing to start from.
+        ImportError: If `tensorboard` is asked for and tensorboardX is not installed.
     """
     run = Path(run)
+    board = TensorBoard(run / "tensorboard") if tensorboard else None
+    recipe = _recipe_of(run, recipe, init)
     (run / "sheets").mkdir(parents=True, exist_ok=True)
-    _check_recipe(recipe, run / "recipe.json")
-    trainer = _build(recipe)
-    step = _restore(trainer, run)
+    trainer, step = _begin(recipe, data, run, load_model)
     last = recipe.stages[-1]
-    judges = validation_pictures(
+    found = validation_pictures(
         data, last.batch, recipe.validation_size, recipe.validation_pictures
     )
     judges = {
         folder: np.stack([center_crop(path, recipe.validation_size) for path in paths])
-        for folder, paths in judges.items()
+        for folder, paths in found.items()
     }
 
     watch = _Watch(on_step, step)
     begin = 0
-    with _interruptible(watch):
+    with _interruptible(watch), contextlib.closing(board) if board else contextlib.nullcontext():
         for stage in recipe.stages:
             end = begin + stage.steps
             pictures = None
@@ -81,21 +105,29 @@ def train(recipe, data, run, on_step=None):
                 _save(trainer, run, step)
                 row = {"step": step, "size": stage.size, "seconds": round(seconds, 1)}
                 row |= {name: float(values[-1]) for name, values in history.items()}
-                _judge(trainer, judges, row, run)
+                picture = _judge(trainer, judges, row)
+                picture.save(run / "sheets" / f"step-{step:06d}.jpg", quality=90)
+                with (run / "curves.jsonl").open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(row) + "\n")
+                if board:
+                    rate = float(ops.convert_to_numpy(trainer.optimizer.learning_rate))
+                    board.write(row, rate, picture, trainer.trainable_variables)
             begin = end
+    changes = {"step": step, "layers": layer_changes(trainer.colorizer, run / KERNELS)}
+    (run / "layers.json").write_text(json.dumps(changes, indent=2), encoding="utf-8")
     return trainer.colorizer, step
 
 
 class _Watch(keras.callbacks.Callback):
     """Counts steps, tells of each, and remembers whether the training was interrupted."""
 
-    def __init__(self, on_step, step):
+    def __init__(self, on_step: Callable[[int, float], object] | None, step: int) -> None:
         super().__init__()
         self.on_step = on_step
         self.step = step
         self.interrupted = False
 
-    def on_train_batch_end(self, batch, logs=None):
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.step += 1
         if self.on_step:
             self.on_step(self.step, float(logs["loss"]))
@@ -105,10 +137,14 @@ class _Watch(keras.callbacks.Callback):
 
 
 @contextlib.contextmanager
-def _interruptible(watch):
+def _interruptible(watch: _Watch) -> Iterator[None]:
     """Turn the first Ctrl-C into an end after the step at hand."""
+    if threading.current_thread() is not threading.main_thread():
+        # Only the main thread may say what becomes of signals.
+        yield
+        return
 
-    def stop(signum, frame):
+    def stop(signum: int, frame: object) -> None:
         watch.interrupted = True
         signal.signal(signal.SIGINT, before)
 
@@ -119,61 +155,104 @@ def _interruptible(watch):
         signal.signal(signal.SIGINT, before)
 
 
-def _check_recipe(recipe, path):
-    text = json.dumps(dataclasses.asdict(recipe), indent=2)
-    if path.exists() and path.read_text(encoding="utf-8") != text:
+def _recipe_of(run: Path, recipe: Recipe, init: str | None) -> Recipe:
+    """Return the recipe with its `init` replaced, after checking that it is that of the run."""
+    path = run / "recipe.json"
+    if init is not None:
+        recipe = dataclasses.replace(recipe, init=init)
+    if not path.exists():
+        return recipe
+    begun = recipe_from_table(json.loads(path.read_text(encoding="utf-8")), str(path))
+    if init is None:
+        # It may have been given only when the run began.
+        recipe = dataclasses.replace(recipe, init=begun.init)
+    one, other = dataclasses.asdict(recipe), dataclasses.asdict(begun)
+    different = [key for key in one if one[key] != other[key]]
+    if different:
         raise ValueError(
             "`run` should be a new folder, or one of the same recipe, which goes on where it "
-            f"left off. Received: {path.parent}, of another recipe; see {path.name} in it"
+            f"left off. Received: {run}, of another recipe; {path.name} in it differs in "
+            f"{', '.join(different)}"
         )
-    path.write_text(text, encoding="utf-8")
+    return recipe
 
 
-def _build(recipe):
+def _begin(
+    recipe: Recipe,
+    data: Sequence[str | Path],
+    run: Path,
+    load_model: Callable[[str], keras.Model] | None,
+) -> tuple[JointTrainer, int]:
+    """Build the trainer, in the state that the run folder holds, or at the beginning."""
     keras.utils.set_random_seed(recipe.seed)
-    colorizer = joint_colorizer(recipe.variants, recipe.pooling, recipe.batch_norm)
+    path = run / "state.json"
+    state = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    if state and (run / KERNELS).exists():
+        colorizer = joint_colorizer(
+            recipe.variants, recipe.pooling, recipe.batch_norm, trunk_input=state.get("trunk_input")
+        )
+    else:
+        colorizer = initial_colorizer(recipe, load_model, lambda: _first_batch(recipe, data))
+        save_kernels(colorizer, run / KERNELS)
+        # Not before: what can't be begun with can be given anew.
+        text = json.dumps(dataclasses.asdict(recipe), indent=2)
+        (run / "recipe.json").write_text(text, encoding="utf-8")
     trainer = JointTrainer(colorizer)
+    _compile(trainer, recipe)
+    if not state:
+        return trainer, 0
+    trainer.load_weights(run / state["checkpoint"])
+    return trainer, state["step"]
+
+
+def _first_batch(recipe: Recipe, data: Sequence[str | Path]) -> np.ndarray:
+    stage = recipe.stages[0]
+    pictures = training_pictures(data, stage.batch, stage.size)
+    return PictureDataset(pictures, stage.batch, stage.size, recipe.seed, 0, 1)[0][0]
+
+
+def _compile(trainer: JointTrainer, recipe: Recipe) -> None:
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
         decay_steps=max(recipe.steps - recipe.warmup_steps, 1),
+        # The part of the peak that is left at the end.
+        alpha=1.0 if recipe.schedule == "constant" else 0.0,
         warmup_target=recipe.learning_rate,
         warmup_steps=recipe.warmup_steps,
     )
-    optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=recipe.weight_decay, global_clipnorm=recipe.clip_norm
-    )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    clip_norm = recipe.clip_norm or None
+    if recipe.optimizer == "adam":
+        optimizer = keras.optimizers.Adam(schedule, global_clipnorm=clip_norm)
+    else:
+        optimizer = keras.optimizers.AdamW(
+            schedule, weight_decay=recipe.weight_decay, global_clipnorm=clip_norm
+        )
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     trainer.compile(optimizer=optimizer)
     trainer(np.zeros((1, 32, 32, 3), "uint8"))
     optimizer.build(trainer.trainable_variables)
-    return trainer
 
 
-def _save(trainer, run, step):
+def _save(trainer: JointTrainer, run: Path, step: int) -> None:
     """Write a checkpoint whole or not at all: `state.json` names the file that counts."""
     name = f"checkpoint-{step:06d}.weights.h5"
     trainer.save_weights(run / name)
     state = run / "state.json"
     temporary = state.with_suffix(".tmp")
-    temporary.write_text(json.dumps({"step": step, "checkpoint": name}), encoding="utf-8")
+    found = {"step": step, "checkpoint": name, "trunk_input": trunk_input(trainer.colorizer)}
+    temporary.write_text(json.dumps(found), encoding="utf-8")
     temporary.replace(state)
     for old in run.glob("checkpoint-*.weights.h5"):
         if old.name != name:
             old.unlink()
 
 
-def _restore(trainer, run):
-    state = run / "state.json"
-    if not state.exists():
-        return 0
-    state = json.loads(state.read_text(encoding="utf-8"))
-    trainer.load_weights(run / state["checkpoint"])
-    return state["step"]
-
-
-def _judge(trainer, judges, row, run):
-    """Predict the validation pictures: a row of the curves, and a sheet."""
-    lightness, columns = [], {}
+def _judge(
+    trainer: JointTrainer, judges: Mapping[str, np.ndarray], row: dict[str, float]
+) -> Image.Image:
+    """Predict the validation pictures: their errors are added to the row; return a sheet."""
+    lightness: list[np.ndarray] = []
+    columns: dict[str, list[np.ndarray]] = {}
     for folder, rgb in judges.items():
         predicted = trainer.predict(rgb, batch_size=8, verbose=0)
         truth = predicted["truth"]
@@ -184,9 +263,5 @@ def _judge(trainer, judges, row, run):
                 row[f"validation/{folder}/{name}"] = float(np.mean((ab - truth) ** 2))
         lab = srgb_to_lab(rgb[:SHEET_PICTURES].astype("float32") / 255)
         lightness.append(ops.convert_to_numpy(lab)[..., :1])
-    with (run / "curves.jsonl").open("a", encoding="utf-8") as file:
-        file.write(json.dumps(row) + "\n")
     colors = [np.concatenate(ab) for ab in columns.values()]
-    sheet(np.concatenate(lightness), colors).save(
-        run / "sheets" / f"step-{row['step']:06d}.jpg", quality=90
-    )
+    return sheet(np.concatenate(lightness), colors)

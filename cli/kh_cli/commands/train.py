@@ -1,5 +1,6 @@
 """`kh train`: a model of one's own."""
 
+import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +16,7 @@ def train(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="A TOML file, or the name of a recipe of the package (small, best).",
+            help="A TOML file, or the name of a recipe of the package (best, seed, small).",
             show_default=False,
         ),
     ],
@@ -37,6 +38,23 @@ def train(
             show_default=False,
         ),
     ],
+    init: Annotated[
+        str | None,
+        typer.Option(
+            metavar="random|imagenet|FILE|MODEL",
+            help="What to start from: random weights; those of ImageNet, which are fetched once; a "
+            ".mat file of MatConvNet or an .h5 file of Keras; or a trained model, by its name or "
+            "folder. Default: what the run began with, or else what the recipe says.",
+            show_default=False,
+        ),
+    ] = None,
+    tensorboard: Annotated[
+        bool,
+        typer.Option(
+            "--tensorboard",
+            help="Write logs for TensorBoard to the run folder's tensorboard/. Default: none.",
+        ),
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, only errors. Default: progress.")
     ] = False,
@@ -47,8 +65,9 @@ def train(
     on from there.
     """
     from keras_hypercolumns.training import train as training
-    from keras_hypercolumns.training.finish import finish, fold, head_steps
+    from keras_hypercolumns.training.finish import finish, fold, head_steps, linear_part
     from keras_hypercolumns.training.recipe import read_recipe
+    from kh_zoo.joint_model import load_joint_model
     from kh_zoo.keras_model import save_model
 
     try:
@@ -59,15 +78,25 @@ def train(
                 data,
                 run,
                 lambda step, loss: progress.advance(step, note=f"loss {loss:.4f}"),
+                init=init,
+                load_model=load_joint_model,
+                tensorboard=tensorboard,
             )
         if done == plan.steps:
-            with Progress("fitting the heads", head_steps(plan), quiet=quiet, log=True) as progress:
+            steps = head_steps(plan)
+            with Progress(
+                "fitting the heads", steps, quiet=quiet or not steps, log=True
+            ) as progress:
                 model = finish(trained, plan, data, progress.advance)
         else:
             model = fold(trained, plan)
     except ValueError as error:  # how the library says what is wrong with recipe, data or run
         raise WrongUse(str(error)) from error
-    save_model(model, run / "model", plan.head_size)
+    linear = linear_part(model, plan)
+    if linear:
+        save_model(linear, run / "model", plan.head_size)
+    if linear is not model:
+        model.save(run / "model.keras")
     if done < plan.steps:
         print(
             f"interrupted: {done} of {plan.steps} steps are kept in {run}; the same command goes "
@@ -76,4 +105,20 @@ def train(
         )
         raise typer.Exit(INTERRUPTED)
     if not quiet:
-        print(f"trained {done} steps: `kh evaluate {run} --data ...`", file=sys.stderr)
+        _show_changes(run)
+        then = f"`kh evaluate {run} --data ...`" if linear else f"the model is {run}/model.keras"
+        print(f"trained {done} steps: {then}", file=sys.stderr)
+
+
+def _show_changes(run: Path) -> None:
+    """Print how far the kernel of every layer moved, four layers a line."""
+    layers = json.loads((run / "layers.json").read_text(encoding="utf-8"))["layers"]
+    cells = [
+        f"{layer} {'-' if change is None else format(change, '.3g')}"
+        for layer, change in layers.items()
+    ]
+    width = max(map(len, cells))
+    print("relative change of the kernels, start to end:", file=sys.stderr)
+    for start in range(0, len(cells), 4):
+        line = "  ".join(cell.ljust(width) for cell in cells[start : start + 4])
+        print(f"  {line}".rstrip(), file=sys.stderr)

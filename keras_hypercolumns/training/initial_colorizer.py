@@ -1,0 +1,136 @@
+"""The network that a training starts from."""
+
+from collections.abc import Callable
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_hypercolumns.color import srgb_to_lab
+from keras_hypercolumns.colorizer import joint_colorizer
+from keras_hypercolumns.lightness_to_gray import LightnessToGray
+from keras_hypercolumns.training.recipe import Recipe
+
+FILES = (".mat", ".h5")
+
+
+def initial_colorizer(
+    recipe: Recipe,
+    load_model: Callable[[str], keras.Model] | None,
+    first_batch: Callable[[], np.ndarray],
+) -> keras.Model:
+    """Build the network of a recipe, with the weights that its `init` names.
+
+    Args:
+        recipe: A `Recipe`.
+        load_model: Function from the name of a trained model to it: a `joint_colorizer` without
+            batch normalisation. Its trunk, and the heads of the variants that it has, are taken.
+        first_batch: Function that returns the pictures that the training begins with,
+            `(batch, size, size, 3)` of uint8 sRGB.
+
+    Returns:
+        A `joint_colorizer`. With batch normalisation it computes what it would without, on
+        `first_batch` also in training.
+
+    Raises:
+        ValueError: If `init` is nothing to start from, or does not fit the recipe.
+    """
+    variants, pooling = recipe.variants, recipe.pooling
+    if recipe.init == "random":
+        return joint_colorizer(variants, pooling, recipe.batch_norm)
+    if recipe.init == "imagenet" or recipe.init.lower().endswith(FILES):
+        plain = _from_weights(recipe)
+    else:
+        plain = _from_trained(recipe, load_model)
+    if not recipe.batch_norm:
+        return plain
+    normalized = joint_colorizer(variants, pooling, True, trunk_input=trunk_input(plain))
+    return add_batch_norm(plain, normalized, first_batch())
+
+
+def trunk_input(colorizer: keras.Model) -> str:
+    """Return the argument `trunk_input` that a `joint_colorizer` was built with."""
+    scale = colorizer.get_layer("scale_lightness")
+    return "gray" if isinstance(scale, LightnessToGray) else "scaled"
+
+
+def add_batch_norm(plain: keras.Model, normalized: keras.Model, rgb: np.ndarray) -> keras.Model:
+    """Copy the weights of a plain network into its twin with batch normalisation.
+
+    Each normalisation gets the mean and the variance that its input has on `rgb`, and a gamma and
+    a beta that undo it.
+
+    Args:
+        plain: A `joint_colorizer` built with `batch_norm=False`.
+        normalized: The same built with `batch_norm=True`; its weights are overwritten.
+        rgb: `(batch, size, size, 3)` of uint8 sRGB.
+
+    Returns:
+        `normalized`, which in inference is `plain`; in training too, on `rgb`.
+    """
+    trunk, twin = plain.get_layer("trunk"), normalized.get_layer("trunk")
+    convolutions = {layer.name: layer for layer in trunk.layers if layer.name.startswith("conv")}
+    moments = keras.Model(
+        trunk.input,
+        {name: ops.moments(layer.output, (0, 1, 2)) for name, layer in convolutions.items()},
+    )
+    lab = srgb_to_lab(rgb.astype("float32") / 255)
+    scaled = plain.get_layer("scale_lightness")(lab[..., :1])
+    found = moments.predict_on_batch(ops.convert_to_numpy(scaled))
+    for name, layer in convolutions.items():
+        kernel, bias = layer.get_weights()
+        twin.get_layer(name).set_weights([kernel])
+        norm = twin.get_layer(name.replace("conv", "norm"))
+        # The mean is that behind the bias, which the twin's convolution lacks.
+        mean, variance = found[name]
+        gamma = np.sqrt(variance + norm.epsilon)
+        norm.set_weights([gamma, mean, mean - bias, variance])
+    for layer in plain.layers:
+        if layer is not trunk and layer.weights:
+            normalized.get_layer(layer.name).set_weights(layer.get_weights())
+    return normalized
+
+
+def _from_weights(recipe: Recipe) -> keras.Model:
+    try:
+        return joint_colorizer(
+            recipe.variants,
+            recipe.pooling,
+            weights=recipe.init,
+            first_convolution=recipe.first_convolution,
+        )
+    except OSError as error:  # no such file, or no network
+        raise ValueError(f"`init` should be there to be read. {error}") from error
+
+
+def _from_trained(recipe: Recipe, load_model: Callable[[str], keras.Model] | None) -> keras.Model:
+    try:
+        if load_model is None:
+            raise ValueError("trained models need the argument `load_model`.")
+        source = load_model(recipe.init)
+    except ValueError as error:
+        raise ValueError(
+            "`init` should be 'random', 'imagenet', a file ending .mat or .h5, or a trained "
+            f"model. Received: {recipe.init!r}; {error}"
+        ) from None
+    plain = joint_colorizer(recipe.variants, recipe.pooling, trunk_input=trunk_input(source))
+    trunk = source.get_layer("trunk")
+    given = {layer.name: layer for layer in trunk.layers}
+    for layer in plain.get_layer("trunk").layers:
+        if layer.name not in given:
+            raise ValueError(
+                "`init` should be a model whose trunk reaches as deep as the taps of the recipe's "
+                f"variants. Received: {recipe.init!r}, which has no {layer.name!r}"
+            )
+        if type(layer) is not type(given[layer.name]):
+            other = {"average": "max", "max": "average"}[recipe.pooling]
+            raise ValueError(
+                f"`pooling` of the recipe should be that of `init`, {other!r}. "
+                f"Received: {recipe.pooling!r}"
+            )
+        layer.set_weights(given[layer.name].get_weights())
+    heads = {layer.name: layer for layer in source.layers if layer is not trunk}
+    for layer in plain.layers:
+        if layer.name.startswith("head_") and layer.name in heads:
+            layer.set_weights(heads[layer.name].get_weights())
+    return plain

@@ -1,0 +1,34 @@
+"""From a model folder to the Keras model of all its variants, for a training to start from."""
+
+import keras
+
+from keras_hypercolumns import joint_colorizer
+from keras_hypercolumns.taps import STUDY_VARIANTS, VARIANTS
+from kh_zoo.keras_model import build_model, fill_model
+from kh_zoo.resolve import resolve
+
+
+def load_joint_model(model: str) -> keras.Model:
+    """Load a trained model with all of its variants, as one trunk with several heads.
+
+    Args:
+        model: As for `load_model`. The variants that share the trunk of the one that it names come
+            with it.
+
+    Returns:
+        A `joint_colorizer`. If the folder has no variant of the library, the `colorizer` of the
+        one that is named.
+
+    Raises:
+        VariantError: If there is no such variant or folder.
+        ModelError: If the folder is no model.
+    """
+    folder, head = resolve(model)
+    config = folder.config
+    known = {**VARIANTS, **STUDY_VARIANTS}
+    heads = {name: taps for name, taps in config.heads.items() if known.get(name) == taps}
+    if not heads:
+        return build_model(folder, head)
+    joint = joint_colorizer(tuple(heads), config.pooling, trunk_input=config.input)
+    fill_model(joint, folder, {name: name for name in heads})
+    return joint
