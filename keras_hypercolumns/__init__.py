@@ -15,20 +15,33 @@ except (ModuleNotFoundError, ValueError) as error:
 
 from keras_hypercolumns.color import lab_to_srgb, srgb_to_lab
 from keras_hypercolumns.colorizer import colorizer, joint_colorizer
+from keras_hypercolumns.feature_info import FeatureInfo, feature_info
 from keras_hypercolumns.fold_batch_norm import fold_batch_norm
 from keras_hypercolumns.hypercolumn import HyperColumn
 from keras_hypercolumns.hypercolumn_projection import HyperColumnProjection
-from keras_hypercolumns.taps import VARIANTS
+from keras_hypercolumns.hypercolumn_sampler import HyperColumnSampler
+from keras_hypercolumns.lightness_to_gray import LightnessToGray
+from keras_hypercolumns.project import project, unproject
+from keras_hypercolumns.tap_extractor import tap_extractor
+from keras_hypercolumns.taps import STUDY_VARIANTS, VARIANTS
 from keras_hypercolumns.vgg19_gray import vgg19_gray
 
 __all__ = [
+    "STUDY_VARIANTS",
     "VARIANTS",
+    "FeatureInfo",
     "HyperColumn",
     "HyperColumnProjection",
+    "HyperColumnSampler",
+    "LightnessToGray",
     "colorizer",
+    "feature_info",
     "fold_batch_norm",
     "joint_colorizer",
     "lab_to_srgb",
+    "project",
     "srgb_to_lab",
+    "tap_extractor",
+    "unproject",
     "vgg19_gray",
 ]

@@ -1,5 +1,7 @@
 """sRGB and CIELAB (D65, 2 degree observer) in `keras.ops`, on the last axis."""
 
+from typing import Any
+
 import numpy as np
 from keras import ops
 
@@ -14,7 +16,7 @@ _XYZ_FROM_RGB = np.array(
 _RGB_FROM_XYZ = np.linalg.inv(_XYZ_FROM_RGB)
 
 
-def srgb_to_lab(rgb):
+def srgb_to_lab(rgb: Any) -> Any:
     """Convert sRGB to CIELAB.
 
     Example:
@@ -44,7 +46,7 @@ def srgb_to_lab(rgb):
     return ops.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
 
 
-def lab_to_srgb(lab):
+def lab_to_srgb(lab: Any) -> Any:
     """Convert CIELAB to sRGB; what lies outside of the sRGB gamut is clipped to it.
 
     Example:

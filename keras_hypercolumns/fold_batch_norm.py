@@ -1,10 +1,13 @@
 """Folding of a batch normalisation into the convolution before it."""
 
+from typing import Any
+
+import keras
 import numpy as np
 from keras import ops
 
 
-def fold_batch_norm(normalized, plain):
+def fold_batch_norm(normalized: keras.Model, plain: keras.Model) -> keras.Model:
     """Copy the weights of a network with batch normalisation into its plain twin.
 
     In inference, `norm(conv(x)) = gamma * (conv(x) - mean) / sqrt(var + eps) + beta` is itself a
@@ -51,13 +54,13 @@ def fold_batch_norm(normalized, plain):
     return plain
 
 
-def _layers(model):
+def _layers(model: keras.Model) -> dict[str, Any]:
     """Layers by name, those of nested models among them."""
-    found = {}
+    found: dict[str, Any] = {}
     for layer in model.layers:
         found.update(_layers(layer) if hasattr(layer, "layers") else {layer.name: layer})
     return found
 
 
-def _float64(variable):
-    return ops.convert_to_numpy(variable).astype(np.float64)
+def _float64(variable: Any) -> np.ndarray:
+    return np.asarray(ops.convert_to_numpy(variable), np.float64)
