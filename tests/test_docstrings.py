@@ -1,44 +1,52 @@
-"""Every example in the library's docstrings runs, and every public name has one."""
+"""Every example in a docstring runs, and every public name has one."""
 
 import doctest
 import importlib
 import pkgutil
+import shutil
+from pathlib import Path
 
 import pytest
 
 import keras_hypercolumns
+import kh_zoo
+
+PACKAGES = (keras_hypercolumns, kh_zoo)
+ROOT = Path(__file__).parent.parent
 
 
-def documented():
-    """The docstrings with examples, of the package and of all its modules."""
-    names = [keras_hypercolumns.__name__]
-    names += [
-        module.name
-        for module in pkgutil.walk_packages(
-            keras_hypercolumns.__path__, f"{keras_hypercolumns.__name__}."
-        )
-    ]
-    finder = doctest.DocTestFinder(exclude_empty=True)
-    found = []
-    for name in names:
-        found += [test for test in finder.find(importlib.import_module(name)) if test.examples]
-    return found
+def docstrings():
+    """The docstrings of the packages and of all their modules, as doctests."""
+    names = []
+    for package in PACKAGES:
+        names.append(package.__name__)
+        modules = pkgutil.walk_packages(package.__path__, f"{package.__name__}.")
+        names += [module.name for module in modules]
+    finder = doctest.DocTestFinder()
+    return [test for name in names for test in finder.find(importlib.import_module(name))]
 
 
-DOCUMENTED = documented()
+DOCSTRINGS = docstrings()
+DOCUMENTED = [docstring for docstring in DOCSTRINGS if docstring.examples]
 
 
 @pytest.mark.parametrize("example", DOCUMENTED, ids=lambda example: example.name)
-def test_example_gives_what_it_says(example):
+def test_example_gives_what_it_says(example, tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    monkeypatch.chdir(tmp_path)
     report = []
     results = doctest.DocTestRunner().run(example, out=report.append)
     assert results.failed == 0, "".join(report)
 
 
-def test_every_public_callable_has_an_example():
-    have = {example.name.rsplit(".", 1)[-1] for example in DOCUMENTED}
-    public = {
-        name for name in keras_hypercolumns.__all__ if callable(getattr(keras_hypercolumns, name))
-    }
-    assert public
-    assert public <= have
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+def test_every_public_callable_has_an_example(package):
+    public = [getattr(package, name) for name in package.__all__]
+    names = {f"{obj.__module__}.{obj.__qualname__}" for obj in public if callable(obj)}
+    assert names
+    assert names <= {example.name for example in DOCUMENTED}
+
+
+def test_no_example_is_left_to_reading():
+    """A fenced block would not be run."""
+    assert [docstring.name for docstring in DOCSTRINGS if "```" in docstring.docstring] == []
