@@ -31,6 +31,8 @@ def explain(error: BaseException) -> tuple[str, int]:
             return "not enough memory: a smaller `--size` needs less", FAILED
         case OSError(strerror=str(reason)):
             return f"{reason}: {error.filename}" if error.filename else reason, FAILED
+        case OSError():  # the library's own, such as of a download that was cut
+            return text, FAILED
         case _:
             return (
                 f"{type(error).__name__}: {text} (a bug in kh: please report it, with what it "

@@ -45,7 +45,7 @@ class Variant:
 
 
 @cache
-def _records():
+def _records() -> dict[str, Variant]:
     generation = json.loads((BUNDLE / "records.json").read_text(encoding="utf-8"))
     shared = generation["generation"]
     return {
@@ -60,12 +60,25 @@ def _records():
 
 
 def list_variants() -> list[Variant]:
-    """Return the records of all variants, in the order of the catalogue."""
+    """Return the records of all variants, in the order of the catalogue.
+
+    Example:
+
+    >>> from kh_zoo import list_variants
+    >>> [variant.name for variant in list_variants()]
+    ['full', 'relu1to5', 'relu3to5', 'pool1to4']
+    """
     return list(_records().values())
 
 
 def find_variant(name: str) -> Variant:
     """Return the record of a variant; `relu1-5` and `Relu1To5` find `relu1to5`.
+
+    Example:
+
+    >>> from kh_zoo import find_variant
+    >>> find_variant("relu1-5").channels
+    1472
 
     Raises:
         VariantError: If there is none of that name; the message lists the choices.

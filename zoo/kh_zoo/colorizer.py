@@ -27,10 +27,12 @@ class Colorizer:
 
     Example:
 
-    ```python
-    colorizer = Colorizer("relu1to5")
-    colorizer.colorize_file("photo.jpg", "photo.color.jpg")
-    ```
+    >>> from kh_zoo import Colorizer
+    >>> colorizer = Colorizer("relu1to5")
+    >>> colorizer.colorize_file("examples/coffee.jpg", "coffee.color.jpg")
+    >>> image = colorizer.colorize("coffee.color.jpg")
+    >>> image.width, image.height, image.bands
+    (600, 400, 3)
 
     Args:
         model: Name of a variant, or the path of a model or run folder, as for `resolve`; loaded
@@ -50,7 +52,7 @@ class Colorizer:
 
     def __init__(
         self,
-        model: str | os.PathLike | Engine = DEFAULT_VARIANT,
+        model: str | os.PathLike[str] | Engine = DEFAULT_VARIANT,
         *,
         engine: str = DEFAULT_ENGINE,
         size: int | None = None,
@@ -69,7 +71,7 @@ class Colorizer:
         self.size = size
         self.saturation = saturation
 
-    def colorize(self, path: str | os.PathLike) -> pyvips.Image:
+    def colorize(self, path: str | os.PathLike[str]) -> pyvips.Image:
         """Colour a picture, for use in Python.
 
         Args:
@@ -88,8 +90,8 @@ class Colorizer:
 
     def colorize_file(
         self,
-        source: str | os.PathLike,
-        target: str | os.PathLike,
+        source: str | os.PathLike[str],
+        target: str | os.PathLike[str],
         *,
         quality: int | None = None,
         compare: bool = False,

@@ -1,7 +1,10 @@
 """How good a model's colours are, beside those of no colour and of the mean colour."""
 
 import math
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -16,7 +19,14 @@ MEAN_PICTURES = 1000
 """Training pictures of each folder, at most, that the mean colour is taken over."""
 
 
-def evaluate(model, data, *, size=None, engine=DEFAULT_ENGINE, on_picture=None):
+def evaluate(
+    model: str | os.PathLike[str],
+    data: str | os.PathLike[str],
+    *,
+    size: int | None = None,
+    engine: str = DEFAULT_ENGINE,
+    on_picture: Callable[[int, int], None] | None = None,
+) -> list[dict[str, Any]]:
     """Measure a model on the test split of a folder of colour pictures.
 
     Every picture is brought to a short side of `size` pixels and cut to multiples of 16. The
@@ -46,6 +56,7 @@ def evaluate(model, data, *, size=None, engine=DEFAULT_ENGINE, on_picture=None):
         PictureError: If one can't be read.
     """
     data = Path(data)
+    heads: tuple[str, ...]
     folder = find_folder(model)
     if folder is not None:
         heads = tuple(folder.config.heads)
@@ -53,14 +64,15 @@ def evaluate(model, data, *, size=None, engine=DEFAULT_ENGINE, on_picture=None):
         folder, head = resolve(model)
         heads = (head,)
     size = (size or folder.config.size) // 16 * 16
-    groups = {}
+    groups: dict[str, list[str]] = {}
     for name in list_pictures(data, "test"):
         groups.setdefault(_group(name), []).append(name)
     if not groups:
         raise DataError(f"`data` should hold pictures of the test split. Received: {data}")
     engines = {head: create_engine(engine, folder, head) for head in heads}
-    total = sum(map(len, groups.values()))
-    done, rows = 0, []
+    total = sum(len(names) for names in groups.values())
+    done = 0
+    rows: list[dict[str, Any]] = []
     for group, names in groups.items():
         mean = mean_color(data, group)
         sums = {head: _Sums(mean) for head in heads}
@@ -82,18 +94,20 @@ def evaluate(model, data, *, size=None, engine=DEFAULT_ENGINE, on_picture=None):
 class _Sums:
     """Sums over pictures, of the prediction and of the two baselines."""
 
-    def __init__(self, mean):
+    def __init__(self, mean: np.ndarray) -> None:
         self.mean = mean
-        self.psnr = {"": [], "_gray": [], "_mean": []}
+        self.psnr: dict[str, list[float]] = {"": [], "_gray": [], "_mean": []}
         self.squares = dict.fromkeys(self.psnr, 0.0)
         self.values = 0
-        self.colorfulness, self.colorfulness_truth = [], []
+        self.colorfulness: list[float] = []
+        self.colorfulness_truth: list[float] = []
 
-    def add(self, rgb, lab, predicted):
+    def add(self, rgb: np.ndarray, lab: np.ndarray, predicted: np.ndarray) -> None:
         truth = lab[..., 1:]
         self.values += truth.size
-        for kind, ab in {"": predicted, "_gray": 0.0, "_mean": self.mean}.items():
-            ab = np.broadcast_to(ab, truth.shape)
+        kinds = {"": predicted, "_gray": np.zeros(2), "_mean": self.mean}
+        for kind, color in kinds.items():
+            ab = np.broadcast_to(color, truth.shape)
             joined = join(lab[..., :1], ab)
             self.psnr[kind].append(psnr(rgb, joined))
             self.squares[kind] += float(np.sum((ab - truth) ** 2))
@@ -101,7 +115,7 @@ class _Sums:
                 self.colorfulness.append(colorfulness(joined / 255))
         self.colorfulness_truth.append(colorfulness(rgb / 255))
 
-    def figures(self):
+    def figures(self) -> dict[str, Any]:
         rmse = {kind: math.sqrt(square / self.values) for kind, square in self.squares.items()}
         return {
             "pictures": len(self.colorfulness),
@@ -113,18 +127,18 @@ class _Sums:
         }
 
 
-def join(lightness, ab):
+def join(lightness: np.ndarray, ab: np.ndarray) -> np.ndarray:
     """Join L `(height, width, 1)` with AB: sRGB of 8 bits, as float 0..255."""
-    return np.round(lab_to_srgb(np.concatenate([lightness, ab], axis=-1)) * 255)
+    return np.asarray(np.round(lab_to_srgb(np.concatenate([lightness, ab], axis=-1)) * 255))
 
 
-def psnr(rgb, other):
+def psnr(rgb: np.ndarray, other: np.ndarray) -> float:
     """PSNR in dB of two pictures of 0..255."""
     # A picture reproduced to the bit counts as one whose error is one level in all.
     return 10 * math.log10(255**2 / max(np.mean((other - rgb) ** 2), 1 / rgb.size))
 
 
-def mean_color(data, group):
+def mean_color(data: Path, group: str) -> np.ndarray:
     """Mean AB of the training pictures of one top folder, or zero where there are none."""
     names = [name for name in list_pictures(data, "train") if _group(name) == group]
     if len(names) > MEAN_PICTURES:
@@ -132,10 +146,10 @@ def mean_color(data, group):
     means = [
         srgb_to_lab(load_square(data / name, 32) / 255)[..., 1:].mean(axis=(0, 1)) for name in names
     ]
-    return np.mean(means, axis=0) if means else np.zeros(2)
+    return np.asarray(np.mean(means, axis=0)) if means else np.zeros(2)
 
 
-def load_square(path, size):
+def load_square(path: str | os.PathLike[str], size: int) -> np.ndarray:
     """Read a picture at a short side of `size`, cut to multiples of 16: float sRGB, 0..255."""
     try:
         with Image.open(path) as image:
@@ -152,5 +166,5 @@ def load_square(path, size):
     return np.asarray(rgb.resize((width, height), Image.Resampling.BILINEAR, box=box), np.float64)
 
 
-def _group(name):
+def _group(name: str) -> str:
     return name.split("/")[0] if "/" in name else "."

@@ -15,9 +15,11 @@ def lab_to_srgb_pixels(lab: pyvips.Image, sixteen_bit: bool = False) -> pyvips.I
 
     Example:
 
-    ```python
-    rgb = lab_to_srgb_pixels(lightness.bandjoin(ab))
-    ```
+    >>> import pyvips
+    >>> from kh_zoo.gamut import lab_to_srgb_pixels
+    >>> lab = (pyvips.Image.black(8, 8) + [50.0, 0.0, 0.0]).cast("float")
+    >>> lab_to_srgb_pixels(lab)(0, 0)
+    [119.0, 119.0, 119.0]
 
     Args:
         lab: Image of three float bands: L in 0..100, A and B in CIELAB units.

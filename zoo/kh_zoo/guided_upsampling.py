@@ -27,9 +27,15 @@ def guided_upsampling(
 
     Example:
 
-    ```python
-    ab = guided_upsampling(small_lightness, engine.predict_ab(small_lightness), lightness)
-    ```
+    >>> import numpy as np
+    >>> import pyvips
+    >>> from kh_zoo.guided_upsampling import guided_upsampling
+    >>> small_lightness = np.full((16, 16), 50.0)
+    >>> small_ab = np.full((16, 16, 2), 20.0)
+    >>> lightness = (pyvips.Image.black(64, 48) + 50).cast("float")
+    >>> ab = guided_upsampling(small_lightness, small_ab, lightness)
+    >>> ab.width, ab.height, np.round(ab(10, 20)).tolist()
+    (64, 48, [20.0, 20.0])
 
     Args:
         small_lightness: L of the picture at the small size, `(h, w)`, in 0..100.
@@ -73,4 +79,4 @@ def _box_mean(x: np.ndarray) -> np.ndarray:
     size = 2 * RADIUS + 1
     padded = np.pad(x, ((RADIUS, RADIUS), (RADIUS, RADIUS), (0, 0)), mode="edge")
     windows = np.lib.stride_tricks.sliding_window_view(padded, (size, size), (0, 1))
-    return windows.mean(axis=(-2, -1))
+    return np.asarray(windows.mean(axis=(-2, -1)))

@@ -5,7 +5,7 @@ import re
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pyvips
 
@@ -34,7 +34,7 @@ class _Format(NamedTuple):
     alpha: bool
     sixteen_bit: bool
     quality: int | None  # the default; None: without loss
-    options: dict
+    options: dict[str, Any]
 
 
 _JPEG = _Format("JPEG", 65500, False, False, 92, {})
@@ -60,10 +60,12 @@ class Output:
 
     Example:
 
-    ```python
-    output = Output("photo.color.png", source="photo.png")
-    output.write(rgb, alpha)
-    ```
+    >>> import pyvips
+    >>> from kh_zoo.output import Output
+    >>> output = Output("coffee.color.png", source="examples/coffee.jpg")
+    >>> output.write(pyvips.Image.new_from_file("examples/coffee.jpg"), None)
+    >>> output.target.exists()
+    True
 
     Args:
         target: Path of the file. JPEG, PNG, WebP, TIFF or AVIF, by its suffix.
@@ -79,8 +81,8 @@ class Output:
 
     def __init__(
         self,
-        target: str | os.PathLike,
-        source: str | os.PathLike,
+        target: str | os.PathLike[str],
+        source: str | os.PathLike[str],
         quality: int | None = None,
     ) -> None:
         self.target = Path(target)
@@ -154,14 +156,14 @@ class Output:
             raise OutputError(f"can't be written: {last_line(error)}") from error
 
 
-def is_own_output(path: str | os.PathLike) -> bool:
+def is_own_output(path: str | os.PathLike[str]) -> bool:
     """Whether a file was written by this package. Only its header is read.
 
     Example:
 
-    ```python
-    inputs = [path for path in paths if not is_own_output(path)]
-    ```
+    >>> from kh_zoo.output import is_own_output
+    >>> is_own_output("examples/coffee.jpg")
+    False
 
     Args:
         path: Path of any file.
@@ -174,7 +176,7 @@ def is_own_output(path: str | os.PathLike) -> bool:
     except pyvips.Error:
         return False
     if header.get_typeof("exif-ifd0-Software"):
-        return header.get("exif-ifd0-Software").startswith(SOFTWARE)
+        return str(header.get("exif-ifd0-Software")).startswith(SOFTWARE)
     return bool(header.get_typeof("xmp-data")) and _XMP_SOFTWARE in header.get("xmp-data")
 
 
@@ -205,7 +207,7 @@ def _describe(image: pyvips.Image) -> pyvips.Image:
     return image
 
 
-def _save(image: pyvips.Image, path: Path, options: dict) -> None:
+def _save(image: pyvips.Image, path: Path, options: dict[str, Any]) -> None:
     """Compute and write, in a thread: so Ctrl-C is heard, and stops libvips between two strips."""
     with ThreadPoolExecutor(1) as pool:
         target = pyvips.Target.new_to_file(os.fsencode(path))

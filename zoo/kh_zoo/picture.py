@@ -30,11 +30,13 @@ class Picture:
 
     Example:
 
-    ```python
-    picture = Picture("photo.jpg")
-    small = picture.small_lightness(384, 256)   # NumPy, (256, 384)
-    lightness, alpha = picture.full()           # libvips, at picture.width x picture.height
-    ```
+    >>> from kh_zoo.picture import Picture
+    >>> picture = Picture("examples/coffee.jpg")
+    >>> picture.small_lightness(96, 64).shape  # NumPy
+    (64, 96)
+    >>> lightness, alpha = picture.full()  # libvips
+    >>> lightness.width, lightness.height, alpha
+    (600, 400, None)
 
     Args:
         path: A JPEG, PNG, WebP, TIFF, GIF or AVIF file: bilevel, grey, palette, RGB or CMYK, 8 or
@@ -45,7 +47,7 @@ class Picture:
             one line, the reason alone, without the path.
     """
 
-    def __init__(self, path: str | os.PathLike) -> None:
+    def __init__(self, path: str | os.PathLike[str]) -> None:
         self.path = Path(path)
         try:
             size = self.path.stat().st_size
@@ -117,7 +119,7 @@ class Picture:
             lightness = small.copy_memory().autorot().numpy()
         except pyvips.Error as error:
             raise PictureError(f"damaged or cut short ({last_line(error)})") from error
-        return np.clip(lightness, 0, 100)
+        return np.asarray(np.clip(lightness, 0, 100))
 
     def full(self, access: str = "sequential") -> tuple[pyvips.Image, pyvips.Image | None]:
         """Open the picture at full size, as displayed.
@@ -154,7 +156,7 @@ class Picture:
 
 
 def open_image(
-    path: str | os.PathLike, access: str = "sequential", **options: str | int
+    path: str | os.PathLike[str], access: str = "sequential", **options: str | int
 ) -> pyvips.Image:
     """Open a file of any name: libvips itself takes brackets for options, and wants UTF-8."""
     source = pyvips.Source.new_from_file(os.fsencode(path))
@@ -164,7 +166,7 @@ def open_image(
 def last_line(error: pyvips.Error) -> str:
     """The last reason that libvips gives, as one line; those before may stem from earlier calls."""
     lines = [line.strip() for line in error.detail.splitlines() if line.strip()]
-    return lines[-1] if lines else error.message
+    return lines[-1] if lines else str(error.message)
 
 
 def _lightness(image: pyvips.Image) -> pyvips.Image:

@@ -8,7 +8,7 @@ from kh_zoo.errors import ModelError, VariantError
 from kh_zoo.model_folder import CONFIG, ModelFolder, open_model_folder
 
 
-def resolve(model: str | os.PathLike) -> tuple[ModelFolder, str]:
+def resolve(model: str | os.PathLike[str]) -> tuple[ModelFolder, str]:
     """Find a model folder and the variant in it.
 
     Args:
@@ -37,7 +37,7 @@ def resolve(model: str | os.PathLike) -> tuple[ModelFolder, str]:
     return open_model_folder(variant.folder), variant.name
 
 
-def find_folder(path: str | os.PathLike) -> ModelFolder | None:
+def find_folder(path: str | os.PathLike[str]) -> ModelFolder | None:
     """Return the model folder at `path`, or in the run folder at `path`; None if it is neither.
 
     Raises:

@@ -21,4 +21,5 @@ class KerasEngine:
     def predict_ab(self, lightness: np.ndarray) -> np.ndarray:
         """Return AB `(height, width, 2)` in CIELAB units for L `(height, width)`, 0..100."""
         batch = np.asarray(lightness, np.float32)[None, ..., None]
-        return keras.ops.convert_to_numpy(self.model.predict_on_batch(batch))[0]
+        ab: np.ndarray = keras.ops.convert_to_numpy(self.model.predict_on_batch(batch))[0]
+        return ab

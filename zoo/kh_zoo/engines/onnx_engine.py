@@ -32,4 +32,4 @@ class OnnxEngine:
         """Return AB `(height, width, 2)` in CIELAB units for L `(height, width)`, 0..100."""
         feed = {"lightness": np.asarray(lightness, np.float32)[None, None]}
         (ab,) = self.session.run(["ab"], feed)
-        return ab[0].transpose(1, 2, 0)
+        return np.asarray(ab[0]).transpose(1, 2, 0)
