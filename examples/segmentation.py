@@ -63,7 +63,7 @@ def batches(pictures, labels, random, batch_size=16, points=256):
         yield (pictures[chosen], place.astype("float32")), classes
 
 
-def main(steps=100, seed=0):
+def main(steps=200, seed=0):
     """Train for a number of steps, a multiple of ten, and print what came of it."""
     random = np.random.default_rng(seed)
     keras.utils.set_random_seed(seed)
