@@ -35,10 +35,12 @@ class TapLayer(keras.layers.Layer):
                 "`taps` should be a list or tuple of names of feature maps, such as "
                 f"('relu1_2', 'relu2_2'). Received: {taps!r}"
             )
-        if not self.taps or len(set(self.taps)) != len(self.taps):
+        twice = sorted({tap for tap in self.taps if self.taps.count(tap) > 1})
+        if not self.taps or twice:
+            problem = f"{twice[0]!r} is there twice. " if twice else ""
             raise ValueError(
                 "`taps` should name at least one feature map, and none of them twice. "
-                f"Received: {taps!r}"
+                f"{problem}Received: {taps!r}"
             )
         if reference is not None and not isinstance(reference, str):
             raise ValueError(

@@ -67,7 +67,7 @@ def vgg19_gray(
         name: Name of the model.
 
     Input shape:
-        4D, of any height and width:
+        4D, of any height and width from the largest stride (16 in block 5, 32 for `pool5`):
 
         - `channels_last`: `(batch, height, width, 1)`
         - `channels_first`: `(batch, 1, height, width)`

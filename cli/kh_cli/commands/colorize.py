@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from kh_cli.errors import FAILED, INTERRUPTED, explain
+from kh_cli.interrupt import noted_interrupt
 from kh_cli.progress import Progress
 from kh_cli.stdout import write_record
 
@@ -121,7 +122,10 @@ def colorize(
         suffix=f".{format.lower().removeprefix('.')}" if format else None,
         overwrite=overwrite,
     )
-    with Progress("colouring", len(plan.jobs), quiet=quiet) as progress:
+    with (
+        Progress("colouring", len(plan.jobs), quiet=quiet) as progress,
+        noted_interrupt() as check_interrupt,
+    ):
         batch = _Batch(progress, json)
         for job in plan.finished:
             batch.record(job.source, job.target, "skipped", "already there")
@@ -154,6 +158,7 @@ def colorize(
                 else:
                     batch.write(job.source, job.target, time.monotonic() - started)
                 progress.advance(number + 1)
+                check_interrupt()
         except KeyboardInterrupt:
             batch.left = len(plan.jobs) - batch.written - batch.failed
             batch.interrupted = True
