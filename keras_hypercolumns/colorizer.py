@@ -21,7 +21,7 @@ from keras_hypercolumns.taps import (
     tap_stride,
 )
 from keras_hypercolumns.vgg19_gray import vgg19_gray
-from keras_hypercolumns.vgg19_weights.load import SOURCES, find_file
+from keras_hypercolumns.vgg19_weights.load import load_vgg19_weights
 
 AB_SCALE = 50.0
 """CIELAB units of A and B that the loss counts as one."""
@@ -192,13 +192,14 @@ def _trunk_and_heads(
         sorted({tap for taps in heads.values() for tap in taps}),
         pooling,
         batch_norm,
-        weights=weights,
         first_convolution=first_convolution,
         data_format="channels_last",
         name="trunk",
     )
+    # Loaded here, because the file tells what the trunk has to see.
+    sees_gray = weights is not None and load_vgg19_weights(trunk, weights, first_convolution)
     if trunk_input is None:
-        trunk_input = _input_of(weights, first_convolution)
+        trunk_input = "gray" if sees_gray else "scaled"
     lightness = keras.Input((None, None, 1), name="lightness")
     if trunk_input == "gray":
         x = LightnessToGray(name="scale_lightness")(lightness)
@@ -212,16 +213,6 @@ def _trunk_and_heads(
         scale = head_scale(sum(tap_channels(tap) for tap in taps), trunk_input)
         outputs[name] = layers.Rescaling(scale, dtype="float32", name=f"ab_{name}")(head)
     return lightness, outputs
-
-
-def _input_of(weights: str | Path | None, first_convolution: str) -> str:
-    """What a trunk with these weights, which were loaded without an error, is to see."""
-    if weights is None or first_convolution == "new":
-        return "scaled"
-    path = find_file(weights)
-    read, _ = SOURCES[path.suffix.lower()]
-    kernel, _ = read(path)["conv1_1"]
-    return "gray" if kernel.shape[2] == 3 else "scaled"
 
 
 def _projected_head(maps: Mapping[str, Any], taps: Sequence[str], name: str) -> Any:

@@ -104,6 +104,7 @@ def fit_heads(
     trunk = colorizer.get_layer("trunk")
     channels = _channels(colorizer)
     scale = colorizer.get_layer("scale_lightness")
+    heads = _kernels(colorizer)
     gram = GramMatrix(sum(channels.values()), 2)
     for index in range(len(batches)):
         lab = ops.convert_to_numpy(srgb_to_lab(batches[index][0].astype("float32") / 255))
@@ -121,8 +122,8 @@ def fit_heads(
             for i in range(len(lab))
         ]
         colors = [lab[i][tuple(where[i])][:, 1:] for i in range(len(lab))]
-        errors = [_error(colorizer, *pair) for pair in zip(rows, colors, strict=True)]
-        weights = np.repeat((np.array(errors) + ERROR_FLOOR) ** -weighting, points)
+        errors = np.array([_error(heads, *pair) for pair in zip(rows, colors, strict=True)])
+        weights = np.repeat((errors + ERROR_FLOOR) ** -weighting, points)
         gram.add(np.concatenate(rows), np.concatenate(colors), weights)
         if on_batch:
             on_batch(index + 1)
@@ -164,14 +165,23 @@ def _columns(colorizer: keras.Model) -> dict[str, np.ndarray]:
     }
 
 
-def _error(colorizer: keras.Model, rows: np.ndarray, colors: np.ndarray) -> float:
-    """Mean squared error of AB that the linear heads leave on some pixels."""
-    columns, errors = _columns(colorizer), []
+def _kernels(colorizer: keras.Model) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Columns, kernel and bias of each linear head, whose product is AB in CIELAB units."""
+    columns, found = _columns(colorizer), []
     for name, head in linear_heads(colorizer).items():
-        kernel, bias = head.get_weights()
         unit = colorizer.get_layer(f"ab_{name}").scale
-        ab = (rows[:, columns[name]] @ kernel[0, 0] + bias) * unit
-        errors.append(np.mean((ab - colors) ** 2))
+        kernel, bias = head.get_weights()
+        found.append((columns[name], kernel[0, 0] * unit, bias * unit))
+    return found
+
+
+def _error(
+    heads: list[tuple[np.ndarray, np.ndarray, np.ndarray]], rows: np.ndarray, colors: np.ndarray
+) -> float:
+    """Mean squared error of AB that some heads, as of `_kernels`, leave on some pixels."""
+    errors = [
+        np.mean((rows[:, columns] @ kernel + bias - colors) ** 2) for columns, kernel, bias in heads
+    ]
     return float(np.mean(errors))
 
 

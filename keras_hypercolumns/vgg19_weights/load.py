@@ -22,22 +22,25 @@ SOURCES = {".mat": (read_matconvnet, MEAN_RGB), ".h5": (read_keras_h5, MEAN_RGB[
 
 def load_vgg19_weights(
     model: keras.Model, weights: str | Path, first_convolution: str = "sum"
-) -> None:
+) -> bool:
     """Set the weights of a `vgg19_gray`; see there.
 
     Args:
         model: What `vgg19_gray` builds; its weights are overwritten.
         weights: `"imagenet"`, or a path.
         first_convolution: `"sum"` or `"new"`.
+
+    Returns:
+        Whether the input has to be the sRGB grey value, 0..255: the weights were for colour.
     """
     path = find_file(weights)
     read, mean = SOURCES[path.suffix.lower()]
     needed = [layer.name for layer in model.layers if layer.name.startswith("conv")]
     convolutions = select_vgg19(read(path), needed, path)
     kernel, bias = convolutions["conv1_1"]
-    if kernel.shape[2] == 3:
-        new = first_convolution == "new"
-        convolutions["conv1_1"] = new_convolution() if new else sum_channels(kernel, bias, mean)
+    is_color, is_new = kernel.shape[2] == 3, first_convolution == "new"
+    if is_color:
+        convolutions["conv1_1"] = new_convolution() if is_new else sum_channels(kernel, bias, mean)
     by_name = {layer.name: layer for layer in model.layers}
     for name in needed:
         kernel, bias = convolutions[name]
@@ -49,6 +52,7 @@ def load_vgg19_weights(
         by_name[name].set_weights([kernel])
         one, zero = np.ones_like(bias), np.zeros_like(bias)
         norm.set_weights([one, bias, zero, one - norm.epsilon])
+    return is_color and not is_new
 
 
 def find_file(weights: str | Path) -> Path:

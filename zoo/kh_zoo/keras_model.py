@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_hypercolumns import HyperColumnProjection, colorizer
-from keras_hypercolumns.lightness_to_gray import LightnessToGray
+from keras_hypercolumns.training.initial_colorizer import trunk_input
 from kh_zoo.errors import ModelError
 from kh_zoo.model_folder import AB_SCALE, ModelConfig, ModelFolder
 from kh_zoo.resolve import resolve
@@ -80,7 +80,6 @@ def save_model(model: keras.Model, path: Path, size: int) -> None:
         ModelError: If a head is not linear: those of `layered` and `residual` can't be stored.
     """
     tensors, heads = {}, {}
-    is_gray = isinstance(model.get_layer("scale_lightness"), LightnessToGray)
     trunk = model.get_layer("trunk")
     is_max = isinstance(trunk.get_layer("pool1"), keras.layers.MaxPooling2D)
     for layer in trunk.layers:
@@ -107,6 +106,6 @@ def save_model(model: keras.Model, path: Path, size: int) -> None:
         pooling="max" if is_max else "average",
         size=size,
         heads=heads,
-        input="gray" if is_gray else "scaled",
+        input=trunk_input(model),
     )
     write_model_folder(path, config, tensors)
