@@ -13,7 +13,7 @@ class WrongUse(Exception):  # noqa: N818
 
 def explain(error: BaseException) -> tuple[str, int]:
     """Return the reason, on one line, and the exit code; with KH_DEBUG=1 show the traceback."""
-    from kh_zoo.errors import PictureError, ZooError
+    from kh_zoo.errors import HubError, PictureError, ZooError
 
     if os.environ.get("KH_DEBUG", "") not in ("", "0"):
         traceback.print_exception(error)
@@ -21,7 +21,7 @@ def explain(error: BaseException) -> tuple[str, int]:
     match error:
         case KeyboardInterrupt():
             return "interrupted", INTERRUPTED
-        case PictureError():
+        case PictureError() | HubError():
             return text, FAILED
         case ZooError() | WrongUse():
             return text, WRONG_USE

@@ -27,3 +27,7 @@ class PictureError(ZooError):
 
 class OutputError(ZooError):
     """A place that can't be written to."""
+
+
+class HubError(ZooError):
+    """The Hugging Face Hub can't be reached, or refuses."""
