@@ -12,6 +12,9 @@ import re
 import struct
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from kh_zoo.errors import ModelError
 
@@ -22,13 +25,18 @@ AB_SCALE = 50.0
 """CIELAB units of A and B per unit of a head's output."""
 CONFIG = "config.json"
 TENSORS = "model.safetensors"
+KEY = "keras_hypercolumns"
+"""Key of the configuration within Keras's own `config.json`, in a repository that has that."""
 CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
 CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
 POOLINGS = ("average", "max")
 INPUTS = ("scaled", "gray")
+ARCHITECTURES = ("vgg19_gray", "keras")
+"""A trunk with heads; or any Keras model, see `keras_folder`."""
 
 _TAP = re.compile(r"(?:conv|relu)(?P<block>[1-5])_(?P<i>[1-4])|pool(?P<pool>[1-5])")
 _TRUNK_KERNEL = re.compile(r"conv[1-5]_[1-4]\.kernel")
+_PICKLES = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))
 _BYTES = {"F32": 4, "I8": 1}
 # Far above what is needed, far below what could exhaust the memory.
 _MAX_HEADER = 1_000_000
@@ -142,6 +150,11 @@ class ModelFolder:
     tensors: dict[str, TensorEntry]
 
     @property
+    def tensors_path(self) -> Path:
+        """The file that the tensors are in; in the Hub's cache not the link to it."""
+        return (self.path / TENSORS).resolve()
+
+    @property
     def quantized(self) -> bool:
         """Whether the trunk's kernels are int8."""
         return any(entry.dtype == "I8" for entry in self.tensors.values())
@@ -157,7 +170,7 @@ class ModelFolder:
 
 
 def open_model_folder(path: Path) -> ModelFolder:
-    """Read and check the configuration and the table of tensors; no weights are read.
+    """Read and check the configuration and the table of tensors, and that weights are finite.
 
     Raises:
         ModelError: If anything is missing, malformed, or does not fit together.
@@ -180,24 +193,86 @@ def open_model_folder(path: Path) -> ModelFolder:
     unknown = sorted(set(tensors) - set(expected))
     if unknown:
         raise ModelError(f"{path / TENSORS}: unknown tensors {unknown[:3]}")
+    data = np.memmap(folder.tensors_path, np.uint8, "r")
+    for name, entry in tensors.items():
+        values = data[entry.offset : entry.offset + entry.bytes]
+        if entry.dtype == "F32" and not np.isfinite(_floats(values)).all():
+            raise ModelError(f"{path / TENSORS}: the tensor {name!r} is not finite")
     return folder
 
 
-def _read_config(path: Path) -> ModelConfig:
-    try:
-        if path.stat().st_size > _MAX_HEADER:
-            raise ModelError(f"{path}: too large for a configuration")
-        table = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"{path}: can't be read ({error.strerror})") from None
-    except (ValueError, RecursionError):
-        raise ModelError(f"{path}: is not a JSON file") from None
-    if not isinstance(table, dict) or table.get("architecture") != "vgg19_gray":
-        raise ModelError(f"{path}: should have the architecture 'vgg19_gray'")
+def _floats(values: np.ndarray) -> np.ndarray:
+    # A file may begin its tensors at any byte.
+    return np.frombuffer(values.tobytes(), "<f4")
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Read what a `config.json` says to us, of a known architecture and format.
+
+    It is the whole table, or in a file of Keras what stands under `KEY`.
+
+    Raises:
+        ModelError: If it can't be read, is too large, or of something else.
+    """
+    table = read_json(path)
+    if isinstance(table, dict):
+        table = table.get(KEY, table)
+    if not isinstance(table, dict) or table.get("architecture") not in ARCHITECTURES:
+        raise ModelError(
+            f"{path}: should be the configuration of a model of this package, of the architecture "
+            f"{' or '.join(map(repr, ARCHITECTURES))}"
+        )
     if table.get("format") != FORMAT:
         raise ModelError(
             f"{path}: should have the format {FORMAT}; a newer version of keras-hypercolumns may "
             f"read it. Received: {table.get('format')!r}"
+        )
+    return table
+
+
+def read_json(path: Path) -> Any:
+    """Read a small JSON file that may come from anywhere.
+
+    Raises:
+        ModelError: If it can't be read, is too large, or is no JSON.
+    """
+    path = inside(path)
+    try:
+        if path.stat().st_size > _MAX_HEADER:
+            raise ModelError(
+                f"{path}: should have at most {_MAX_HEADER:,} bytes, as a configuration. "
+                f"Received: {path.stat().st_size:,}"
+            )
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ModelError(f"{path}: can't be read ({error.strerror})") from None
+    except RecursionError:
+        raise ModelError(f"{path}: is nested too deep for a configuration") from None
+    except ValueError:
+        raise ModelError(f"{path}: is not a JSON file") from None
+
+
+def inside(path: Path) -> Path:
+    """Return `path`, a file of a model folder, after checking that it is no link out of it.
+
+    In the Hub's cache every file is a link to the `blobs` of its repository.
+
+    Raises:
+        ModelError: If it leads elsewhere.
+    """
+    folder, real = path.parent.resolve(), path.resolve()
+    blobs = folder.parent.parent / "blobs"
+    if real.parent != folder and not (folder.parent.name == "snapshots" and real.parent == blobs):
+        raise ModelError(f"{path}: should be a file, not a link that leads out of its folder")
+    return path
+
+
+def _read_config(path: Path) -> ModelConfig:
+    table = read_table(path)
+    if table["architecture"] != "vgg19_gray":
+        raise ModelError(
+            f"{path}: is a Keras model of its own, without a trunk and heads as the catalogue's "
+            "have; `kh_zoo.load_model` opens it, and `kh colorize` with it"
         )
     fields = {key: value for key, value in table.items() if key not in ("format", "architecture")}
     # Files of the first release lack it.
@@ -232,10 +307,16 @@ def _read_config(path: Path) -> ModelConfig:
 
 def _read_header(path: Path) -> dict[str, TensorEntry]:
     """Read the table of tensors of a safetensors file, and check that it is sound."""
+    path = inside(path)
     try:
         total = path.stat().st_size
         with path.open("rb") as file:
             start = file.read(8)
+            if start.startswith(_PICKLES):
+                raise ModelError(
+                    f"{path}: is a pickle or an archive, which could run code when it is read; "
+                    "only safetensors files are"
+                )
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
             if not 2 <= length <= min(_MAX_HEADER, total - 8):
                 raise ModelError(f"{path}: is not a whole safetensors file")

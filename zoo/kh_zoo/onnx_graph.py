@@ -11,7 +11,6 @@ from kh_zoo.model_folder import (
     AB_SCALE,
     LIGHTNESS_OFFSET,
     LIGHTNESS_SCALE,
-    TENSORS,
     ModelFolder,
     Tap,
 )
@@ -157,7 +156,7 @@ class _Builder:
             data_location=TensorProto.EXTERNAL,
         )
         for key, value in (
-            ("location", TENSORS),
+            ("location", self.folder.tensors_path.name),
             ("offset", entry.offset),
             ("length", entry.bytes),
         ):

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save
 
-from kh_zoo.errors import ModelError
 from kh_zoo.model_folder import CONFIG, TENSORS, ModelConfig, ModelFolder, is_trunk_kernel
 
 
@@ -45,16 +44,8 @@ def expand(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def read_tensors(folder: ModelFolder) -> dict[str, np.ndarray]:
-    """Read the tensors of a `ModelFolder` as float32.
-
-    Raises:
-        ModelError: If a value is not finite.
-    """
-    tensors = expand(load_file(folder.path / TENSORS))
-    for name, value in tensors.items():
-        if not np.isfinite(value).all():
-            raise ModelError(f"{folder.path / TENSORS}: the tensor {name!r} is not finite")
-    return tensors
+    """Read the tensors of a `ModelFolder` as float32."""
+    return expand(load_file(folder.tensors_path))
 
 
 def write_model_folder(path: Path, config: ModelConfig, tensors: Mapping[str, np.ndarray]) -> None:

@@ -21,7 +21,7 @@ class OnnxEngine:
         # int8 kernels are expanded once, when the session starts, not on every run.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         options.add_session_config_entry(
-            "session.model_external_initializers_file_folder_path", str(folder.path)
+            "session.model_external_initializers_file_folder_path", str(folder.tensors_path.parent)
         )
         graph = onnx_graph(folder, head).SerializeToString()
         self.session = onnxruntime.InferenceSession(
