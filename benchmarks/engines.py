@@ -8,7 +8,7 @@ part of it. Ratios are over the first engine.
 
 import measure
 
-from kh_zoo.engines import ENGINE_NAMES
+from kh_zoo.plugins import plugins
 
 
 def work(engine: str, size: int, seconds: float) -> None:
@@ -26,7 +26,8 @@ def work(engine: str, size: int, seconds: float) -> None:
 
 def main() -> None:
     parser = measure.shared_parser(__doc__, seconds=5)
-    parser.add_argument("--engines", nargs="+", choices=ENGINE_NAMES, default=ENGINE_NAMES)
+    engines = list(plugins().engines)
+    parser.add_argument("--engines", nargs="+", choices=engines, default=("onnx", "keras"))
     parser.add_argument("--sizes", nargs="+", type=int, default=(128, 256), help="pixels")
     options = parser.parse_args()
 

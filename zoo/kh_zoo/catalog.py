@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kh_zoo.errors import VariantError
+from kh_zoo.plugins import plugins
 
 DEFAULT_VARIANT = "relu1to5"
 BUNDLE = Path(__file__).parent / "bundle"
@@ -48,7 +49,7 @@ class Variant:
 def _records() -> dict[str, Variant]:
     generation = json.loads((BUNDLE / "records.json").read_text(encoding="utf-8"))
     shared = generation["generation"]
-    return {
+    bundled = {
         name: Variant(
             name=name,
             folder=BUNDLE,
@@ -57,6 +58,7 @@ def _records() -> dict[str, Variant]:
         )
         for name, record in generation["variants"].items()
     }
+    return plugins().with_variants(bundled)
 
 
 def list_variants() -> list[Variant]:

@@ -31,3 +31,11 @@ class OutputError(ZooError):
 
 class HubError(ZooError):
     """The Hugging Face Hub can't be reached, or refuses."""
+
+
+class PluginError(ZooError):
+    """Something in a plugin that can't be taken as it is."""
+
+
+class PluginWarning(UserWarning):
+    """A plugin failed (the error is the `__cause__`), or `KH_PLUGINS` names none that is there."""

@@ -1,40 +1,40 @@
-"""Engines: what computes the colours. Found by name; each module is imported only when used."""
+"""Engines: what computes the colours. Found by name; each is imported only when it is used."""
 
-from typing import Protocol
-
-import numpy as np
+from typing import TYPE_CHECKING, Protocol
 
 from kh_zoo.errors import EngineError
-from kh_zoo.model_folder import ModelFolder
+from kh_zoo.nearest import nearest
+from kh_zoo.plugins import plugins
 
-ENGINE_NAMES = ("onnx", "keras")
+if TYPE_CHECKING:
+    import numpy as np
+
+    from kh_zoo.model_folder import ModelFolder
+
 DEFAULT_ENGINE = "onnx"
 
 
 class Engine(Protocol):
     """Predicts colour from lightness."""
 
-    def predict_ab(self, lightness: np.ndarray) -> np.ndarray:
+    def predict_ab(self, lightness: "np.ndarray") -> "np.ndarray":
         """Return AB `(height, width, 2)` in CIELAB units for L `(height, width)`, 0..100."""
         ...
 
 
-def create_engine(name: str, folder: ModelFolder, head: str) -> Engine:
-    """Load a variant of a model folder into the engine called `name`.
+def create_engine(name: str, folder: "ModelFolder", head: str) -> Engine:
+    """Load a variant of a model folder into the engine called `name`, built in or of a plugin.
 
     Raises:
         EngineError: If there is no such engine, or its packages are not installed.
     """
-    if name == "onnx":
-        from kh_zoo.engines.onnx_engine import OnnxEngine
-
-        return OnnxEngine(folder, head)
-    if name == "keras":
-        try:
-            from kh_zoo.engines.keras_engine import KerasEngine
-        except ImportError as error:
-            raise EngineError(f"`engine` 'keras' can't be used: {error}") from None
-        return KerasEngine(folder, head)
-    raise EngineError(
-        f"`engine` should be one of {', '.join(map(repr, ENGINE_NAMES))}. Received: {name!r}"
-    )
+    engines = plugins().engines
+    if name not in engines:
+        raise EngineError(
+            f"`engine` should be one of {', '.join(map(repr, engines))}.{nearest(name, engines)} "
+            f"Received: {name!r}"
+        )
+    try:
+        return engines[name](folder, head)
+    except ImportError as error:
+        raise EngineError(f"`engine` {name!r} can't be used: {error}") from error
