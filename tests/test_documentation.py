@@ -15,7 +15,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from keras_hypercolumns.training.recipe import Recipe
-from kh_cli.main import app
+from kh_cli.main import create_app
 
 ROOT = Path(__file__).parent.parent
 PAGES = [
@@ -92,7 +92,7 @@ COMMANDS = [
 
 @pytest.mark.parametrize("words", COMMANDS)
 def test_command_line_is_one(words, folder):
-    kh = get_command(app)
+    kh = get_command(create_app())
     called = []
     for command in kh.commands.values():
         command.callback = lambda **values: called.append(values)
@@ -115,7 +115,7 @@ def test_links_lead_to_files(page):
 
 
 def help_of(*words):
-    result = CliRunner().invoke(app, [*words, "--help"], prog_name="kh")
+    result = CliRunner().invoke(create_app(), [*words, "--help"], prog_name="kh")
     assert result.exit_code == 0
     return result.stdout
 

@@ -3,6 +3,11 @@
 import os
 import sys
 import traceback
+import warnings
+from typing import TextIO
+
+from kh_zoo.errors import PluginWarning
+from kh_zoo.plugins import plugins
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 
@@ -15,8 +20,7 @@ def explain(error: BaseException) -> tuple[str, int]:
     """Return the reason, on one line, and the exit code; with KH_DEBUG=1 show the traceback."""
     from kh_zoo.errors import HubError, PictureError, ZooError
 
-    if os.environ.get("KH_DEBUG", "") not in ("", "0"):
-        traceback.print_exception(error)
+    _show_traceback(error)
     text = " ".join(str(error).split())
     match error:
         case KeyboardInterrupt():
@@ -34,8 +38,10 @@ def explain(error: BaseException) -> tuple[str, int]:
         case OSError():  # the library's own, such as of a download that was cut
             return text, FAILED
         case _:
+            plugin = plugins().culprit(error)
+            where = f"plugin {plugin!r}" if plugin else "kh"
             return (
-                f"{type(error).__name__}: {text} (a bug in kh: please report it, with what it "
+                f"{type(error).__name__}: {text} (a bug in {where}: please report it, with what it "
                 "prints under KH_DEBUG=1)",
                 FAILED,
             )
@@ -46,3 +52,25 @@ def report(error: BaseException) -> int:
     text, code = explain(error)
     print(f"Error: {text}", file=sys.stderr)
     return code
+
+
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning on stderr: that of a plugin on one line, others as Python does."""
+    if isinstance(message, PluginWarning):
+        _show_traceback(message.__cause__)
+        print(f"Warning: {message}", file=sys.stderr)
+    else:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+        print(text, end="", file=file or sys.stderr)
+
+
+def _show_traceback(error: BaseException | None) -> None:
+    if error and os.environ.get("KH_DEBUG", "") not in ("", "0"):
+        traceback.print_exception(error)

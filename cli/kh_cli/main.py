@@ -2,33 +2,45 @@
 
 import os
 import sys
+import warnings
+from collections.abc import Callable
+from functools import cache
 from typing import Annotated
 
 import typer
+from typer.main import get_group
 
-from kh_cli.commands.colorize import colorize
-from kh_cli.commands.evaluate import evaluate
-from kh_cli.commands.export import export
-from kh_cli.commands.list import list_variants
-from kh_cli.commands.show import show
-from kh_cli.commands.train import train
-from kh_cli.errors import report
+from kh_cli import built_in
+from kh_cli.errors import report, show_warning
+from kh_zoo.errors import PluginError, PluginWarning
+from kh_zoo.plugins import Plugin, plugins
 
-# Plain help and usage errors: half the time of Rich ones, and errors stay on one line.
-app = typer.Typer(
-    name="kh",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
-app.command()(colorize)
-app.command("list")(list_variants)
-app.command()(show)
-app.command()(evaluate)
-app.command()(train)
-app.command()(export)
+@cache
+def create_app() -> typer.Typer:
+    """Return `kh` with its own commands and those of plugins."""
+    # Plain help and usage errors: half the time of Rich ones, and errors stay on one line.
+    app = typer.Typer(
+        name="kh",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(kh)
+
+    def take(plugin: Plugin, register_commands: Callable[..., object]) -> None:
+        own = typer.Typer(rich_markup_mode=None)
+        register_commands(app=own)
+        if own.registered_callback:
+            raise PluginError("`app.callback` is that of `kh`: add a group with `app.add_typer`")
+        # Typer looks at the parameters of a command here, and refuses those that it can't parse.
+        plugins().claim(plugin, "command", get_group(own).commands)
+        app.add_typer(own)
+
+    plugins().add_built_in("kh_cli", built_in)
+    plugins().call("register_commands", take)
+    return app
 
 
 def _version(wanted: bool) -> None:
@@ -39,7 +51,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def kh(
     version: Annotated[
         bool,
@@ -56,9 +67,12 @@ def main() -> None:
     """Run `kh`: no traceback for a user, the exit code, and quiet when the reader has gone."""
     # A file name that is no UTF-8 is printed as the bytes that it is.
     sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    warnings.showwarning = show_warning
+    # While the shell completes a word, a warning would be in the way.
+    warnings.simplefilter("ignore" if "_KH_COMPLETE" in os.environ else "always", PluginWarning)
     try:
         try:
-            app()
+            create_app()()
         finally:
             sys.stdout.flush()
     except BrokenPipeError:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from typer.main import get_command
 
-from kh_cli.main import app as kh
+from kh_cli.main import create_app
 
 
 def setup(app):
@@ -23,7 +23,7 @@ def write_reference(app):
 
 def reference():
     """Return the page, in Markdown: every command, with its arguments and its options."""
-    group = get_command(kh)
+    group = get_command(create_app())
     context = group.make_context("kh", [], resilient_parsing=True)
     parts = ["# Command line", *_command(group, context)]
     for name in group.list_commands(context):

@@ -123,6 +123,14 @@ class Plugins:
         self._owners |= {("variant", name): "kh_zoo" for name in bundled}
         return {**bundled, **self._registered("register_variants", "variant", entry)}
 
+    def try_all(self) -> list[Plugin]:
+        """Collect all that the zoo collects, and return the plugins: each failure is known then."""
+        from kh_zoo.catalog import list_variants
+
+        list_variants()
+        _ = self.engines, self.readers
+        return self.all
+
     def call(self, hook: str, take: Callable[[Plugin, Callable[..., object]], None]) -> None:
         """Call a hook, one plugin at a time.
 

@@ -1,0 +1,24 @@
+"""The plugin of the commands that ship with the package."""
+
+import typer
+
+from kh_cli.commands.colorize import colorize
+from kh_cli.commands.evaluate import evaluate
+from kh_cli.commands.export import export
+from kh_cli.commands.list import list_variants
+from kh_cli.commands.plugins import list_plugins
+from kh_cli.commands.show import show
+from kh_cli.commands.train import train
+from kh_zoo.hookspecs import hookimpl
+
+
+@hookimpl
+def register_commands(app: typer.Typer) -> None:
+    """Add the commands, in the order of `kh --help`."""
+    app.command()(colorize)
+    app.command("list")(list_variants)
+    app.command()(show)
+    app.command()(evaluate)
+    app.command()(train)
+    app.command()(export)
+    app.command("plugins")(list_plugins)
