@@ -7,6 +7,7 @@ import numpy as np
 import pyvips
 
 from kh_zoo.errors import PictureError
+from kh_zoo.plugins import plugins
 
 MAX_PIXELS = 500_000_000
 """A picture of more pixels is refused before anything of it is decoded."""
@@ -40,7 +41,8 @@ class Picture:
 
     Args:
         path: A JPEG, PNG, WebP, TIFF, GIF or AVIF file: bilevel, grey, palette, RGB or CMYK, 8 or
-            16 bits, with or without alpha. Of several pages or frames the first one counts.
+            16 bits, with or without alpha. Of several pages or frames the first one counts. Or a
+            file with the suffix of a plugin's reader, which is read at once.
 
     Raises:
         PictureError: The file is no such picture, or is larger than `MAX_PIXELS`. The message is
@@ -58,21 +60,8 @@ class Picture:
             self.path.open("rb").close()
         except OSError as error:
             raise PictureError(error.strerror or str(error)) from error
-        try:
-            header = open_image(self.path)
-        except pyvips.Error as error:
-            if "not in a known format" in error.detail:
-                raise PictureError(
-                    "not a picture, or of an unknown format (JPEG, PNG, WebP, TIFF, GIF and AVIF "
-                    "are known), or cut short"
-                ) from error
-            raise PictureError(f"damaged or cut short ({last_line(error)})") from error
-        loader = header.get("vips-loader").removesuffix("_source")
-        if loader not in _LOADERS:
-            raise PictureError(
-                "not a photograph (JPEG, PNG, WebP, TIFF, GIF and AVIF are read), but "
-                f"{loader.removesuffix('load')}"
-            )
+        self._read = _read_with_plugin(self.path)
+        header = _open_header(self.path) if self._read is None else self._read
         if header.width * header.height > MAX_PIXELS:
             raise PictureError(
                 f"{header.width} x {header.height} pixels, where at most {MAX_PIXELS:,} are read "
@@ -146,6 +135,8 @@ class Picture:
             raise PictureError(f"damaged or cut short ({last_line(error)})") from error
 
     def _open(self, access: str, shrink_to: tuple[int, int] | None = None) -> pyvips.Image:
+        if self._read is not None:
+            return self._read
         image = open_image(self.path, access, fail_on="error")
         if shrink_to and image.get("vips-loader") == "jpegload_source":
             # At least twice the size asked for, so that the exact reduction decides the quality.
@@ -153,6 +144,61 @@ class Picture:
             shrink = max(factor for factor in (1, 2, 4, 8) if factor == 1 or 2 * factor <= room)
             image = open_image(self.path, access, fail_on="error", shrink=shrink)
         return image
+
+
+def _open_header(path: Path) -> pyvips.Image:
+    try:
+        header = open_image(path)
+    except pyvips.Error as error:
+        if "not in a known format" in error.detail:
+            raise PictureError(
+                "not a picture, or of an unknown format (JPEG, PNG, WebP, TIFF, GIF and AVIF "
+                "are known), or cut short"
+            ) from error
+        raise PictureError(f"damaged or cut short ({last_line(error)})") from error
+    loader = header.get("vips-loader").removesuffix("_source")
+    if loader not in _LOADERS:
+        raise PictureError(
+            "not a photograph (JPEG, PNG, WebP, TIFF, GIF and AVIF are read), but "
+            f"{loader.removesuffix('load')}"
+        )
+    return header
+
+
+def _read_with_plugin(path: Path) -> pyvips.Image | None:
+    """Read a file with the reader that a plugin has for its suffix; None if there is none."""
+    suffix = path.suffix.lower()
+    reader = plugins().readers.get(suffix)
+    if reader is None:
+        return None
+    plugin = plugins().owner("suffix", suffix)
+    try:
+        picture = reader(path)
+    except PictureError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise PictureError(
+            f"plugin {plugin!r} can't read it ({type(error).__name__}: {text})"
+        ) from error
+    if isinstance(picture, pyvips.Image):
+        return picture
+    array = np.asarray(picture)
+    bands = array.shape[2] if array.ndim == 3 else 1
+    if (
+        array.dtype.kind != "u"
+        or array.itemsize > 2
+        or array.ndim not in (2, 3)
+        or not array.size
+        or bands > 4
+    ):
+        raise PictureError(
+            f"plugin {plugin!r} gives an array of {array.dtype} {array.shape}, where uint8 or "
+            "uint16 is needed, (height, width) or (height, width, 1 to 4)"
+        )
+    # In the byte order of this machine.
+    array = array.astype(np.uint8 if array.itemsize == 1 else np.uint16)
+    return pyvips.Image.new_from_array(array, interpretation="auto")
 
 
 def open_image(

@@ -9,10 +9,9 @@ from pathlib import Path
 
 from kh_zoo.errors import OutputError, ZooError
 from kh_zoo.output import SUFFIXES, is_own_output
+from kh_zoo.plugins import plugins
+from kh_zoo.suffixes import READ, UNREAD
 
-PICTURES = (*SUFFIXES, ".jpe", ".jfif", ".gif", ".bmp", ".heic", ".heif", ".jxl")
-"""Suffixes of the files in a folder that are taken for pictures: also some that can't be read, so
-that they are named as failures instead of passed over in silence."""
 FALLBACK = ".png"
 """What is written where the input's own format can't be: it keeps depth and transparency."""
 ALIKE = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
@@ -161,7 +160,7 @@ def _file_name(paths: list[Path], output: Path | None, suffix: str | None) -> Pa
 
 def _name(source: Path, mark: str, suffix: str | None) -> str:
     """Return the file name for the output of `source`."""
-    stem = source.stem if source.suffix.lower() in PICTURES else source.name
+    stem = source.stem if _is_picture(source) else source.name
     if suffix is None:
         own = source.suffix.lower()
         alike = ALIKE.get(own, own)
@@ -169,6 +168,12 @@ def _name(source: Path, mark: str, suffix: str | None) -> str:
     elif source.suffix.lower() in SUFFIXES and _alike(source.suffix, suffix):
         suffix = source.suffix
     return stem + mark + suffix
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether a file in a folder is taken for a picture, by its suffix."""
+    suffix = path.suffix.lower()
+    return suffix in READ or suffix in UNREAD or suffix in plugins().readers
 
 
 def _alike(one: str, other: str) -> bool:
@@ -218,7 +223,7 @@ def _walk(top: Path, root: Path, own: list[Path], unreadable: list[tuple[Path, s
                     own.append(path)
                 else:
                     (links if entry.is_symlink() else folders).append(path)
-            elif path.suffix.lower() in PICTURES:
+            elif _is_picture(path):
                 # A link that leads nowhere is tried, so that it is named among the failures.
                 if path.stem.endswith(MARK):
                     own.append(path)

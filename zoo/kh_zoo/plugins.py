@@ -196,10 +196,10 @@ class Plugins:
         choices = [plugin.name for plugin in plugins]
         for plain, word in (wanted | unwanted).items():
             if plain not in known:
-                there = f"one of {', '.join(map(repr, choices))}" if choices else "nothing"
+                there = ", ".join(map(repr, choices)) or "there is none"
                 self._warnings.append(
                     PluginWarning(
-                        f"`{SETTING}` should name plugins that are installed, which is {there}."
+                        f"`{SETTING}` should name installed plugins: {there}."
                         f"{nearest(word, choices)} Received: {word!r}"
                     )
                 )
