@@ -20,7 +20,7 @@ from kh_cli.main import create_app
 ROOT = Path(__file__).parent.parent
 PAGES = [
     page
-    for pattern in ("*.md", "docs/**/*.md", "examples/*.md", "zoo/**/*.md", "benchmarks/*.md")
+    for pattern in ("*.md", "docs/**/*.md", "examples/**/*.md", "zoo/**/*.md", "benchmarks/*.md")
     for page in sorted(ROOT.glob(pattern))
     if "generated" not in page.parts
 ]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import resource
 import subprocess
 import sys
@@ -543,3 +544,16 @@ class TestSelection:
 
 def test_what_is_written_is_read():
     assert set(SUFFIXES) <= set(READ)
+
+
+def test_the_page_shows_the_example():
+    page = (EXAMPLE.parent.parent / "docs" / "plugins.md").read_text()
+    project = (EXAMPLE / "pyproject.toml").read_text()
+    module = (EXAMPLE / "kh_darkroom.py").read_text()
+    blocks = re.findall(r"^```(toml|python)\n(.*?)^```$", page, re.M | re.S)
+    shown = [text for language, text in blocks if language == "toml" or "@hookimpl" in text]
+    assert len(shown) == 5
+    for text in shown:
+        assert text in project + module
+    # All of the module but its docstring.
+    assert "\n\n".join(shown[1:]).split() == module.split('"""', 2)[2].split()

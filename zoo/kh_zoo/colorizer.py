@@ -39,7 +39,8 @@ class Colorizer:
             once, for any number of pictures. Or an engine that is ready: an object with
             `predict_ab(lightness)`, see `Engine`, that is given heights and widths which are
             multiples of 16.
-        engine: What computes, where `model` is a name or a path: `"onnx"` or `"keras"`.
+        engine: What computes, where `model` is a name or a path: `"onnx"`, `"keras"`, or the name
+            of an engine of a plugin.
         size: Short side of the copy on which colour is predicted, in pixels, rounded to a multiple
             of 16. A picture is not enlarged to it, only up to 16 x 16. Defaults to `None`: what
             the model says. An engine does not say it.

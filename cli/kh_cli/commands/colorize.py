@@ -90,7 +90,10 @@ def colorize(
     ] = False,
     engine: Annotated[
         str,
-        typer.Option(help="What computes: onnx, or keras (slower; on the backend set for Keras)."),
+        typer.Option(
+            help="What computes: onnx; keras (slower; on the backend set for Keras); or the engine "
+            "of a plugin."
+        ),
     ] = "onnx",
     json: Annotated[
         bool,

@@ -36,7 +36,9 @@ def evaluate(
             "multiple of 16. Default: what the model was made for.",
         ),
     ] = None,
-    engine: Annotated[str, typer.Option(help="What computes: onnx or keras.")] = "onnx",
+    engine: Annotated[
+        str, typer.Option(help="What computes: onnx, keras or the engine of a plugin.")
+    ] = "onnx",
     json: Annotated[
         bool, typer.Option("--json", help="Print a line of JSON a group. Default: a table.")
     ] = False,
