@@ -411,6 +411,27 @@ def test_adam_at_a_constant_rate(shallow, pictures, tmp_path):
     assert rates == pytest.approx({1: 1e-4, 2: 1e-4}, rel=1e-6)
 
 
+def test_a_trunk_in_mixed_precision_ends_near_one_in_float32(shallow, pictures, tmp_path):
+    seen, models = [], []
+    for precision in ("float32", "mixed_bfloat16"):
+        recipe = shallow(precision=precision)
+        losses = []
+        model, _ = train(
+            recipe,
+            [pictures.folder],
+            tmp_path / precision,
+            lambda step, loss, losses=losses: losses.append(loss),
+        )
+        seen.append(losses)
+        models.append(model)
+    assert seen[0] != seen[1]
+    np.testing.assert_allclose(seen[1], seen[0], rtol=2e-2)
+    # What is kept computes and is stored in float32, whatever it was trained in.
+    for layer in models[1].get_layer("trunk").layers:
+        assert layer.compute_dtype == "float32"
+        assert {weight.dtype for weight in layer.weights} <= {"float32"}
+
+
 def test_heads_stay_as_trained_where_none_are_to_be_fitted(killed_and_resumed, shallow, pictures):
     _, model = killed_and_resumed
     for head_pictures, same in ((0, True), (2, False)):

@@ -49,6 +49,8 @@ class Recipe:
     """Of AdamW; biases and normalisations are exempt."""
     clip_norm: float = 1.0
     """Bound of the gradient's global norm; 0 for none."""
+    precision: Literal["float32", "mixed_bfloat16"] = "float32"
+    """Keras's dtype policy of the trunk while it is trained; heads and loss are in float32."""
     checkpoint_steps: int = 100
     """A checkpoint, a sheet and a row of the curves every so many steps."""
     validation_size: int = 128

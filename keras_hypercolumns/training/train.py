@@ -113,6 +113,7 @@ def train(
                     rate = float(ops.convert_to_numpy(trainer.optimizer.learning_rate))
                     board.write(row, rate, picture, trainer.trainable_variables)
             begin = end
+    _set_precision(trainer.colorizer, "float32")
     changes = {"step": step, "layers": layer_changes(trainer.colorizer, run / KERNELS)}
     (run / "layers.json").write_text(json.dumps(changes, indent=2), encoding="utf-8")
     return trainer.colorizer, step
@@ -197,12 +198,19 @@ def _begin(
         # Not before: what can't be begun with can be given anew.
         text = json.dumps(dataclasses.asdict(recipe), indent=2)
         (run / "recipe.json").write_text(text, encoding="utf-8")
+    _set_precision(colorizer, recipe.precision)
     trainer = JointTrainer(colorizer)
     _compile(trainer, recipe)
     if not state:
         return trainer, 0
     trainer.load_weights(run / state["checkpoint"])
     return trainer, state["step"]
+
+
+def _set_precision(colorizer: keras.Model, precision: str) -> None:
+    """Set what the trunk computes in; its weights are in float32 either way."""
+    for layer in colorizer.get_layer("trunk").layers:
+        layer.dtype_policy = precision
 
 
 def _first_batch(recipe: Recipe, data: Sequence[str | Path]) -> np.ndarray:

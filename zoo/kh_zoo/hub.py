@@ -54,7 +54,7 @@ def is_offline() -> bool:
 @contextlib.contextmanager
 def hub_errors(repository: str) -> Iterator[None]:
     """Turn what the Hub's client raises into a `HubError` of one line, without any token."""
-    import httpx
+    import httpx2
     from huggingface_hub import errors
 
     try:
@@ -79,7 +79,7 @@ def hub_errors(repository: str) -> Iterator[None]:
         raise HubError(f"{repository}: {_by_status(error)}") from None
     except errors.HFValidationError as error:
         raise HubError(f"{repository}: {_reason(error)}") from None
-    except (httpx.HTTPError, errors.LocalEntryNotFoundError, errors.XetDownloadError) as error:
+    except (httpx2.HTTPError, errors.LocalEntryNotFoundError, errors.XetDownloadError) as error:
         raise HubError(
             f"{repository}: the Hub can't be reached, or the line was cut ({_reason(error)}); the "
             "same command goes on from here"
