@@ -86,8 +86,8 @@ def test_a_recipe_that_is_not_there_is_refused(tmp_path):
         read_recipe(tmp_path / "nowhere.toml")
     with pytest.raises(
         ValueError,
-        match=r"`recipe` should be a file ending \.toml, or one of 'best', 'continue', 'seed', 'small'\. "
-        r"Did you mean 'small'\? Received: 'smal'$",
+        match=r"`recipe` should be a file ending \.toml, or one of 'best', 'continue', 'seed', "
+        r"'small'\. Did you mean 'small'\? Received: 'smal'$",
     ):
         read_recipe("smal")
 

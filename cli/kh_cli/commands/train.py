@@ -16,7 +16,8 @@ def train(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help="A TOML file, or the name of a recipe of the package (best, continue, seed, small).",
+            help="A TOML file, or the name of a recipe of the package (best, continue, seed, "
+            "small).",
             show_default=False,
         ),
     ],
