@@ -14,7 +14,7 @@ from kh_zoo.catalog import BUNDLE, list_variants
 from kh_zoo.engines import create_engine
 from kh_zoo.errors import ModelError
 from kh_zoo.export import export_run
-from kh_zoo.keras_model import build_model, save_model
+from kh_zoo.keras_model import build_model, write_colorizer
 from kh_zoo.model_folder import CONFIG, TENSORS, Tap, open_model_folder
 from kh_zoo.onnx_graph import onnx_graph
 from kh_zoo.tensors import expand, quantize, read_tensors
@@ -25,7 +25,7 @@ def small(tmp_path_factory):
     """A float32 model folder of one variant, with max pooling and random biases."""
     path = tmp_path_factory.mktemp("run") / "model"
     model = with_random_biases(joint_colorizer(("pool1to4",), pooling="max"))
-    save_model(model, path, size=64)
+    write_colorizer(model, path, size=64)
     return path, model
 
 
@@ -43,7 +43,7 @@ def gray(tmp_path_factory):
     """A model folder whose trunk sees the grey value of sRGB."""
     path = tmp_path_factory.mktemp("gray") / "model"
     model = with_random_biases(joint_colorizer(("relu1to3",), trunk_input="gray"))
-    save_model(model, path, size=64)
+    write_colorizer(model, path, size=64)
     return path, model
 
 
@@ -129,7 +129,7 @@ def test_study_variants_go_all_the_way(tmp_path):
     """Also one whose name begins as those of the trunk's tensors do, and one with pool5."""
     variants = ("conv1to5", "pool1to5")
     model = with_random_biases(joint_colorizer(variants))
-    save_model(model, tmp_path / "float32", size=64)
+    write_colorizer(model, tmp_path / "float32", size=64)
     export_run(tmp_path / "float32", tmp_path / "int8", "int8")
     lightness = np.random.default_rng(5).uniform(0, 100, (47, 33)).astype("float32")
     colors = model.predict_on_batch(lightness[None, ..., None])
@@ -146,7 +146,7 @@ def test_study_variants_go_all_the_way(tmp_path):
 def test_heads_that_are_not_linear_are_not_saved(tmp_path):
     model = joint_colorizer(("pool1to4", "residual"))
     with pytest.raises(ModelError, match=r"`model` .*linear.* 'residual'"):
-        save_model(model, tmp_path / "model", size=64)
+        write_colorizer(model, tmp_path / "model", size=64)
     assert not (tmp_path / "model").exists()
 
 

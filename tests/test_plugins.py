@@ -23,7 +23,7 @@ from kh_zoo.tensors import write_model_folder
 
 KH = Path(sys.executable).with_name("kh")
 EXAMPLE = Path(__file__).parent.parent / "examples" / "plugin"
-HEAVY = {"numpy", "onnx", "onnxruntime", "keras", "pyvips", "huggingface_hub", "rich", "scipy"}
+HEAVY = {"numpy", "onnx", "onnxruntime", "keras", "pyvips", "httpx2", "rich", "scipy"}
 
 
 def run(*command, path=(), cwd=None, **environment):

@@ -26,7 +26,7 @@ from keras_hypercolumns.training.picture_dataset import (
 from keras_hypercolumns.training.recipe import read_recipe
 from keras_hypercolumns.training.train import train
 from kh_zoo.joint_model import load_joint_model
-from kh_zoo.keras_model import load_model, save_model
+from kh_zoo.keras_model import load_model, write_colorizer
 
 # Two variants that need the whole trunk; a checkpoint in the middle of a stage and at its end.
 RECIPE = """
@@ -254,7 +254,7 @@ def trained(killed_and_resumed, shallow, tmp_path_factory):
     """The model folder of a run, and its model."""
     folder = tmp_path_factory.mktemp("models") / "trained"
     model = fold(killed_and_resumed[1], shallow())
-    save_model(model, folder, size=32)
+    write_colorizer(model, folder, size=32)
     return folder, model
 
 

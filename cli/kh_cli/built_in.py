@@ -3,12 +3,16 @@
 import typer
 
 from kh_cli.commands.colorize import colorize
+from kh_cli.commands.doctor import doctor
 from kh_cli.commands.evaluate import evaluate
 from kh_cli.commands.export import export
 from kh_cli.commands.list import list_variants
 from kh_cli.commands.plugins import list_plugins
+from kh_cli.commands.pull import pull
+from kh_cli.commands.rm import rm
 from kh_cli.commands.show import show
 from kh_cli.commands.train import train
+from kh_cli.commands.verify import verify
 from kh_zoo.hookspecs import hookimpl
 
 
@@ -18,7 +22,11 @@ def register_commands(app: typer.Typer) -> None:
     app.command()(colorize)
     app.command("list")(list_variants)
     app.command()(show)
+    app.command()(pull)
+    app.command()(rm)
+    app.command()(verify)
     app.command()(evaluate)
     app.command()(train)
     app.command()(export)
     app.command("plugins")(list_plugins)
+    app.command()(doctor)

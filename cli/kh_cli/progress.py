@@ -3,7 +3,7 @@
 import sys
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal
 
 LOG_SECONDS = 60
 """Where there is no bar, a line at most this often."""
@@ -17,18 +17,26 @@ class Progress:
         total: How many steps there are; `None` if that is not known.
         quiet: Nothing but errors.
         log: Print lines where stderr is no terminal.
+        unit: What is counted.
     """
 
     def __init__(
-        self, label: str, total: int | None, *, quiet: bool = False, log: bool = False
+        self,
+        label: str,
+        total: int | None,
+        *,
+        quiet: bool = False,
+        log: bool = False,
+        unit: Literal["", "bytes"] = "",
     ) -> None:
         self.label = label
+        self.unit = unit
         self.total = total
         self.log = log and not quiet
         self.bar: Any = None
         self.logged = time.monotonic()
         if not quiet and sys.stderr.isatty():
-            self.bar = _bar(label, total)
+            self.bar = _bar(label, total, unit)
 
     def __enter__(self) -> "Progress":
         if self.bar:
@@ -51,7 +59,7 @@ class Progress:
             self.bar.update(0, completed=to, total=self.total, note=note)
         elif self.log and time.monotonic() - self.logged >= LOG_SECONDS:
             self.logged = time.monotonic()
-            self.say(f"{self.label}: {to} of {self.total}  {note}")
+            self.say(f"{self.label}: {to} of {self.total} {self.unit} {note}".rstrip())
 
     def say(self, text: str) -> None:
         """Print a line on stderr, above the bar."""
@@ -61,15 +69,21 @@ class Progress:
             print(text, file=sys.stderr, flush=True)
 
 
-def _bar(label: str, total: int | None) -> Any:
+def _bar(label: str, total: int | None, unit: str) -> Any:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bar
 
     bar = Bar(
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
+        DownloadColumn() if unit else MofNCompleteColumn(),
         TimeRemainingColumn(elapsed_when_finished=True),
         TextColumn("{task.fields[note]}", markup=False),
         console=Console(stderr=True),

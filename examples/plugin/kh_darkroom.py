@@ -60,11 +60,6 @@ def register_variants(register):
             size=64,
             parameters=37698,
             bytes=150_792,
-            files={},
-            repository=None,
-            revision=None,
-            int8_rms_ab=0.0,
-            metrics={},
             folder=Path.home() / "kh-models" / "comics",
         )
     )

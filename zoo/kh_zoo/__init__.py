@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from kh_zoo.catalog import find_variant, list_variants
     from kh_zoo.colorizer import Colorizer
-    from kh_zoo.keras_model import load_model
+    from kh_zoo.keras_model import load_model, save_model
 
-__all__ = ["Colorizer", "find_variant", "list_variants", "load_model"]
+__all__ = ["Colorizer", "find_variant", "list_variants", "load_model", "save_model"]
 
 _MODULES = {
     "Colorizer": "colorizer",
     "find_variant": "catalog",
     "list_variants": "catalog",
     "load_model": "keras_model",
+    "save_model": "keras_model",
 }
 
 

@@ -32,17 +32,20 @@ class Variant:
     parameters: int
     bytes: int
     """Size on disk of the files that it runs from."""
-    files: dict[str, dict[str, Any]]
-    """sha256 and bytes of each file."""
-    repository: str | None
-    revision: str | None
-    """Pinned revision on the Hub; None as long as none was published."""
-    int8_rms_ab: float
+    files: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    """sha256 and bytes of each file in `folder`."""
+    folder: Path | None = None
+    """Where the model lies that came with its package; None if it is on the Hub alone."""
+    repository: str | None = None
+    """`owner/repo` on the Hub; None as long as it was not published."""
+    revision: str | None = None
+    """Commit of `repository` that is used."""
+    hub_files: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    """sha256 and bytes of each file at that commit."""
+    int8_rms_ab: float | None = None
     """RMS of what int8 weights change in AB, in CIELAB units."""
-    metrics: dict[str, dict[str, float]]
+    metrics: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     """Figures of the test split, by kind of picture."""
-    folder: Path
-    """Where the bundled model lies."""
 
 
 @cache
@@ -92,6 +95,6 @@ def find_variant(name: str) -> Variant:
     nearest = difflib.get_close_matches(plain, records, n=1, cutoff=0.4)
     hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     raise VariantError(
-        f"`variant` should be one of {', '.join(map(repr, records))}, or the path of a model or "
-        f"run folder.{hint} Received: {name!r}"
+        f"`variant` should be one of {', '.join(map(repr, records))}, the path of a model or run "
+        f"folder, or owner/repo on the Hub.{hint} Received: {name!r}"
     )

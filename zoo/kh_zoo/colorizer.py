@@ -2,16 +2,19 @@
 
 import math
 import os
+from pathlib import Path
 
 import pyvips
 
 from kh_zoo.catalog import DEFAULT_VARIANT
 from kh_zoo.engines import DEFAULT_ENGINE, Engine, create_engine
+from kh_zoo.errors import EngineError
 from kh_zoo.gamut import lab_to_srgb_pixels
 from kh_zoo.guided_upsampling import guided_upsampling
+from kh_zoo.model_folder import CONFIG, read_table
 from kh_zoo.output import Output, with_alpha
 from kh_zoo.picture import Picture
-from kh_zoo.resolve import resolve
+from kh_zoo.resolve import fetch, find, open_source
 
 # Networks of five blocks halve the size four times before their last features.
 _MULTIPLE = 16
@@ -35,12 +38,13 @@ class Colorizer:
     (600, 400, 3)
 
     Args:
-        model: Name of a variant, or the path of a model or run folder, as for `resolve`; loaded
-            once, for any number of pictures. Or an engine that is ready: an object with
-            `predict_ab(lightness)`, see `Engine`, that is given heights and widths which are
-            multiples of 16.
+        model: Name of a variant, the path of a model or run folder, or `owner/repo[@revision]` on
+            the Hugging Face Hub, as for `load_model`; loaded once, for any number of pictures. Or
+            an engine that is ready: an object with `predict_ab(lightness)`, see `Engine`, that is
+            given heights and widths which are multiples of 16.
         engine: What computes, where `model` is a name or a path: `"onnx"`, `"keras"`, or the name
-            of an engine of a plugin.
+            of an engine of a plugin. Defaults to `None`: `"onnx"`, or `"keras"` for a Keras model
+            of its own, which runs on nothing else.
         size: Short side of the copy on which colour is predicted, in pixels, rounded to a multiple
             of 16. A picture is not enlarged to it, only up to 16 x 16. Defaults to `None`: what
             the model says. An engine does not say it.
@@ -48,6 +52,7 @@ class Colorizer:
 
     Raises:
         VariantError, ModelError, EngineError: There is no such model or engine.
+        HubError: The model is to be pulled, and the Hub can't be reached, or refuses.
         ValueError: `size` is below 16, or `saturation` is negative.
     """
 
@@ -55,14 +60,20 @@ class Colorizer:
         self,
         model: str | os.PathLike[str] | Engine = DEFAULT_VARIANT,
         *,
-        engine: str = DEFAULT_ENGINE,
+        engine: str | None = None,
         size: int | None = None,
         saturation: float = 1.0,
     ) -> None:
         if isinstance(model, (str, os.PathLike)):
-            folder, head = resolve(model)
-            self.engine = create_engine(engine, folder, head)
-            size = size or folder.config.size
+            source = fetch(find(model))
+            path = Path(source.folder or "")
+            if read_table(path / CONFIG)["architecture"] == "keras":
+                self.engine, own = _keras_engine(path, engine)
+                size = size or own
+            else:
+                folder, head = open_source(source)
+                self.engine = create_engine(engine or DEFAULT_ENGINE, folder, head)
+                size = size or folder.config.size
         else:
             self.engine = model
         if size is None or size < _MULTIPLE:
@@ -129,6 +140,22 @@ class Colorizer:
         lightness, alpha = picture.full(access)
         lab = lightness.bandjoin(guided_upsampling(small, ab, lightness))
         return lightness, lab_to_srgb_pixels(lab, sixteen_bit), alpha
+
+
+def _keras_engine(path: Path, engine: str | None) -> tuple[Engine, int | None]:
+    """Load a Keras model of its own; return it with the size that it predicts at."""
+    if engine not in (None, "keras"):
+        raise EngineError(
+            f"`engine` should be 'keras' for a Keras model of its own. Received: {engine!r}"
+        )
+    try:
+        from kh_zoo.engines.keras_engine import KerasEngine
+        from kh_zoo.keras_folder import check_keras_folder
+        from kh_zoo.keras_model import build_keras_model
+    except ImportError as error:
+        raise EngineError(f"`engine` 'keras' can't be used: {error}") from error
+    folder = check_keras_folder(path)
+    return KerasEngine(build_keras_model(folder)), folder.size
 
 
 def working_size(width: int, height: int, size: int) -> tuple[int, int]:

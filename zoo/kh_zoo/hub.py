@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-_REPOSITORY = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
+_ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(?:@(?!.*\.\.)\w[\w./-]{0,199})?")
 
 
 def is_hub_id(name: str) -> bool:
     """Whether `name` reads as `owner/repo` or `owner/repo@revision`, with or without `hf://`."""
-    return _REPOSITORY.fullmatch(name.removeprefix("hf://").partition("@")[0]) is not None
+    return _ID.fullmatch(name.removeprefix("hf://")) is not None
 
 
 def split_hub_id(name: str) -> tuple[str, str | None]:

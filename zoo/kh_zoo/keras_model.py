@@ -1,5 +1,8 @@
-"""From a model folder to a Keras model, and back."""
+"""From what is on disk, or on the Hub, to a Keras model, and back."""
 
+import copy
+import json
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +14,22 @@ from keras import ops
 from keras_hypercolumns import HyperColumnProjection, colorizer
 from keras_hypercolumns.training.initial_colorizer import trunk_input
 from kh_zoo.errors import ModelError
-from kh_zoo.model_folder import AB_SCALE, ModelConfig, ModelFolder
-from kh_zoo.resolve import resolve
+from kh_zoo.keras_folder import KerasFolder, check_keras_folder
+from kh_zoo.model_folder import (
+    AB_SCALE,
+    CONFIG,
+    FORMAT,
+    KEY,
+    ModelConfig,
+    ModelFolder,
+    read_table,
+)
+from kh_zoo.resolve import fetch, find, open_source
+from kh_zoo.store import KERAS_WEIGHTS
 from kh_zoo.tensors import read_tensors, write_model_folder
+
+DEFAULT_SIZE = 256
+"""Short side, in pixels, that a colorizer predicts at where nothing else is known."""
 
 
 def load_model(model: str | os.PathLike[str] = "relu1to5") -> keras.Model:
@@ -29,18 +45,98 @@ def load_model(model: str | os.PathLike[str] = "relu1to5") -> keras.Model:
     (1, 32, 48, 2)
 
     Args:
-        model: Name of a variant, or the path of a model or run folder, with `/VARIANT` behind it
-            where it holds several.
+        model: Name of a variant; the path of a model or run folder, with `/VARIANT` behind it where
+            it holds several; or `owner/repo[@revision]` on the Hugging Face Hub, which is fetched
+            unless it is in the cache. Also what `save_model` has written.
 
     Returns:
-        A `keras.Model` from L `(batch, height, width, 1)` to AB `(batch, height, width, 2)`, in
-        CIELAB units.
+        A `keras.Model`. A colorizer is one from L `(batch, height, width, 1)` to AB
+        `(batch, height, width, 2)`, in CIELAB units.
 
     Raises:
         VariantError: If there is no such variant or folder.
-        ModelError: If the folder is no model.
+        ModelError: If the folder is no model, or not sound.
+        HubError: If the Hub can't be reached, or refuses.
     """
-    return build_model(*resolve(model))
+    source = fetch(find(model))
+    folder = Path(source.folder or "")
+    if read_table(folder / CONFIG)["architecture"] == "vgg19_gray":
+        return build_model(*open_source(source))
+    return build_keras_model(check_keras_folder(folder))
+
+
+def save_model(model: keras.Model, path: str | os.PathLike[str], size: int | None = None) -> None:
+    """Write a Keras model to a folder that `load_model`, `Colorizer` and `publish` take.
+
+    A plain colorizer of this package, with one head or several, becomes a model folder that runs
+    without Keras; any other model, such as one with a backbone and a head of your own, a directory
+    as `keras.Model.save` writes it.
+
+    Example:
+
+    >>> import keras, tempfile
+    >>> from keras_hypercolumns import HyperColumnProjection, tap_extractor
+    >>> from kh_zoo import load_model, save_model
+    >>> backbone = keras.applications.MobileNetV2(weights=None, include_top=False, alpha=0.35)
+    >>> maps = tap_extractor(backbone, ["block_1_expand_relu", "block_3_expand_relu"])
+    >>> picture = keras.Input((64, 64, 3))
+    >>> depth = HyperColumnProjection(1, ["block_1_expand_relu", "block_3_expand_relu"])
+    >>> model = keras.Model(picture, depth(maps(picture)))
+    >>> folder = tempfile.mkdtemp()
+    >>> save_model(model, folder)
+    >>> load_model(folder).output_shape
+    (None, 32, 32, 1)
+
+    Args:
+        model: The model. Its layers are those of Keras and of this package; one with others opens
+            only where their classes are registered.
+        path: The folder; files of a model in it are overwritten.
+        size: Short side, in pixels, that colours are best predicted at, 16..4096; None if the model
+            predicts none.
+
+    Raises:
+        ModelError: If the model is neither functional nor sequential, or not sound.
+    """
+    path = Path(path)
+    if _is_plain(model):
+        write_colorizer(model, path, size or DEFAULT_SIZE)
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    keras.saving.save_model(model, path, zipped=False, include_optimizer=False)
+    if (path / "assets").is_dir() and not any((path / "assets").iterdir()):
+        (path / "assets").rmdir()
+    config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
+    config.pop("compile_config", None)
+    config[KEY] = {"format": FORMAT, "architecture": "keras", "size": size}
+    (path / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    check_keras_folder(path)
+
+
+def build_keras_model(folder: KerasFolder) -> keras.Model:
+    """Build a model of the user's own, as `save_model` has written it.
+
+    Raises:
+        ModelError: If its weights are not those that its configuration asks for.
+    """
+    try:
+        # First without weights in memory: a configuration may ask for more than there is. Keras
+        # takes the dict apart.
+        with keras.StatelessScope():
+            model = keras.saving.deserialize_keras_object(copy.deepcopy(folder.config))
+            asked = sum(math.prod(weight.shape) for weight in model.weights)
+        if asked != folder.parameters:
+            raise ModelError(
+                f"{folder.path / CONFIG}: should describe a model of as many weights as "
+                f"{KERAS_WEIGHTS} holds, {folder.parameters:,}. Received: one of {asked:,}"
+            )
+        model = keras.saving.deserialize_keras_object(folder.config)
+        model.load_weights(folder.path / KERAS_WEIGHTS)
+    except ModelError:
+        raise
+    except Exception as error:
+        text = " ".join(str(error).split())
+        raise ModelError(f"{folder.path}: Keras can't build it: {text[:300]}") from error
+    return model
 
 
 def build_model(folder: ModelFolder, head: str) -> keras.Model:
@@ -68,11 +164,11 @@ def fill_model(model: keras.Model, folder: ModelFolder, heads: Mapping[str, str]
         )
 
 
-def save_model(model: keras.Model, path: Path, size: int) -> None:
-    """Write a plain `joint_colorizer` (no batch normalisation) as a model folder, in float32.
+def write_colorizer(model: keras.Model, path: Path, size: int) -> None:
+    """Write a plain colorizer (no batch normalisation) as a model folder, in float32.
 
     Args:
-        model: The `joint_colorizer`.
+        model: A `joint_colorizer`, or a `colorizer`.
         path: The folder; its files are overwritten.
         size: Short side, in pixels, that colours are best predicted at.
 
@@ -87,7 +183,7 @@ def save_model(model: keras.Model, path: Path, size: int) -> None:
             kernel, bias = (ops.convert_to_numpy(weight) for weight in layer.weights)
             tensors[f"{layer.name}.kernel"] = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))
             tensors[f"{layer.name}.bias"] = bias
-    for name in model.output:
+    for name in _heads(model):
         layer = model.get_layer(f"head_{name}")
         if not isinstance(layer, HyperColumnProjection):
             raise ModelError(
@@ -109,3 +205,28 @@ def save_model(model: keras.Model, path: Path, size: int) -> None:
         input=trunk_input(model),
     )
     write_model_folder(path, config, tensors)
+
+
+def _heads(model: keras.Model) -> list[str]:
+    return [layer.name[5:] for layer in model.layers if layer.name.startswith("head_")]
+
+
+def _is_plain(model: keras.Model) -> bool:
+    """Whether a model is nothing but what a model folder can hold."""
+    names = {layer.name for layer in model.layers}
+    heads = _heads(model)
+    own = {
+        "lightness",
+        "scale_lightness",
+        "trunk",
+        *(f"{p}_{h}" for h in heads for p in ("head", "ab")),
+    }
+    return (
+        bool(heads)
+        and names == own
+        and all(isinstance(model.get_layer(f"head_{h}"), HyperColumnProjection) for h in heads)
+        and not any(
+            isinstance(layer, keras.layers.BatchNormalization)
+            for layer in model.get_layer("trunk").layers
+        )
+    )

@@ -14,8 +14,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kh_zoo.errors import ModelError
 
 FORMAT = 1
@@ -39,7 +37,8 @@ _TRUNK_KERNEL = re.compile(r"conv[1-5]_[1-4]\.kernel")
 _PICKLES = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))
 _BYTES = {"F32": 4, "I8": 1}
 # Far above what is needed, far below what could exhaust the memory.
-_MAX_HEADER = 1_000_000
+MAX_HEADER = 1_000_000
+"""Bytes, at most, of a configuration and of a table of tensors."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,6 +124,10 @@ class ModelConfig:
             shapes[f"{head}.bias"] = (2,)
         return shapes
 
+    def most_bytes(self) -> int:
+        """Bytes of the tensors in float32, without the table before them."""
+        return 4 * sum(math.prod(shape) for shape in self.tensor_shapes(False).values())
+
 
 def is_trunk_kernel(name: str) -> bool:
     """Whether the tensor `name` is a kernel of the trunk: those may be int8, with a scale each."""
@@ -175,7 +178,7 @@ def open_model_folder(path: Path) -> ModelFolder:
     Raises:
         ModelError: If anything is missing, malformed, or does not fit together.
     """
-    config = _read_config(path / CONFIG)
+    config = read_config(path / CONFIG)
     tensors = _read_header(path / TENSORS)
     folder = ModelFolder(path, config, tensors)
     expected = config.tensor_shapes(folder.quantized)
@@ -193,17 +196,19 @@ def open_model_folder(path: Path) -> ModelFolder:
     unknown = sorted(set(tensors) - set(expected))
     if unknown:
         raise ModelError(f"{path / TENSORS}: unknown tensors {unknown[:3]}")
-    data = np.memmap(folder.tensors_path, np.uint8, "r")
-    for name, entry in tensors.items():
-        values = data[entry.offset : entry.offset + entry.bytes]
-        if entry.dtype == "F32" and not np.isfinite(_floats(values)).all():
-            raise ModelError(f"{path / TENSORS}: the tensor {name!r} is not finite")
+    _check_finite(folder)
     return folder
 
 
-def _floats(values: np.ndarray) -> np.ndarray:
-    # A file may begin its tensors at any byte.
-    return np.frombuffer(values.tobytes(), "<f4")
+def _check_finite(folder: ModelFolder) -> None:
+    import numpy as np  # not before: `kh list` reads configurations alone
+
+    data = np.memmap(folder.tensors_path, np.uint8, "r")
+    for name, entry in folder.tensors.items():
+        # A file may begin its tensors at any byte.
+        values = data[entry.offset : entry.offset + entry.bytes].tobytes()
+        if entry.dtype == "F32" and not np.isfinite(np.frombuffer(values, "<f4")).all():
+            raise ModelError(f"{folder.path / TENSORS}: the tensor {name!r} is not finite")
 
 
 def read_table(path: Path) -> dict[str, Any]:
@@ -238,9 +243,9 @@ def read_json(path: Path) -> Any:
     """
     path = inside(path)
     try:
-        if path.stat().st_size > _MAX_HEADER:
+        if path.stat().st_size > MAX_HEADER:
             raise ModelError(
-                f"{path}: should have at most {_MAX_HEADER:,} bytes, as a configuration. "
+                f"{path}: should have at most {MAX_HEADER:,} bytes, as a configuration. "
                 f"Received: {path.stat().st_size:,}"
             )
         return json.loads(path.read_text(encoding="utf-8"))
@@ -267,7 +272,12 @@ def inside(path: Path) -> Path:
     return path
 
 
-def _read_config(path: Path) -> ModelConfig:
+def read_config(path: Path) -> ModelConfig:
+    """Read the configuration of a trunk with heads.
+
+    Raises:
+        ModelError: If it can't be read, or is none.
+    """
     table = read_table(path)
     if table["architecture"] != "vgg19_gray":
         raise ModelError(
@@ -318,7 +328,7 @@ def _read_header(path: Path) -> dict[str, TensorEntry]:
                     "only safetensors files are"
                 )
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            if not 2 <= length <= min(_MAX_HEADER, total - 8):
+            if not 2 <= length <= min(MAX_HEADER, total - 8):
                 raise ModelError(f"{path}: is not a whole safetensors file")
             table = json.loads(file.read(length))
     except OSError as error:

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from kh_cli.errors import FAILED, INTERRUPTED, explain
+from kh_cli.hub_options import CacheDir, Offline, bring, set_hub
 from kh_cli.interrupt import noted_interrupt
 from kh_cli.progress import Progress
 from kh_cli.stdout import write_record
@@ -39,9 +40,10 @@ def colorize(
         typer.Option(
             "--variant",
             "-m",
-            metavar="NAME|PATH",
-            help="Model: a name from `kh list`, or the folder of a model or of a training run. "
-            "Default: the one that `kh list` marks.",
+            metavar="NAME|PATH|OWNER/REPO",
+            help="Model: a name from `kh list`, the folder of a model or of a training run, or a "
+            "repository on the Hugging Face Hub, which is pulled unless it was. Default: the one "
+            "that `kh list` marks.",
         ),
     ] = None,
     size: Annotated[
@@ -89,12 +91,14 @@ def colorize(
         typer.Option("--overwrite", help="Redo what is already there. Default: it is skipped."),
     ] = False,
     engine: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="What computes: onnx; keras (slower; on the backend set for Keras); or the engine "
-            "of a plugin."
+            "of a plugin. Default: onnx, or keras for a Keras model that runs on nothing else."
         ),
-    ] = "onnx",
+    ] = None,
+    offline: Offline = False,
+    cache_dir: CacheDir = None,
     json: Annotated[
         bool,
         typer.Option(
@@ -117,6 +121,8 @@ def colorize(
     Exit code: 0 done; 1 some picture failed (each is named with the reason, the rest is done);
     2 wrong use, or nothing to do; 130 interrupted.
     """
+    set_hub(offline, cache_dir)
+    from kh_zoo.catalog import DEFAULT_VARIANT
     from kh_zoo.plan import plan_batch
 
     plan = plan_batch(
@@ -125,6 +131,8 @@ def colorize(
         suffix=f".{format.lower().removeprefix('.')}" if format else None,
         overwrite=overwrite,
     )
+    if plan.jobs:
+        bring(variant or DEFAULT_VARIANT, quiet)
     with (
         Progress("colouring", len(plan.jobs), quiet=quiet) as progress,
         noted_interrupt() as check_interrupt,
@@ -138,7 +146,6 @@ def colorize(
             batch.fail(path, None, reason)
         try:
             if plan.jobs:
-                from kh_zoo.catalog import DEFAULT_VARIANT
                 from kh_zoo.colorizer import Colorizer
 
                 colorizer = Colorizer(

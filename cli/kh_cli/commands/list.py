@@ -1,45 +1,105 @@
-"""`kh list`: the variants there are."""
+"""`kh list`: the models there are."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from kh_cli.hub_options import CacheDir, set_hub
 from kh_cli.stdout import write_record, write_table
 
 
 def list_variants(
+    cache_dir: CacheDir = None,
     json: Annotated[
-        bool, typer.Option("--json", help="Print a line of JSON a variant. Default: a table.")
+        bool, typer.Option("--json", help="Print a line of JSON a model. Default: a table.")
     ] = False,
 ) -> None:
-    """List the trained models that are ready to run."""
-    from kh_zoo.catalog import DEFAULT_VARIANT, list_variants
+    """List the trained models that are ready to run: the catalogue, and what was pulled besides.
 
-    variants = list_variants()
+    Without a network. The gain is that of PSNR over grey, in dB, for each kind of picture of the
+    test split; `kh show NAME` has all figures.
+    """
+    set_hub(offline=True, cache_dir=cache_dir)
+    from kh_zoo.catalog import DEFAULT_VARIANT, list_variants
+    from kh_zoo.errors import ZooError
+    from kh_zoo.resolve import find_source
+    from kh_zoo.store import list_stored
+
+    records: list[dict[str, Any]] = []
+    for variant in list_variants():
+        where: str
+        try:
+            where = find_source(variant).where
+        except ZooError:
+            where = "missing"
+        records.append(
+            {
+                "name": variant.name,
+                "default": variant.name == DEFAULT_VARIANT,
+                "taps": variant.taps,
+                "channels": variant.channels,
+                "parameters": variant.parameters,
+                "bytes": variant.bytes,
+                "gain": {
+                    kind: round(figures["psnr"] - figures["psnr_gray"], 2)
+                    for kind, figures in variant.metrics.items()
+                },
+                "license": variant.license,
+                "where": where,
+                "repository": variant.repository,
+                "revision": variant.revision,
+                "description": variant.description,
+            }
+        )
+    pinned = {(record["repository"], record["revision"]) for record in records}
+    for stored in list_stored():
+        if (stored.repository, stored.commit) not in pinned:
+            records.append({**_stored_record(stored), "where": "cached"})
     if json:
-        for variant in variants:
-            write_record(
-                {
-                    "name": variant.name,
-                    "default": variant.name == DEFAULT_VARIANT,
-                    "channels": variant.channels,
-                    "parameters": variant.parameters,
-                    "bytes": variant.bytes,
-                    "license": variant.license,
-                    "description": variant.description,
-                }
-            )
+        for record in records:
+            write_record(record)
         return
     write_table(
-        ["name", "channels", "on disk", "licence", "description"],
+        ["name", "taps", "channels", "parameters", "size", "gain, dB", "licence", "where"],
         [
             [
-                variant.name + (" (default)" if variant.name == DEFAULT_VARIANT else ""),
-                str(variant.channels),
-                f"{variant.bytes / 1e6:.1f} MB",
-                variant.license,
-                variant.description,
+                record["name"] + (" (default)" if record["default"] else ""),
+                _taps(record["taps"]),
+                "" if record["channels"] is None else str(record["channels"]),
+                "" if record["parameters"] is None else f"{record['parameters'] / 1e6:.1f} M",
+                f"{record['bytes'] / 1e6:.1f} MB",
+                ", ".join(f"{kind} {gain:+.2f}" for kind, gain in record["gain"].items()),
+                record["license"] or "none is stated",
+                record["where"],
             ]
-            for variant in variants
+            for record in records
         ],
     )
+
+
+def _stored_record(stored: Any) -> dict[str, Any]:
+    from kh_zoo.model_folder import CONFIG, Tap, read_config, read_table
+
+    taps: tuple[str, ...] = ()
+    if read_table(stored.path / CONFIG)["architecture"] == "vgg19_gray":
+        heads = read_config(stored.path / CONFIG).heads
+        taps = next(iter(heads.values()))
+    return {
+        "name": stored.repository,
+        "default": False,
+        "taps": taps,
+        "channels": sum(Tap(tap).channels for tap in taps) if taps else None,
+        "parameters": None,
+        "bytes": stored.bytes,
+        "gain": {},
+        "license": stored.license,
+        "repository": stored.repository,
+        "revision": stored.commit,
+        "description": None,
+    }
+
+
+def _taps(taps: tuple[str, ...]) -> str:
+    if len(taps) > 5:
+        return f"{taps[0]} .. {taps[-1]} ({len(taps)})"
+    return " ".join(taps)

@@ -1,39 +1,100 @@
-"""`kh show NAME`: everything about one variant."""
+"""`kh show NAME`: everything about one model."""
 
 import dataclasses
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kh_cli.hub_options import CacheDir, Offline, set_hub
 from kh_cli.stdout import write_record
+
+if TYPE_CHECKING:
+    from kh_zoo.resolve import Source
 
 
 def show(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="A name from `kh list`.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|OWNER/REPO|PATH",
+            help="A name from `kh list`, a repository on the Hugging Face Hub, or the folder of a "
+            "model.",
+            show_default=False,
+        ),
+    ],
+    offline: Offline = False,
+    cache_dir: CacheDir = None,
     json: Annotated[
         bool, typer.Option("--json", help="Print one line of JSON. Default: text.")
     ] = False,
 ) -> None:
-    """Show all that is known of one trained model, with its card."""
-    from kh_zoo.catalog import find_variant
+    """Show all that is known of one trained model: its record, its figures, and its card.
 
-    variant = find_variant(name)
-    record = dataclasses.asdict(variant)
-    card = variant.folder / "README.md"
-    card_text = card.read_text(encoding="utf-8")
+    Only for a repository that is not on this disk a network is used, and only its card is read.
+    """
+    set_hub(offline, cache_dir)
+    from kh_zoo.catalog import find_variant
+    from kh_zoo.hub import is_hub_id
+    from kh_zoo.resolve import find
+    from kh_zoo.store import CARD, read_remote
+
+    source = find(name)
+    if source.where == "path" or is_hub_id(name):
+        record = _record(source)
+    else:
+        record = dataclasses.asdict(find_variant(name))
+    record["where"] = source.where
+    folder = source.folder
+    if folder is None:
+        remote, card = read_remote(str(source.repository), source.revision)
+        record |= remote
+    else:
+        record["folder"] = folder
+        path = folder / CARD
+        card = path.read_text(encoding="utf-8") if path.is_file() else ""
     if json:
-        write_record({**record, "card": card_text})
+        write_record({**record, "card": card})
         return
     lines: dict[str, Any] = {}
     for key, value in record.items():
         if isinstance(value, dict):
-            lines |= {f"{key}: {name}": part for name, part in value.items()}
+            lines |= {f"{key}: {part}": text for part, text in value.items()}
         else:
             lines[key] = value
     width = max(map(len, lines)) + 2
     for key, value in lines.items():
         print(f"{key.replace('_', ' '):{width}}{_text(value)}")
-    print(f"\n{card_text.strip()}")
+    print(f"\n{card.strip() or 'It has no card.'}")
+
+
+def _record(source: "Source") -> dict[str, Any]:
+    """What a folder itself says, where no catalogue has it."""
+    record: dict[str, Any] = {"repository": source.repository, "revision": source.revision}
+    if source.folder is None:
+        return record
+    from kh_zoo.model_folder import CONFIG, open_model_folder, read_table
+    from kh_zoo.store import CARD, needed_files, open_any, read_license
+
+    table = read_table(source.folder / CONFIG)
+    files = needed_files(table)
+    record |= {
+        "architecture": table["architecture"],
+        "size": table.get("size"),
+        "license": read_license(source.folder / CARD),
+        "bytes": sum((source.folder / name).stat().st_size for name in files),
+    }
+    if table["architecture"] == "vgg19_gray":
+        folder = open_model_folder(source.folder)
+        record |= {
+            "pooling": folder.config.pooling,
+            "input": folder.config.input,
+            "precision": "int8" if folder.quantized else "float32",
+            "taps": dict(folder.config.heads),
+            "parameters": {head: folder.parameters(head) for head in folder.config.heads},
+        }
+    else:
+        open_any(source.folder)
+    return record
 
 
 def _text(value: Any) -> str:

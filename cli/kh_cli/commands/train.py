@@ -69,7 +69,7 @@ def train(
     from keras_hypercolumns.training.finish import finish, fold, head_steps, linear_part
     from keras_hypercolumns.training.recipe import read_recipe
     from kh_zoo.joint_model import load_joint_model
-    from kh_zoo.keras_model import save_model
+    from kh_zoo.keras_model import write_colorizer
 
     try:
         plan = read_recipe(recipe)
@@ -95,7 +95,7 @@ def train(
         raise WrongUse(str(error)) from error
     linear = linear_part(model, plan)
     if linear:
-        save_model(linear, run / "model", plan.head_size)
+        write_colorizer(linear, run / "model", plan.head_size)
     if linear is not model:
         model.save(run / "model.keras")
     if done < plan.steps:

@@ -27,5 +27,6 @@ def _onnx(folder: "ModelFolder", head: str) -> "Engine":
 
 def _keras(folder: "ModelFolder", head: str) -> "Engine":
     from kh_zoo.engines.keras_engine import KerasEngine
+    from kh_zoo.keras_model import build_model
 
-    return KerasEngine(folder, head)
+    return KerasEngine(build_model(folder, head))

@@ -1,0 +1,132 @@
+"""`kh pull`: models of the Hub, onto this disk."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from kh_cli.errors import FAILED, WrongUse, explain
+from kh_cli.hub_options import CacheDir, Offline, pull_all, set_hub
+from kh_cli.stdout import write_record
+
+
+def pull(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME|OWNER/REPO[@REVISION]...",
+            help="Names from `kh list`, or repositories on the Hugging Face Hub.",
+            show_default=False,
+        ),
+    ],
+    revision: Annotated[
+        str | None,
+        typer.Option(
+            help="Branch, tag or commit. Default: the one that the catalogue pins, or main.",
+            show_default=False,
+        ),
+    ] = None,
+    every_file: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Also the weights that Keras opens without this package's help. Default: what "
+            "`kh colorize` needs.",
+        ),
+    ] = False,
+    refresh: Annotated[
+        bool,
+        typer.Option(
+            "--refresh",
+            help="Ask the Hub whether a branch has moved. Default: what is on the disk is not "
+            "asked for again.",
+        ),
+    ] = False,
+    offline: Offline = False,
+    cache_dir: CacheDir = None,
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print a line of JSON for every model. Default: the path of its folder."
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="No progress, only errors. Default: progress."),
+    ] = False,
+) -> None:
+    """Fetch models from the Hugging Face Hub; `kh colorize -m NAME` then needs no network.
+
+    Files are compared with their hashes, and can't run code. What was interrupted leaves nothing
+    that passes for whole; the same command goes on.
+
+    Exit code: 0 done; 1 some model failed (each is named with the reason, the rest is done);
+    2 wrong use; 130 interrupted.
+    """
+    set_hub(offline, cache_dir)
+    from kh_zoo.catalog import find_variant
+    from kh_zoo.hub import is_hub_id, split_hub_id
+    from kh_zoo.resolve import Source
+
+    sources = []
+    for name in names:
+        if is_hub_id(name):
+            repository, own = split_hub_id(name)
+            if own and revision:
+                raise WrongUse(f"`--revision` can't be added to a name that has one: {name!r}")
+            sources.append(Source("remote", None, None, repository, own or revision))
+            continue
+        variant = find_variant(name)
+        if variant.repository is None:
+            if not quiet:
+                print(
+                    f"{variant.name}: nothing to pull: it was not published yet, and the weights "
+                    "that ship with its package are all there is",
+                    file=sys.stderr,
+                )
+            if json:
+                write_record({"name": name, "status": "bundled", "path": str(variant.folder)})
+            else:
+                print(variant.folder)
+            continue
+        # The hashes of the catalogue are those of its own revision.
+        files = {} if revision else variant.hub_files
+        at = revision or variant.revision
+        sources.append(Source("remote", None, variant.name, variant.repository, at, files))
+    for source in sources:
+        if source.revision:
+            split_hub_id(f"{source.repository}@{source.revision}")
+    failed = False
+    found = pull_all(sources, every_file=every_file, refresh=refresh, quiet=quiet)
+    for source, stored in zip(sources, found, strict=True):
+        name = source.variant or str(source.repository)
+        if isinstance(stored, Exception):
+            failed = True
+            reason, _ = explain(stored)
+            print(reason, file=sys.stderr)
+            if json:
+                write_record({"name": name, "status": "failed", "reason": reason})
+            continue
+        status = "fetched" if stored.fetched else "already here"
+        if not quiet:
+            print(
+                f"{stored.repository} at {stored.commit[:12]}: {status}, "
+                f"{stored.bytes / 1e6:.1f} MB, licence: {stored.license or 'none is stated'}",
+                file=sys.stderr,
+            )
+        if json:
+            write_record(
+                {
+                    "name": name,
+                    "status": status,
+                    "repository": stored.repository,
+                    "commit": stored.commit,
+                    "path": str(stored.path),
+                    "bytes": stored.bytes,
+                    "license": stored.license,
+                }
+            )
+        else:
+            print(stored.path)
+    if failed:
+        raise typer.Exit(FAILED)

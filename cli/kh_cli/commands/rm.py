@@ -1,0 +1,64 @@
+"""`kh rm`: models off this disk."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from kh_cli.errors import WrongUse
+from kh_cli.hub_options import CacheDir, set_hub
+from kh_cli.stdout import write_record
+
+
+def rm(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME|OWNER/REPO...", help="As for `kh pull`.", show_default=False),
+    ],
+    cache_dir: CacheDir = None,
+    json: Annotated[
+        bool,
+        typer.Option(
+            "--json", help="Print a line of JSON for every model. Default: its repository."
+        ),
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Only errors. Default: also what it freed.")
+    ] = False,
+) -> None:
+    """Remove models that were pulled, in all of their revisions.
+
+    Models of other programs in the same cache are never touched, nor are the weights that ship
+    with the package.
+    """
+    set_hub(False, cache_dir)
+    from kh_zoo.catalog import find_variant
+    from kh_zoo.hub import is_hub_id, split_hub_id
+    from kh_zoo.store import remove
+
+    repositories = []
+    for name in names:
+        if is_hub_id(name):
+            repository, revision = split_hub_id(name)
+            if revision:
+                raise WrongUse(
+                    "`name` should be a repository, which goes in all of its revisions. Received: "
+                    f"{name!r}"
+                )
+        else:
+            found = find_variant(name).repository
+            if found is None:
+                raise WrongUse(
+                    f"`name` should be of a model that was pulled. Received: {name!r}, whose "
+                    "weights ship with its package"
+                )
+            repository = found
+        repositories.append(repository)
+    for repository in dict.fromkeys(repositories):
+        freed = remove(repository)
+        if json:
+            write_record({"repository": repository, "bytes": freed})
+        else:
+            print(repository)
+        if not quiet:
+            print(f"{freed / 1e6:.1f} MB are free again", file=sys.stderr)
