@@ -6,6 +6,8 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
+from hub_server import HubServer
+from huggingface_hub import constants
 from PIL import Image
 
 
@@ -14,6 +16,10 @@ def pytest_configure(config):
     config.addinivalue_line(
         "filterwarnings",
         "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+    )
+    # huggingface_hub 2.4, when it sends a large file.
+    config.addinivalue_line(
+        "filterwarnings", "ignore:Use 'content=<...>' to upload raw:DeprecationWarning"
     )
 
 
@@ -79,3 +85,36 @@ def pictures(tmp_path_factory):
             size = random.integers(33, 60, 2)
             Image.fromarray(random.integers(0, 256, (*size, 3), "uint8")).save(path)
     return SimpleNamespace(folder=folder, splits=splits)
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A Hub for this process and those that it starts, with an empty cache and nobody logged in."""
+    with HubServer(tmp_path / "hub") as server:
+        home = tmp_path / "hf"
+        for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_TOKEN_PATH"):
+            monkeypatch.delenv(name, raising=False)
+        settings = {
+            "HF_ENDPOINT": server.endpoint,
+            "HF_HOME": str(home),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        }
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        # The client reads them once, when it is imported.
+        for name, value in {
+            "ENDPOINT": server.endpoint,
+            "HUGGINGFACE_CO_URL_TEMPLATE": server.endpoint
+            + "/{repo_id}/resolve/{revision}/{filename}",
+            "HF_HOME": str(home),
+            "HF_HUB_CACHE": str(home / "hub"),
+            "HF_TOKEN_PATH": str(home / "token"),
+            "HF_STORED_TOKENS_PATH": str(home / "stored_tokens"),
+            "HF_HUB_DISABLE_XET": True,
+            "HF_HUB_DISABLE_TELEMETRY": True,
+            "HF_HUB_OFFLINE": False,
+        }.items():
+            monkeypatch.setattr(constants, name, value)
+        yield server
