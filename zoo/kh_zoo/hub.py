@@ -51,6 +51,11 @@ def is_offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
+_UNREACHED = (
+    "the Hub can't be reached, or the line was cut ({}); the same command goes on from here"
+)
+
+
 @contextlib.contextmanager
 def hub_errors(repository: str) -> Iterator[None]:
     """Turn what the Hub's client raises into a `HubError` of one line, without any token."""
@@ -80,10 +85,12 @@ def hub_errors(repository: str) -> Iterator[None]:
     except errors.HFValidationError as error:
         raise HubError(f"{repository}: {_reason(error)}") from None
     except (httpx2.HTTPError, errors.LocalEntryNotFoundError, errors.XetDownloadError) as error:
-        raise HubError(
-            f"{repository}: the Hub can't be reached, or the line was cut ({_reason(error)}); the "
-            "same command goes on from here"
-        ) from None
+        raise HubError(f"{repository}: {_UNREACHED.format(_reason(error))}") from None
+    except OSError as error:
+        # How the client says that a file has not all of its bytes; any other is of the disk.
+        if "Consistency check failed" not in str(error):
+            raise
+        raise HubError(f"{repository}: {_UNREACHED.format('a file came in part')}") from None
 
 
 def _by_status(error: "HfHubHTTPError") -> str:
