@@ -10,6 +10,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from keras import ops
+from keras.src.backend.common import global_state
 
 from keras_hypercolumns import HyperColumnProjection, colorizer
 from keras_hypercolumns.training.initial_colorizer import trunk_input
@@ -119,11 +120,7 @@ def build_keras_model(folder: KerasFolder) -> keras.Model:
         ModelError: If its weights are not those that its configuration asks for.
     """
     try:
-        # First without weights in memory: a configuration may ask for more than there is. Keras
-        # takes the dict apart.
-        with keras.StatelessScope():
-            model = keras.saving.deserialize_keras_object(copy.deepcopy(folder.config))
-            asked = sum(math.prod(weight.shape) for weight in model.weights)
+        asked = _count_weights(folder)
         if asked != folder.parameters:
             raise ModelError(
                 f"{folder.path / CONFIG}: should describe a model of as many weights as "
@@ -137,6 +134,18 @@ def build_keras_model(folder: KerasFolder) -> keras.Model:
         text = " ".join(str(error).split())
         raise ModelError(f"{folder.path}: Keras can't build it: {text[:300]}") from error
     return model
+
+
+def _count_weights(folder: KerasFolder) -> int:
+    """Count the weights that a configuration asks for, without memory for any of them."""
+    try:
+        with keras.StatelessScope(initialize_variables=False):
+            # Keras takes the dict apart.
+            model = keras.saving.deserialize_keras_object(copy.deepcopy(folder.config))
+            return sum(math.prod(weight.shape) for weight in model.weights)
+    finally:
+        # Or else Keras would make them up for later, when it leaves another such scope.
+        global_state.set_global_attribute("uninitialized_variables", [])
 
 
 def build_model(folder: ModelFolder, head: str) -> keras.Model:
