@@ -63,6 +63,8 @@ def write_records(rows, differences):
     """Write what the catalogue says of each variant."""
     generation = json.loads((HERE / "generation.json").read_text(encoding="utf-8"))
     descriptions = generation.pop("descriptions")
+    # What `kh publish --all` has printed, once this generation is published.
+    hub = generation.pop("hub", {})
     folder = open_model_folder(BUNDLE)
     files = {
         name: {
@@ -76,8 +78,6 @@ def write_records(rows, differences):
         "size": folder.config.size,
         "files": files,
         "bytes": sum(file["bytes"] for file in files.values()),
-        "repository": None,
-        "revision": None,
     }
     variants = {}
     for name in descriptions:
@@ -98,6 +98,7 @@ def write_records(rows, differences):
             "parameters": folder.parameters(name),
             "int8_rms_ab": round(differences[name][0], 4),
             "metrics": metrics,
+            **hub.get(name, {}),
         }
     text = json.dumps({"generation": shared, "variants": variants}, indent=2)
     (BUNDLE / "records.json").write_text(text + "\n", encoding="utf-8")

@@ -8,6 +8,7 @@ from kh_cli.commands.evaluate import evaluate
 from kh_cli.commands.export import export
 from kh_cli.commands.list import list_variants
 from kh_cli.commands.plugins import list_plugins
+from kh_cli.commands.publish import publish
 from kh_cli.commands.pull import pull
 from kh_cli.commands.rm import rm
 from kh_cli.commands.show import show
@@ -28,5 +29,6 @@ def register_commands(app: typer.Typer) -> None:
     app.command()(evaluate)
     app.command()(train)
     app.command()(export)
+    app.command()(publish)
     app.command("plugins")(list_plugins)
     app.command()(doctor)

@@ -10,14 +10,16 @@ if TYPE_CHECKING:
     from kh_zoo.catalog import find_variant, list_variants
     from kh_zoo.colorizer import Colorizer
     from kh_zoo.keras_model import load_model, save_model
+    from kh_zoo.publishing import publish
 
-__all__ = ["Colorizer", "find_variant", "list_variants", "load_model", "save_model"]
+__all__ = ["Colorizer", "find_variant", "list_variants", "load_model", "publish", "save_model"]
 
 _MODULES = {
     "Colorizer": "colorizer",
     "find_variant": "catalog",
     "list_variants": "catalog",
     "load_model": "keras_model",
+    "publish": "publishing",
     "save_model": "keras_model",
 }
 

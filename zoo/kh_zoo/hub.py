@@ -86,6 +86,12 @@ def hub_errors(repository: str) -> Iterator[None]:
         raise HubError(f"{repository}: {_reason(error)}") from None
     except (httpx2.HTTPError, errors.LocalEntryNotFoundError, errors.XetDownloadError) as error:
         raise HubError(f"{repository}: {_UNREACHED.format(_reason(error))}") from None
+    except RuntimeError as error:
+        # What went wrong while a large file was sent is its cause.
+        if not isinstance(error.__cause__, httpx2.HTTPError):
+            raise
+        with hub_errors(repository):
+            raise error.__cause__ from None
     except OSError as error:
         # How the client says that a file has not all of its bytes; any other is of the disk.
         if "Consistency check failed" not in str(error):

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -26,7 +27,7 @@ from kh_zoo.model_folder import (
     read_table,
 )
 from kh_zoo.resolve import fetch, find, open_source
-from kh_zoo.store import KERAS_WEIGHTS
+from kh_zoo.store import KERAS_FILES, KERAS_WEIGHTS
 from kh_zoo.tensors import read_tensors, write_model_folder
 
 DEFAULT_SIZE = 256
@@ -102,15 +103,42 @@ def save_model(model: keras.Model, path: str | os.PathLike[str], size: int | Non
     if _is_plain(model):
         write_colorizer(model, path, size or DEFAULT_SIZE)
         return
+    write_keras(model, path)
+    add_table(path, {"format": FORMAT, "architecture": "keras", "size": size})
+    check_keras_folder(path)
+
+
+def write_keras(model: keras.Model, path: Path) -> None:
+    """Write Keras's own files of a model, the same bytes for the same model."""
     path.mkdir(parents=True, exist_ok=True)
     keras.saving.save_model(model, path, zipped=False, include_optimizer=False)
     if (path / "assets").is_dir() and not any((path / "assets").iterdir()):
         (path / "assets").rmdir()
+    # When it was saved is of no use, and would make another file of it each time.
+    text = json.dumps({"keras_version": keras.__version__})
+    (path / KERAS_FILES[1]).write_text(text + "\n", encoding="utf-8")
+
+
+def add_table(path: Path, table: Mapping[str, Any]) -> None:
+    """Add our configuration to that of Keras, which keeps it without looking at it."""
     config = json.loads((path / CONFIG).read_text(encoding="utf-8"))
     config.pop("compile_config", None)
-    config[KEY] = {"format": FORMAT, "architecture": "keras", "size": size}
+    _number_shared(config, {})
+    config[KEY] = dict(table)
     (path / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    check_keras_folder(path)
+
+
+def _number_shared(node: Any, numbers: dict[int, int]) -> None:
+    """Number the objects that layers share from 1 on: Keras writes where they lay in memory."""
+    if isinstance(node, list):
+        for part in node:
+            _number_shared(part, numbers)
+    if isinstance(node, dict):
+        if "shared_object_id" in node:
+            number = node["shared_object_id"]
+            node["shared_object_id"] = numbers.setdefault(number, len(numbers) + 1)
+        for part in node.values():
+            _number_shared(part, numbers)
 
 
 def build_keras_model(folder: KerasFolder) -> keras.Model:

@@ -109,7 +109,7 @@ def check_pinned(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     """
     for name, file in files.items():
         path = folder / name
-        if path.is_file() and _digest(inside(path), 64) != file["sha256"]:
+        if path.is_file() and file_digest(inside(path)) != file["sha256"]:
             raise ModelError(
                 f"{path}: is damaged: its sha256 is not that of the catalogue; install "
                 "the package again, or pull the model again"
@@ -238,16 +238,14 @@ def hub_id(repository: str, revision: str | None) -> str:
     return f"{repository}@{revision}" if revision else repository
 
 
-def read_license(card: Path) -> str | None:
+def read_license(path: Path) -> str | None:
     """Return the licence that the metadata of a card says; None if there is none."""
-    from huggingface_hub import ModelCard
+    from kh_zoo.card import card_license
 
     try:
-        text = card.read_text(encoding="utf-8")
-        found = ModelCard(text, ignore_metadata_errors=True).data.get("license")
-    except (OSError, ValueError):
+        return card_license(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # of no text, or a ModelError
         return None
-    return found if isinstance(found, str) else None
 
 
 def read_remote(repository: str, revision: str | None) -> tuple[dict[str, Any], str]:
@@ -330,7 +328,7 @@ class _Fetch:
         blob = path.resolve()
         lfs = self.remote[path.name].lfs
         expected = lfs.sha256 if lfs else self.remote[path.name].blob_id
-        if expected and _digest(blob, len(expected)) == expected:
+        if expected and file_digest(blob, git=lfs is None) == expected:
             return
         path.unlink()
         blob.unlink(missing_ok=True)
@@ -431,16 +429,20 @@ def _lacks(repository: str, name: str, names: Mapping[str, object]) -> str:
 
 def _is_damaged(path: Path) -> bool:
     expected = path.resolve().name
-    return _digest(path, len(expected)) != expected
+    return file_digest(path, git=len(expected) == 40) != expected
 
 
-def _digest(path: Path, length: int) -> str:
-    """The sha256 of a file, in 64 digits, or in 40 the sha1 that Git has for it."""
+def file_digest(path: Path, *, git: bool = False) -> str:
+    """Return the sha256 of a file; or the sha1 that Git has for it, as the Hub has of small ones.
+
+    Raises:
+        ModelError: If it can't be read.
+    """
     try:
         with path.open("rb") as file:
-            if length == 64:
+            if not git:
                 return hashlib.file_digest(file, "sha256").hexdigest()
-            # What Git hashes, where nothing but damage is to be found.
+            # Against damage; who could change one file could change its name too.
             digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
             return hashlib.file_digest(file, lambda: digest).hexdigest()
     except OSError as error:

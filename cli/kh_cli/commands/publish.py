@@ -1,0 +1,186 @@
+"""`kh publish`: a model of this disk, onto the Hub."""
+
+import dataclasses
+import json as json_text
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from kh_cli.errors import FAILED, WrongUse, explain
+from kh_cli.stdout import write_record
+
+if TYPE_CHECKING:
+    from kh_zoo.publishing import Published
+
+
+def publish(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[RUN_OR_VARIANT]",
+            help="Folder of a training run or of a model, or a name from `kh list`. With a run the "
+            "weights for Keras are in full precision.",
+            show_default=False,
+        ),
+    ] = None,
+    repository: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[OWNER/REPO]", help="Repository on the Hugging Face Hub.", show_default=False
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option("--dry-run", help="Show what would be done. Default: do it."),
+    ] = False,
+    private: Annotated[
+        bool,
+        typer.Option(
+            "--private", help="Make a new repository one that only its owner sees. Default: public."
+        ),
+    ] = False,
+    create_pr: Annotated[
+        bool,
+        typer.Option(
+            "--create-pr", help="Open a pull request. Default: a commit on main, and its tag."
+        ),
+    ] = False,
+    license: Annotated[
+        str | None,
+        typer.Option(
+            help="Of the weights, such as Apache-2.0. Default: what the catalogue or the card "
+            "says.",
+            show_default=False,
+        ),
+    ] = None,
+    tag: Annotated[
+        str | None,
+        typer.Option(
+            help="Name for the commit. Default: the next of v1, v2 and so on.", show_default=False
+        ),
+    ] = None,
+    check: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR",
+            help="Only say what is wrong with the files of a repository in a folder; without a "
+            "network.",
+            show_default=False,
+        ),
+    ] = None,
+    every: Annotated[
+        str | None,
+        typer.Option(
+            "--all",
+            metavar="OWNER",
+            help="Publish all variants that ship with the package as "
+            "OWNER/keras-hypercolumns-NAME, and print what the catalogue has to say of them.",
+            show_default=False,
+        ),
+    ] = None,
+    json: Annotated[
+        bool,
+        typer.Option("--json", help="Print a line of JSON. Default: the address and the commit."),
+    ] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress, only errors. Default: progress.")
+    ] = False,
+) -> None:
+    """Publish a model to the Hugging Face Hub, where `kh pull` and Keras find it.
+
+    `hf auth login`, or HF_TOKEN, says who you are. One commit is made, then its tag; what is there
+    already is not sent again, so the same command goes on where one was interrupted. What you write
+    in the card on the Hub is kept.
+
+    Exit code: 0 done; 1 the Hub refused or can't be reached, or `--check` found something; 2 wrong
+    use.
+    """
+    chosen = [name for name, value in (("--check", check), ("--all", every)) if value]
+    if check is not None and model is None and not every:
+        _check(check, json)
+        return
+    if chosen and (model or len(chosen) > 1):
+        raise WrongUse(f"`{chosen[0]}` goes without a model and a repository of its own")
+    if not chosen and not (model and repository):
+        raise WrongUse("`kh publish` needs a model and a repository: kh publish runs/mine me/mine")
+    if quiet:
+        # The client reads it once, when it is imported.
+        os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
+    from kh_zoo.publishing import publish
+
+    def work(model: str, repository: str) -> "Published":
+        found = publish(
+            model,
+            repository,
+            license=license,
+            tag=tag,
+            private=private,
+            create_pr=create_pr,
+            dry_run=dry_run,
+        )
+        if not quiet:
+            print("\n".join(_lines(found, dry_run)), file=sys.stderr)
+        return found
+
+    if every is not None:
+        _publish_all(every, work)
+        return
+    found = work(str(model), str(repository))
+    if json:
+        write_record({**dataclasses.asdict(found), "dry_run": dry_run})
+    else:
+        print(found.pull_request or f"{found.url}/tree/{found.commit or 'main'}")
+
+
+def _check(folder: Path, json: bool) -> None:
+    from kh_zoo.repository import check_repository
+
+    problems = check_repository(folder)
+    if json:
+        write_record({"folder": str(folder), "problems": problems})
+    elif not problems:
+        print(f"{folder}: nothing is wrong")
+    if problems:
+        print("\n".join(problems), file=sys.stderr)
+        raise typer.Exit(FAILED)
+
+
+def _publish_all(owner: str, work: Any) -> None:
+    """Publish a generation; print the pins of what was published, also where one failed."""
+    from kh_zoo.catalog import BUNDLE, list_variants
+
+    pins, failed = {}, False
+    for variant in list_variants():
+        if variant.folder != BUNDLE:
+            continue
+        try:
+            found = work(variant.name, f"{owner}/keras-hypercolumns-{variant.name}")
+        except Exception as error:
+            failed = True
+            print(f"{variant.name}: {explain(error)[0]}", file=sys.stderr)
+            continue
+        pins[variant.name] = {
+            "repository": found.repository,
+            "revision": found.commit,
+            "hub_files": found.files,
+        }
+    print(json_text.dumps({"hub": pins}, indent=2))
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _lines(found: "Published", dry_run: bool) -> list[str]:
+    """What was done, or would be."""
+    verb = "would be " if dry_run else ""
+    lines = [f"{found.repository}:{f' {verb}created' if found.created else ''}"]
+    for name, file in found.files.items():
+        state = f"{verb}sent" if name in found.changed else "as on the Hub"
+        lines.append(f"  {name:20}{int(file['bytes']) / 1e6:8.2f} MB  {state}")
+    if not found.changed:
+        lines.append(f"  no commit: nothing has changed since {(found.commit or '')[:12]}")
+    if found.tag:
+        lines.append(f"  tag: {found.tag}")
+    return lines

@@ -1,0 +1,228 @@
+"""The files of a model's repository on the Hub: building them, and checking a folder of them."""
+
+import json
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import onnx
+from safetensors.numpy import load_file
+
+from keras_hypercolumns.colorizer import head_scale
+from kh_zoo.card import EXAMPLE, Facts, card_license, card_problems, write_card
+from kh_zoo.catalog import find_variant
+from kh_zoo.colorizer import Colorizer
+from kh_zoo.errors import ModelError, ZooError
+from kh_zoo.keras_folder import check_keras_folder, read_weights
+from kh_zoo.keras_model import add_table, build_keras_model, build_model, save_model, write_keras
+from kh_zoo.model_folder import (
+    AB_SCALE,
+    CONFIG,
+    TENSORS,
+    ModelConfig,
+    ModelFolder,
+    Tap,
+    is_trunk_kernel,
+    open_model_folder,
+    read_table,
+)
+from kh_zoo.onnx_graph import onnx_graph
+from kh_zoo.resolve import Source, fetch, find, open_source
+from kh_zoo.store import CARD, KERAS_FILES, open_any, read_license
+from kh_zoo.tensors import expand, quantize, write_model_folder
+
+GRAPH = "model.onnx"
+FILES = (*KERAS_FILES, TENSORS, GRAPH, CARD, EXAMPLE)
+"""All that a repository may hold, but `.gitattributes`, which the Hub adds."""
+_PICTURE = Path(__file__).parent / "example.jpg"
+"""Chelsea the cat, by Stéfan van der Walt (CC0)."""
+
+
+def build_repository(
+    model: str | Path | keras.Model,
+    repository: str,
+    folder: Path,
+    *,
+    license: str | None = None,
+    before: str | None = None,
+) -> None:
+    """Write the files of a repository to an empty folder.
+
+    The weights for `kh` are int8 where they are those of a trunk with heads; those for Keras are in
+    full precision where the model has it. The same model gives the same bytes.
+
+    Args:
+        model: As for `load_model`; or a Keras model.
+        repository: `owner/repo`, for the card.
+        folder: The folder.
+        license: Of the weights. Defaults to `None`: what the catalogue or the card says.
+        before: The card that is on the Hub, of which a person's part is kept.
+
+    Raises:
+        VariantError, ModelError: There is no such model, it is not sound, or no licence is known.
+    """
+    if isinstance(model, keras.Model):
+        with tempfile.TemporaryDirectory() as own:
+            save_model(model, own)
+            build_repository(Path(own), repository, folder, license=license, before=before)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    source = fetch(find(model))
+    path = Path(source.folder or "")
+    taps: tuple[str, ...] = ()
+    size: int | None
+    if read_table(path / CONFIG)["architecture"] == "keras":
+        own_model = check_keras_folder(path)
+        size, precision = own_model.size, "as Keras saved them."
+        save_model(build_keras_model(own_model), folder, size)
+    else:
+        opened, head = open_source(source)
+        taps, size = opened.config.heads[head], opened.config.size
+        precision = _write_variant(opened, head, folder)
+    if size is not None:
+        Colorizer(folder).colorize_file(_PICTURE, folder / EXAMPLE, compare=True, quality=90)
+    facts = _facts(source, path)
+    known = license or facts.get("license") or (card_license(before) if before else None)
+    if not known:
+        raise ModelError(
+            "`license` should be given, such as Apache-2.0: neither the catalogue nor a card says "
+            f"under which licence these weights are. Received: {model}"
+        )
+    card = Facts(
+        repository=repository,
+        title=repository.split("/")[1],
+        description=facts.get("description", "A model with a hypercolumn."),
+        license=known,
+        colors=size is not None,
+        precision=precision,
+        origin=facts.get("origin", "not stated"),
+        taps=taps,
+        size=size,
+        training_data=facts.get("training_data", ()),
+        metrics=facts.get("metrics", {}),
+        details=facts.get("details", ""),
+    )
+    (folder / CARD).write_text(write_card(card, before), encoding="utf-8")
+
+
+def check_repository(folder: Path) -> list[str]:
+    """Return what is wrong with the files of a repository; nothing of it needs a network.
+
+    Its model is opened, but nothing of it is run: the weights for `kh` and those for Keras are
+    compared, and the graph with the one that the configuration gives.
+    """
+    if not folder.is_dir():
+        return [f"{folder}: should be a folder"]
+    problems = [
+        f"{path.name}: should not be there; known are {', '.join(FILES)}"
+        for path in sorted(folder.iterdir())
+        if path.name not in (*FILES, ".gitattributes") or path.is_symlink() or path.is_dir()
+    ]
+    try:
+        open_any(folder)
+        architecture = read_table(folder / CONFIG)["architecture"]
+        needed = FILES if architecture == "vgg19_gray" else (*KERAS_FILES, CARD)
+        missing = [name for name in needed if not (folder / name).is_file()]
+        problems += [f"{name}: is missing" for name in missing]
+        if architecture == "vgg19_gray" and not missing:
+            problems += _differences(open_model_folder(folder))
+        if CARD not in missing:
+            text = (folder / CARD).read_text(encoding="utf-8")
+            problems += [f"{CARD}: {problem}" for problem in card_problems(text)]
+    except ZooError as error:
+        problems.append(str(error))
+    return problems
+
+
+def _write_variant(opened: ModelFolder, head: str, folder: Path) -> str:
+    """Write the files of one variant of a model folder; return what its weights are."""
+    config = ModelConfig(
+        pooling=opened.config.pooling,
+        size=opened.config.size,
+        heads={head: opened.config.heads[head]},
+        input=opened.config.input,
+    )
+    stored = load_file(opened.tensors_path)
+    names = config.tensor_shapes(opened.quantized)
+    tensors = {name: stored[name] for name in names}
+    write_model_folder(folder, config, tensors if opened.quantized else quantize(tensors))
+    graph = onnx_graph(open_model_folder(folder), head)
+    (folder / GRAPH).write_bytes(graph.SerializeToString(deterministic=True))
+    # Keras's files from the weights in full precision, where there are such.
+    write_keras(build_model(opened, head), folder)
+    add_table(folder, json.loads(config.to_json()))
+    if opened.quantized:
+        return "int8, also those for Keras, which are expanded from them."
+    return "int8 for `kh`, float32 for Keras, as they were trained."
+
+
+def _facts(source: Source, path: Path) -> dict[str, Any]:
+    """What the catalogue, the run or the card beside a model say of it."""
+    if source.where != "path" and source.variant is not None:
+        record = find_variant(source.variant)
+        card = path / CARD
+        return {
+            "description": f"{record.description}.",
+            "license": record.license,
+            "origin": record.origin,
+            "training_data": record.training_data,
+            "metrics": record.metrics,
+            "details": _sections(card.read_text(encoding="utf-8")) if card.is_file() else "",
+        }
+    facts: dict[str, Any] = {}
+    if (path / CARD).is_file():
+        facts["license"] = read_license(path / CARD)
+    recipe = path.parent / "recipe.json"
+    if recipe.is_file():
+        text = json.dumps(json.loads(recipe.read_text(encoding="utf-8")), indent=2)
+        facts["origin"] = "`kh train`, by the recipe below"
+        facts["details"] = f"## Recipe\n\n```json\n{text}\n```"
+    return facts
+
+
+def _sections(card: str) -> str:
+    """Of the card of a generation, what it can't do, and how it was made."""
+    start = re.search(r"^## What it does badly$", card, re.MULTILINE)
+    return card[start.start() :] if start else ""
+
+
+def _differences(folder: ModelFolder) -> list[str]:
+    """What the files of one model say differently."""
+    [head] = folder.config.heads
+    problems = []
+    try:
+        graph = onnx.load(folder.path / GRAPH, load_external_data=False).graph
+    except Exception as error:
+        graph = None
+        problems.append(f"{GRAPH}: is no ONNX graph ({type(error).__name__})")
+    if graph is not None and graph != onnx_graph(folder, head).graph:
+        problems.append(f"{GRAPH}: is not the graph that `{CONFIG}` gives")
+    stored = load_file(folder.tensors_path)
+    tensors, taps = expand(stored), folder.config.heads[head]
+    # The file's heads are all in one unit, those of Keras each in its own.
+    channels = sum(Tap(tap).channels for tap in taps)
+    factor = AB_SCALE / head_scale(channels, folder.config.input)
+    expected = [
+        (tensors[f"{name}.kernel"], tensors[f"{name}.bias"], stored.get(f"{name}.scale"))
+        for name in folder.config.layers([head])
+        if is_trunk_kernel(f"{name}.kernel")
+    ]
+    kernels = [tensors[f"{head}.{tap}.kernel"] for tap in taps]
+    expected.append((np.concatenate(kernels, 1) * factor, tensors[f"{head}.bias"] * factor, None))
+    found = read_weights(folder.path)
+    if len(found) != len(expected):
+        return [*problems, f"{KERAS_FILES[2]}: should have {len(expected)} layers with weights"]
+    for (kernel, bias, scale), (other_kernel, other_bias) in zip(expected, found, strict=True):
+        # Half a step of int8, where that is what differs.
+        step = 1e-5 if scale is None else scale[:, None, None, None] * 0.501
+        other = other_kernel.transpose(3, 2, 0, 1)
+        if (
+            other.shape != kernel.shape
+            or np.any(np.abs(other - kernel) > step + 1e-6)
+            or not np.allclose(bias, other_bias, atol=1e-5)
+        ):
+            return [*problems, f"{KERAS_FILES[2]}: its weights are not those of `{TENSORS}`"]
+    return problems
