@@ -340,11 +340,12 @@ class TestPublish:
             assert token not in result.stdout + result.stderr
         assert "hf_" not in "".join(str(hub.files("ada/mine")))
 
-    def test_twenty_kills(self, ada, made):
+    def test_kills(self, ada, made):
         ada.fail("POST|PUT", "slow", times=10**6)
         moments = random.Random(20261126)
         outcomes = set()
-        for number in range(20):
+        # CI has not the time for all: KH_KILLS=20 has it.
+        for number in range(int(os.environ.get("KH_KILLS", "5"))):
             command = [KH, "publish", made, "ada/mine", "--license", f"Licence {number}"]
             process = subprocess.Popen(
                 command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

@@ -39,7 +39,7 @@ from keras_hypercolumns import (
     unproject,
     vgg19_gray,
 )
-from kh_zoo import find_variant, list_variants, load_model
+from kh_zoo import find_variant, list_variants, load_model, publish, save_model
 from kh_zoo.catalog import Variant
 
 assert_type(VARIANTS, MappingProxyType[str, tuple[str, ...]])
@@ -104,6 +104,10 @@ kh_zoo.Colorizer(3)  # wrong: arg-type
 load_model(Path("model"))
 load_model()(rgb)
 load_model(model=3)  # wrong: arg-type
+save_model(load_model("museum/etchings"), Path("mine"), size=128)
+save_model(Path("mine"))  # wrong: call-arg
+assert_type(publish(Path("runs/mine"), "me/mine", license="MIT", private=True).tag, str | None)
+publish("full")  # wrong: call-arg
 assert_type(find_variant("relu1-5"), Variant)
 assert_type([variant.channels for variant in list_variants()], list[int])
 find_variant(5)  # wrong: arg-type

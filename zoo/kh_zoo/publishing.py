@@ -51,6 +51,15 @@ def publish(
     person wrote in its card is kept. What is there already is not sent again, so that the same call
     goes on where one was interrupted.
 
+    Example, for somebody who is logged in as `ada`:
+
+    >>> from kh_zoo import publish
+    >>> published = publish("pool1to4", "ada/skies")
+    >>> published.tag, len(published.changed), published.files["model.safetensors"]["bytes"]
+    ('v1', 7, 10619088)
+    >>> publish("pool1to4", "ada/skies").changed
+    ()
+
     Args:
         model: A Keras model; or, as for `load_model`, the name of a variant or a path.
         repository: `owner/repo`.

@@ -55,7 +55,7 @@ def pull(
         typer.Option("--quiet", "-q", help="No progress, only errors. Default: progress."),
     ] = False,
 ) -> None:
-    """Fetch models from the Hugging Face Hub; `kh colorize -m NAME` then needs no network.
+    """Fetch models from the Hugging Face Hub, to be used without a network.
 
     Files are compared with their hashes, and can't run code. What was interrupted leaves nothing
     that passes for whole; the same command goes on.
