@@ -1,5 +1,9 @@
 """The figures of `evaluate` against scikit-image, with an engine whose prediction is known."""
 
+import base64
+import io
+import re
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -9,7 +13,8 @@ from keras_hypercolumns.training import split as library_split
 from kh_zoo import evaluate as module
 from kh_zoo.color import colorfulness
 from kh_zoo.errors import DataError
-from kh_zoo.evaluate import evaluate, load_square, mean_color
+from kh_zoo.evaluate import evaluate, load_square, training_colors
+from kh_zoo.report import write_report
 from kh_zoo.split import list_pictures, split_of
 
 
@@ -51,7 +56,7 @@ def test_figures_against_scikit_image(folder, monkeypatch):
     monkeypatch.setattr(module, "create_engine", lambda *_: HalfTruth(folder, 64))
     (row,) = evaluate("relu1to5", folder, size=64)
     psnr, gray_psnr, squares, gray_squares, mean_squares, values = [], [], 0, 0, 0, 0
-    mean = mean_color(folder, "mixed")
+    mean = training_colors(folder, "mixed")[0]
     for name in list_pictures(folder, "test"):
         rgb = load_square(folder / name, 64).round()
         lab = color.rgb2lab(rgb / 255)
@@ -72,13 +77,60 @@ def test_figures_against_scikit_image(folder, monkeypatch):
     assert 0.3 < row["colorfulness"] / row["colorfulness_truth"] < 0.7
 
 
+def test_figures_of_appearance_and_their_intervals(folder, monkeypatch):
+    monkeypatch.setattr(module, "create_engine", lambda *_: HalfTruth(folder, 64))
+    (row,) = evaluate("relu1to5", folder, size=64)
+    names = list_pictures(folder, "test")
+    found = {"ciede2000": [], "ssim": [], "psnr": []}
+    errors = []
+    for name in names:
+        rgb = load_square(folder / name, 64)
+        lab = color.rgb2lab(rgb / 255)
+        ab = lab[..., 1:] / 2
+        joined = np.round(color.lab2rgb(np.dstack([lab[..., 0], ab])) * 255)
+        found["ciede2000"].append(color.deltaE_ciede2000(lab, color.rgb2lab(joined / 255)).mean())
+        window = {"gaussian_weights": True, "use_sample_covariance": False, "sigma": 1.5}
+        found["ssim"].append(
+            metrics.structural_similarity(rgb, joined, data_range=255, channel_axis=2, **window)
+        )
+        found["psnr"].append(metrics.peak_signal_noise_ratio(rgb, joined, data_range=255))
+        errors.append(np.linalg.norm(ab, axis=-1).ravel())
+    for key, values in found.items():
+        assert row[key] == pytest.approx(np.mean(values), abs=0.01)
+        low, high = row["intervals"][key]
+        assert min(values) - 0.01 <= low < row[key] < high <= max(values) + 0.01
+    shares = [np.mean(np.concatenate(errors) <= limit) for limit in range(151)]
+    assert row["auc"] == pytest.approx(np.mean(shares), abs=1e-3)
+    assert row["auc_gray"] < row["auc"] < 1
+    difference = row["colorfulness"] - row["colorfulness_truth"]
+    assert row["colorfulness_difference"] == pytest.approx(difference)
+    order = sorted(names, key=dict(zip(names, found["psnr"], strict=True)).get)
+    assert (row["worst"], row["median"], row["best"]) == (order[0], order[3], order[-1])
+
+
+def test_the_report_is_one_page_with_its_pictures(folder, tmp_path):
+    rows = evaluate("relu1to5", folder, size=32)
+    write_report(tmp_path / "report.html", "relu1to5", folder, rows)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert not re.findall(r"(?:src|href)=\"(?!data:)", page)
+    pictures = re.findall(r"data:image/jpeg;base64,([^\"]+)", page)
+    assert len(pictures) == 3
+    with Image.open(io.BytesIO(base64.b64decode(pictures[0]))) as image:
+        expected = load_square(folder / rows[0]["best"], 32)
+        assert image.size == (3 * expected.shape[1], expected.shape[0])
+        truth = np.asarray(image, float)[:, -expected.shape[1] :]
+    assert np.abs(truth - expected).mean() < 6  # but for JPEG
+    for key in ("psnr", "psnr_gray", "psnr_mean", "ciede2000"):
+        assert f">{rows[0][key]:.2f}<" in page
+
+
 def test_mean_color_is_of_the_training_split_alone(folder):
     for name in list_pictures(folder, "test"):
         Image.new("RGB", (160, 160), (255, 0, 0)).save(folder / name)
     names = list_pictures(folder, "train")
     labs = [color.rgb2lab(np.asarray(Image.open(folder / name)))[..., 1:] for name in names]
     direct = np.mean([lab.mean(axis=(0, 1)) for lab in labs], axis=0)
-    np.testing.assert_allclose(mean_color(folder, "mixed"), direct, atol=3)
+    np.testing.assert_allclose(training_colors(folder, "mixed")[0], direct, atol=3)
 
 
 def test_colorfulness_of_known_pictures():

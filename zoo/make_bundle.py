@@ -86,7 +86,7 @@ def write_records(rows, differences):
             row["folder"]: {
                 key: round(value, 4)
                 for key, value in row.items()
-                if key not in ("variant", "folder", "size")
+                if isinstance(value, (int, float)) and key != "size"
             }
             for row in rows
             if row["variant"] == name

@@ -12,11 +12,16 @@ from PIL import Image
 from kh_zoo.color import colorfulness, lab_to_srgb, srgb_to_lab
 from kh_zoo.engines import DEFAULT_ENGINE, create_engine
 from kh_zoo.errors import DataError, PictureError
+from kh_zoo.metrics.auc import ColorPrior, auc, within
+from kh_zoo.metrics.bootstrap import interval
+from kh_zoo.metrics.ciede2000 import ciede2000
+from kh_zoo.metrics.ssim import ssim
+from kh_zoo.model_folder import ModelFolder
 from kh_zoo.resolve import find_folder, resolve
 from kh_zoo.split import list_pictures
 
-MEAN_PICTURES = 1000
-"""Training pictures of each folder, at most, that the mean colour is taken over."""
+TRAINING_PICTURES = 1000
+"""Training pictures of each folder, at most, that the mean and the frequency of colours are of."""
 
 
 def evaluate(
@@ -33,12 +38,18 @@ def evaluate(
     input's L is joined with the predicted AB. By top folder of `data`, since averages over
     different kinds of picture hide both:
 
-    - `psnr`: of 8-bit sRGB, in dB, mean over the pictures; `psnr_gray` with no colour,
-      `psnr_mean` with the mean colour of the folder's training split.
-    - `rmse_ab`, `rmse_ab_gray`, `rmse_ab_mean`: root of the mean square of the error of A and B,
-      over all pixels, in CIELAB units.
+    - `psnr`: of 8-bit sRGB, in dB; `ciede2000`: mean colour difference; `ssim`: structural
+      similarity. Means over the pictures.
+    - `rmse_ab`: root of the mean square of the error of A and B, over all pixels, in CIELAB units.
     - `explained_variance`: of AB over the mean colour: 1 - (rmse_ab / rmse_ab_mean) ** 2.
-    - `colorfulness`, `colorfulness_truth`: Hasler and Suesstrunk's M3, mean over the pictures.
+    - `auc`: area under the curve of how many pixels are within 0 to 150 units of AB, in 0..1;
+      `auc_rebalanced`: rare colours of the folder's training split count as much as frequent ones.
+    - `colorfulness`, `colorfulness_truth`: Hasler and Suesstrunk's M3, mean over the pictures;
+      `colorfulness_difference`, the one less the other.
+
+    Each but the last with `_gray` behind it is that of no colour, with `_mean` that of the mean
+    colour of the folder's training split. `intervals` has the 95 % bootstrap interval over pictures
+    of each; `best`, `median` and `worst` are pictures by their PSNR.
 
     Args:
         model: As for `resolve`. Of a folder with several variants, all are measured.
@@ -56,13 +67,7 @@ def evaluate(
         PictureError: If one can't be read.
     """
     data = Path(data)
-    heads: tuple[str, ...]
-    folder = find_folder(model)
-    if folder is not None:
-        heads = tuple(folder.config.heads)
-    else:
-        folder, head = resolve(model)
-        heads = (head,)
+    folder, heads = open_heads(model)
     size = (size or folder.config.size) // 16 * 16
     groups: dict[str, list[str]] = {}
     for name in list_pictures(data, "test"):
@@ -74,57 +79,138 @@ def evaluate(
     done = 0
     rows: list[dict[str, Any]] = []
     for group, names in groups.items():
-        mean = mean_color(data, group)
-        sums = {head: _Sums(mean) for head in heads}
+        mean, prior = training_colors(data, group)
+        measured = {kind: _Measured(prior) for kind in (*heads, "gray", "mean")}
+        truths: list[float] = []
         for name in names:
             rgb = load_square(data / name, size)
             lab = srgb_to_lab(rgb / 255)
-            for head in heads:
-                sums[head].add(rgb, lab, engines[head].predict_ab(lab[..., 0]))
+            truths.append(colorfulness(rgb / 255))
+            for kind, figures in measured.items():
+                if kind in engines:
+                    ab = engines[kind].predict_ab(lab[..., 0])
+                else:
+                    color = mean if kind == "mean" else np.zeros(2)
+                    ab = np.broadcast_to(color, lab[..., 1:].shape)
+                figures.add(rgb, lab, ab)
             done += 1
             if on_picture:
                 on_picture(done, total)
+        baselines = {
+            f"{key}_{kind}": value
+            for kind in ("gray", "mean")
+            for key, value in measured[kind].figures().items()
+            if key != "colorfulness"
+        }
         rows += [
-            {"variant": head, "folder": group, "size": size, **sums[head].figures()}
+            {
+                "variant": head,
+                "folder": group,
+                "size": size,
+                "pictures": len(names),
+                **_row(measured[head], measured["mean"], np.array(truths)),
+                **baselines,
+                **_extremes(names, measured[head].psnr),
+            }
             for head in heads
         ]
     return rows
 
 
-class _Sums:
-    """Sums over pictures, of the prediction and of the two baselines."""
+def open_heads(model: str | os.PathLike[str]) -> tuple[ModelFolder, tuple[str, ...]]:
+    """Open a model with the variants that are measured: of a folder, all."""
+    folder = find_folder(model)
+    if folder is not None:
+        return folder, tuple(folder.config.heads)
+    folder, head = resolve(model)
+    return folder, (head,)
 
-    def __init__(self, mean: np.ndarray) -> None:
-        self.mean = mean
-        self.psnr: dict[str, list[float]] = {"": [], "_gray": [], "_mean": []}
-        self.squares = dict.fromkeys(self.psnr, 0.0)
-        self.values = 0
+
+class _Measured:
+    """What was measured on each picture, for one way to predict."""
+
+    def __init__(self, prior: ColorPrior) -> None:
+        self.prior = prior
+        self.psnr: list[float] = []
+        self.ciede2000: list[float] = []
+        self.ssim: list[float] = []
         self.colorfulness: list[float] = []
-        self.colorfulness_truth: list[float] = []
+        self.squares: list[float] = []
+        self.values: list[int] = []
+        self.within: list[np.ndarray] = []
+        self.within_rebalanced: list[np.ndarray] = []
 
-    def add(self, rgb: np.ndarray, lab: np.ndarray, predicted: np.ndarray) -> None:
+    def add(self, rgb: np.ndarray, lab: np.ndarray, ab: np.ndarray) -> None:
         truth = lab[..., 1:]
-        self.values += truth.size
-        kinds = {"": predicted, "_gray": np.zeros(2), "_mean": self.mean}
-        for kind, color in kinds.items():
-            ab = np.broadcast_to(color, truth.shape)
-            joined = join(lab[..., :1], ab)
-            self.psnr[kind].append(psnr(rgb, joined))
-            self.squares[kind] += float(np.sum((ab - truth) ** 2))
-            if kind == "":
-                self.colorfulness.append(colorfulness(joined / 255))
-        self.colorfulness_truth.append(colorfulness(rgb / 255))
+        joined = join(lab[..., :1], ab)
+        self.psnr.append(psnr(rgb, joined))
+        self.ciede2000.append(float(ciede2000(lab, srgb_to_lab(joined / 255)).mean()))
+        self.ssim.append(ssim(rgb, joined))
+        self.colorfulness.append(colorfulness(joined / 255))
+        self.squares.append(float(np.sum((ab - truth) ** 2)))
+        self.values.append(truth.size)
+        self.within.append(within(ab, truth))
+        self.within_rebalanced.append(within(ab, truth, self.prior.weights(truth)))
 
-    def figures(self) -> dict[str, Any]:
-        rmse = {kind: math.sqrt(square / self.values) for kind, square in self.squares.items()}
+    def samples(self) -> dict[str, tuple[Callable[..., np.ndarray], tuple[Any, ...]]]:
+        """For each figure the function of what pictures contribute, and what they do."""
         return {
-            "pictures": len(self.colorfulness),
-            **{f"psnr{kind}": float(np.mean(values)) for kind, values in self.psnr.items()},
-            **{f"rmse_ab{kind}": value for kind, value in rmse.items()},
-            "explained_variance": 1 - (rmse[""] / rmse["_mean"]) ** 2,
-            "colorfulness": float(np.mean(self.colorfulness)),
-            "colorfulness_truth": float(np.mean(self.colorfulness_truth)),
+            "psnr": (_mean, (self.psnr,)),
+            "rmse_ab": (_rmse, (self.squares, self.values)),
+            "ciede2000": (_mean, (self.ciede2000,)),
+            "ssim": (_mean, (self.ssim,)),
+            "auc": (_auc, (self.within,)),
+            "auc_rebalanced": (_auc, (self.within_rebalanced,)),
+            "colorfulness": (_mean, (self.colorfulness,)),
         }
+
+    def figures(self) -> dict[str, float]:
+        return {
+            key: float(figure(*(np.asarray(sample)[None] for sample in samples))[0])
+            for key, (figure, samples) in self.samples().items()
+        }
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    return np.asarray(values.mean(axis=1))
+
+
+def _rmse(squares: np.ndarray, values: np.ndarray) -> np.ndarray:
+    return np.asarray(np.sqrt(squares.sum(axis=1) / values.sum(axis=1)))
+
+
+def _auc(counts: np.ndarray) -> np.ndarray:
+    return auc(counts.sum(axis=1))
+
+
+def _explained(squares: np.ndarray, of_mean: np.ndarray) -> np.ndarray:
+    return np.asarray(1 - squares.sum(axis=1) / of_mean.sum(axis=1))
+
+
+def _row(measured: _Measured, mean: _Measured, truths: np.ndarray) -> dict[str, Any]:
+    """The figures of one variant, with their intervals."""
+    samples: dict[str, tuple[Callable[..., np.ndarray], tuple[Any, ...]]] = {
+        **measured.samples(),
+        "explained_variance": (_explained, (measured.squares, mean.squares)),
+        "colorfulness_truth": (_mean, (truths,)),
+        "colorfulness_difference": (_mean, (np.array(measured.colorfulness) - truths,)),
+    }
+    return {
+        **{
+            key: float(figure(*(np.asarray(sample)[None] for sample in used))[0])
+            for key, (figure, used) in samples.items()
+        },
+        "intervals": {key: interval(figure, *used) for key, (figure, used) in samples.items()},
+    }
+
+
+def _extremes(names: list[str], values: list[float]) -> dict[str, str]:
+    order = np.argsort(values)
+    return {
+        "best": names[order[-1]],
+        "median": names[order[len(order) // 2]],
+        "worst": names[order[0]],
+    }
 
 
 def join(lightness: np.ndarray, ab: np.ndarray) -> np.ndarray:
@@ -138,15 +224,17 @@ def psnr(rgb: np.ndarray, other: np.ndarray) -> float:
     return 10 * math.log10(255**2 / max(np.mean((other - rgb) ** 2), 1 / rgb.size))
 
 
-def mean_color(data: Path, group: str) -> np.ndarray:
-    """Mean AB of the training pictures of one top folder, or zero where there are none."""
+def training_colors(data: Path, group: str) -> tuple[np.ndarray, ColorPrior]:
+    """Mean AB of the training pictures of one top folder, or zero, and how frequent colours are."""
     names = [name for name in list_pictures(data, "train") if _group(name) == group]
-    if len(names) > MEAN_PICTURES:
-        names = [names[len(names) * i // MEAN_PICTURES] for i in range(MEAN_PICTURES)]
-    means = [
-        srgb_to_lab(load_square(data / name, 32) / 255)[..., 1:].mean(axis=(0, 1)) for name in names
-    ]
-    return np.asarray(np.mean(means, axis=0)) if means else np.zeros(2)
+    if len(names) > TRAINING_PICTURES:
+        names = [names[len(names) * i // TRAINING_PICTURES] for i in range(TRAINING_PICTURES)]
+    prior, means = ColorPrior(), []
+    for name in names:
+        ab = srgb_to_lab(load_square(data / name, 32) / 255)[..., 1:]
+        means.append(ab.mean(axis=(0, 1)))
+        prior.add(ab)
+    return np.asarray(np.mean(means, axis=0)) if means else np.zeros(2), prior
 
 
 def load_square(path: str | os.PathLike[str], size: int) -> np.ndarray:

@@ -1,10 +1,12 @@
 """`kh evaluate`: how good a model is on colour pictures, beside the simplest guesses."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from kh_cli.hub_options import CacheDir, Offline, bring, set_hub
 from kh_cli.progress import Progress
 from kh_cli.stdout import write_record, write_table
 
@@ -14,7 +16,8 @@ def evaluate(
         str,
         typer.Argument(
             metavar="NAME_OR_RUN",
-            help="A name from `kh list`, or the folder of a model or of a training run.",
+            help="A name from `kh list`, the folder of a model or of a training run, or a "
+            "repository on the Hugging Face Hub.",
             show_default=False,
         ),
     ],
@@ -39,8 +42,23 @@ def evaluate(
     engine: Annotated[
         str, typer.Option(help="What computes: onnx, keras or the engine of a plugin.")
     ] = "onnx",
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            metavar="FILE.html",
+            help="Write a page with all figures, their intervals, and the best, the median and the "
+            "worst pictures. Default: none.",
+            show_default=False,
+        ),
+    ] = None,
+    offline: Offline = False,
+    cache_dir: CacheDir = None,
     json: Annotated[
-        bool, typer.Option("--json", help="Print a line of JSON a group. Default: a table.")
+        bool,
+        typer.Option(
+            "--json", help="Print a line of JSON a group, with all figures. Default: a table."
+        ),
     ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, only errors. Default: progress.")
@@ -49,9 +67,12 @@ def evaluate(
     """Measure a model on colour pictures.
 
     Beside its figures stand those of grey and of the mean colour: what guessing gives. PSNR is
-    that of 8-bit sRGB in dB, the error of AB is in CIELAB units, and the explained variance is
-    that of AB over the mean colour.
+    that of 8-bit sRGB in dB, the error of AB is in CIELAB units, the explained variance is that of
+    AB over the mean colour, and the area under the curve is that of the error of AB, with rare
+    colours counted as much as frequent ones.
     """
+    set_hub(offline, cache_dir)
+    bring(model, quiet)
     from kh_zoo.evaluate import evaluate
 
     with Progress("evaluating", None, quiet=quiet) as progress:
@@ -62,12 +83,18 @@ def evaluate(
             engine=engine,
             on_picture=lambda done, total: progress.advance(done, total=total),
         )
+    if report is not None:
+        from kh_zoo.report import write_report
+
+        write_report(report, model, data, rows, engine=engine)
+        if not quiet:
+            print(f"report: {report}", file=sys.stderr)
     if json:
         for row in rows:
             write_record(row)
         return
-    columns = ["pictures of", "colours", "PSNR", "RMSE AB", "explained", "colourfulness"]
-    write_table(columns, _lines(rows))
+    columns = ["pictures of", "colours", "PSNR", "RMSE AB", "explained", "CIEDE2000", "SSIM"]
+    write_table([*columns, "AuC rebalanced", "colourfulness"], _lines(rows))
 
 
 def _lines(rows: list[dict[str, Any]]) -> list[list[str]]:
@@ -77,19 +104,21 @@ def _lines(rows: list[dict[str, Any]]) -> list[list[str]]:
         group = [row for row in rows if row["folder"] == folder]
         name = f"{folder} ({group[0]['pictures']})"
         for row in group:
-            lines.append(
-                [
-                    name,
-                    row["variant"],
-                    f"{row['psnr']:.2f}",
-                    f"{row['rmse_ab']:.2f}",
-                    f"{row['explained_variance']:.3f}",
-                    f"{row['colorfulness']:.1f}",
-                ]
-            )
-        for kind in ("mean", "gray"):
-            psnr, rmse = group[0][f"psnr_{kind}"], group[0][f"rmse_ab_{kind}"]
-            label = "mean colour" if kind == "mean" else "grey"
-            lines.append([name, label, f"{psnr:.2f}", f"{rmse:.2f}", "", ""])
-        lines.append([name, "truth", "", "", "", f"{group[0]['colorfulness_truth']:.1f}"])
+            explained, vivid = f"{row['explained_variance']:.3f}", f"{row['colorfulness']:.1f}"
+            lines.append([name, row["variant"], *_figures(row, "", explained), vivid])
+        for kind, label in (("_mean", "mean colour"), ("_gray", "grey")):
+            lines.append([name, label, *_figures(group[0], kind, ""), ""])
+        truth = f"{group[0]['colorfulness_truth']:.1f}"
+        lines.append([name, "truth", *[""] * 6, truth])
     return lines
+
+
+def _figures(row: dict[str, Any], kind: str, explained: str) -> list[str]:
+    return [
+        f"{row[f'psnr{kind}']:.2f}",
+        f"{row[f'rmse_ab{kind}']:.2f}",
+        explained,
+        f"{row[f'ciede2000{kind}']:.2f}",
+        f"{row[f'ssim{kind}']:.3f}",
+        f"{row[f'auc_rebalanced{kind}']:.3f}",
+    ]

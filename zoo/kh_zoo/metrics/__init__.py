@@ -1,0 +1,1 @@
+"""Measures of colour, each in a file of its own, in NumPy."""
