@@ -9,7 +9,8 @@ from keras_hypercolumns import joint_colorizer
 from keras_hypercolumns.color import srgb_to_lab
 from keras_hypercolumns.hypercolumn import HyperColumn
 from keras_hypercolumns.taps import VARIANTS, tap_stride
-from keras_hypercolumns.training.fit_heads import GramMatrix, fit_heads
+from keras_hypercolumns.training.fit_heads import fit_heads
+from keras_hypercolumns.training.gram_matrix import GramMatrix
 from keras_hypercolumns.training.picture_dataset import PictureDataset
 
 

@@ -12,6 +12,7 @@ from kh_cli.commands.publish import publish
 from kh_cli.commands.pull import pull
 from kh_cli.commands.rm import rm
 from kh_cli.commands.show import show
+from kh_cli.commands.study import study
 from kh_cli.commands.train import train
 from kh_cli.commands.verify import verify
 from kh_zoo.hookspecs import hookimpl
@@ -27,6 +28,7 @@ def register_commands(app: typer.Typer) -> None:
     app.command()(rm)
     app.command()(verify)
     app.command()(evaluate)
+    app.command()(study)
     app.command()(train)
     app.command()(export)
     app.command()(publish)

@@ -1,76 +1,19 @@
 """The AB heads in closed form: linear least squares on a frozen trunk."""
 
 from collections.abc import Callable
-from typing import Any
 
 import keras
 import numpy as np
-import scipy.linalg
 from keras import ops
 
 from keras_hypercolumns.color import srgb_to_lab
 from keras_hypercolumns.hypercolumn_projection import HyperColumnProjection
-from keras_hypercolumns.interpolation import interpolation_matrix
-from keras_hypercolumns.taps import tap_stride
+from keras_hypercolumns.training.gram_matrix import GramMatrix
 from keras_hypercolumns.training.picture_dataset import PictureDataset
+from keras_hypercolumns.training.sample_hypercolumns import sample_hypercolumns
 
 ERROR_FLOOR = 20.0
 """Squared CIELAB units added to a picture's error, so that no picture outweighs all others."""
-
-
-class GramMatrix:
-    """Sums of products of hypercolumns and colours, accumulated in float64.
-
-    Args:
-        inputs: Number of channels of the hypercolumn.
-        outputs: Number of values to predict.
-    """
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        # Fortran order, so that BLAS adds to it in place; only its upper triangle is filled.
-        self.products = np.zeros((inputs, inputs), order="F")
-        self.cross = np.zeros((inputs, outputs))
-        self.input_sum = np.zeros(inputs)
-        self.output_sum = np.zeros(outputs)
-        self.shift: Any = None
-        self.count = 0.0
-
-    def add(self, x: np.ndarray, y: np.ndarray, weights: np.ndarray | None = None) -> None:
-        """Add rows of hypercolumns `x` `(rows, inputs)` and colours `y` `(rows, outputs)`.
-
-        A row counts `weights` `(rows,)` times; by default once.
-        """
-        x, y = np.asarray(x, np.float64), np.asarray(y, np.float64)
-        w = np.ones(len(x)) if weights is None else weights
-        if self.shift is None:
-            # Near the mean, so that centring at the end loses no digits.
-            self.shift = x.mean(axis=0)
-        x = x - self.shift
-        x, y = x * np.sqrt(w)[:, None], y * np.sqrt(w)[:, None]
-        self.products = scipy.linalg.blas.dsyrk(
-            1.0, x.T, beta=1.0, c=self.products, overwrite_c=True
-        )
-        self.cross += x.T @ y
-        self.input_sum += np.sqrt(w) @ x
-        self.output_sum += np.sqrt(w) @ y
-        self.count += w.sum()
-
-    def solve(self, columns: np.ndarray, ridge: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return the kernel and the bias of the best linear head on some of the inputs.
-
-        Args:
-            columns: Indices of the inputs that the head sees, in its order.
-            ridge: Added to the covariance's diagonal, times the mean variance of an input.
-        """
-        columns = np.asarray(columns)
-        low, high = np.minimum.outer(columns, columns), np.maximum.outer(columns, columns)
-        mean, target = self.input_sum[columns] / self.count, self.output_sum / self.count
-        covariance = self.products[low, high] / self.count - np.outer(mean, mean)
-        cross = self.cross[columns] / self.count - np.outer(mean, target)
-        diagonal = np.einsum("ii->i", covariance)
-        diagonal += ridge * diagonal.mean()
-        kernel = scipy.linalg.solve(covariance, cross, assume_a="pos", overwrite_a=True)
-        return kernel, target - (mean + self.shift[columns]) @ kernel
 
 
 def fit_heads(
@@ -111,16 +54,7 @@ def fit_heads(
         maps = trunk.predict_on_batch(np.asarray(scale(lab[..., :1])))
         random = np.random.default_rng((batches.seed, batches.first_step + index))
         where = random.integers(0, lab.shape[1], (len(lab), 2, points))
-        rows = [
-            np.concatenate(
-                [
-                    _sample(maps[tap][i], tap_stride(tap), lab.shape[1], *where[i])
-                    for tap in channels
-                ],
-                axis=1,
-            )
-            for i in range(len(lab))
-        ]
+        rows = sample_hypercolumns(maps, list(channels), where, lab.shape[1])
         colors = [lab[i][tuple(where[i])][:, 1:] for i in range(len(lab))]
         errors = np.array([_error(heads, *pair) for pair in zip(rows, colors, strict=True)])
         weights = np.repeat((errors + ERROR_FLOOR) ** -weighting, points)
@@ -183,19 +117,3 @@ def _error(
         np.mean((rows[:, columns] @ kernel + bias - colors) ** 2) for columns, kernel, bias in heads
     ]
     return float(np.mean(errors))
-
-
-def _sample(
-    maps: np.ndarray, stride: int, size: int, rows: np.ndarray, columns: np.ndarray
-) -> np.ndarray:
-    """Return one tap of the hypercolumn at some pixels, `(points, channels)`."""
-    height, width, channels = maps.shape
-    vertical = ops.convert_to_numpy(
-        interpolation_matrix(size, height, "bilinear", "half_pixel", stride)
-    )
-    horizontal = ops.convert_to_numpy(
-        interpolation_matrix(size, width, "bilinear", "half_pixel", stride)
-    )
-    weights = vertical[rows][:, :, None] * horizontal[columns][:, None, :]
-    sampled: np.ndarray = weights.reshape(len(rows), -1) @ maps.reshape(-1, channels)
-    return sampled

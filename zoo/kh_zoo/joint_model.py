@@ -4,6 +4,7 @@ import keras
 
 from keras_hypercolumns import joint_colorizer
 from keras_hypercolumns.taps import STUDY_VARIANTS, VARIANTS
+from kh_zoo.errors import ModelError
 from kh_zoo.keras_model import build_model, fill_model
 from kh_zoo.resolve import resolve
 
@@ -31,4 +32,33 @@ def load_joint_model(model: str) -> keras.Model:
         return build_model(folder, head)
     joint = joint_colorizer(tuple(heads), config.pooling, trunk_input=config.input)
     fill_model(joint, folder, {name: name for name in heads})
+    return joint
+
+
+def load_full_trunk(model: str) -> keras.Model:
+    """Load the trunk of a trained model, with all taps that `full` has.
+
+    Args:
+        model: As for `load_model`.
+
+    Returns:
+        A `joint_colorizer` whose heads are not trained.
+
+    Raises:
+        VariantError: If there is no such variant or folder.
+        ModelError: If the folder is no model, or its trunk ends before the last tap of `full`.
+    """
+    folder, _ = resolve(model)
+    joint = joint_colorizer(("full",), folder.config.pooling, trunk_input=folder.config.input)
+    missing = [
+        layer.name
+        for layer in joint.get_layer("trunk").layers
+        if layer.weights and f"{layer.name}.kernel" not in folder.tensors
+    ]
+    if missing:
+        raise ModelError(
+            "`model` should have a trunk up to conv5_4, as the catalogue's have. Received: "
+            f"{model}, without {missing[0]}"
+        )
+    fill_model(joint, folder, {})
     return joint

@@ -19,7 +19,7 @@ def ssim(rgb: np.ndarray, other: np.ndarray) -> float:
     >>> from kh_zoo.metrics.ssim import ssim
     >>> picture = np.tile(np.arange(0, 256, 16.0)[:, None, None], (1, 16, 3))
     >>> ssim(picture, picture), round(ssim(picture, picture[::-1]), 2)
-    (1.0, 0.0)
+    (1.0, -0.82)
 
     Args:
         rgb: `(height, width, 3)`, 0..255; at least 11 x 11.

@@ -1,0 +1,145 @@
+"""Which taps carry the colour: the best linear heads on any of them, from two passes."""
+
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import keras
+import numpy as np
+import scipy.linalg
+from keras import ops
+
+from keras_hypercolumns.color import srgb_to_lab
+from keras_hypercolumns.taps import tap_block, tap_channels
+from keras_hypercolumns.training.gram_matrix import GramMatrix
+from keras_hypercolumns.training.picture_dataset import center_crop
+from keras_hypercolumns.training.sample_hypercolumns import sample_hypercolumns
+
+BATCH = 8
+
+
+class TapStudy:
+    """Errors of the best linear AB head on any subset of the taps of a frozen trunk.
+
+    One pass over some pictures takes the sums that every head is solved from, another one over
+    held-out pictures those that every error is computed from; both at sampled pixels, in float64.
+    Then a subset takes a second at most, however many pictures there were.
+
+    Args:
+        taps: The taps, in the order of their channels in the sums.
+        fitted: A `GramMatrix` of the pictures that heads are solved on.
+        held_out: A `GramMatrix` of those that they are measured on.
+        ridge: As for `GramMatrix.solve`.
+
+    Reference:
+        - Hariharan et al., "Hypercolumns for Object Segmentation and Fine-grained Localization",
+          CVPR 2015, section 4, compares layers so, one training each.
+    """
+
+    def __init__(
+        self, taps: Sequence[str], fitted: GramMatrix, held_out: GramMatrix, ridge: float
+    ) -> None:
+        self.taps = tuple(taps)
+        self.fitted = fitted
+        self.held_out = held_out
+        self.ridge = ridge
+        starts = np.cumsum([0, *map(tap_channels, self.taps)])
+        self._columns = {
+            tap: np.arange(start, start + tap_channels(tap))
+            for tap, start in zip(self.taps, starts, strict=False)
+        }
+        mean = fitted.output_sum / fitted.count
+        self.mean_error = held_out.squared_error(np.array([], int), np.zeros((0, 2)), mean)
+        """Squared error of the mean colour of the pictures that heads are solved on."""
+        self._known: dict[frozenset[str], float] = {}
+
+    def error(self, taps: Iterable[str]) -> float:
+        """Mean squared error, in CIELAB units, of the best head on some taps."""
+        subset = frozenset(taps)
+        if subset not in self._known:
+            columns = self.columns(subset)
+            kernel, bias = self.fitted.solve(columns, self.ridge)
+            self._known[subset] = self.held_out.squared_error(columns, kernel, bias)
+        return self._known[subset]
+
+    def explained(self, taps: Iterable[str]) -> float:
+        """Variance of AB that the best head on some taps explains over the mean colour, up to 1."""
+        return 1 - self.error(taps) / self.mean_error
+
+    def columns(self, taps: Iterable[str]) -> np.ndarray:
+        """Where in the sums the channels of some taps are."""
+        chosen = set(taps)
+        return np.concatenate([self._columns[tap] for tap in self.taps if tap in chosen])
+
+    def greedy(self) -> list[tuple[str, ...]]:
+        """Subsets of one tap, of two and so on: each the one before, and the best tap to add."""
+        subsets: list[tuple[str, ...]] = []
+        chosen: tuple[str, ...] = ()
+        while len(chosen) < len(self.taps):
+            others = [tap for tap in self.taps if tap not in chosen]
+            chosen = min(((*chosen, tap) for tap in others), key=self.error)
+            subsets.append(chosen)
+        return subsets
+
+    def blocks(self) -> list[tuple[str, ...]]:
+        """All subsets of the last taps of the blocks, the best of each size first."""
+        last = {tap_block(tap): tap for tap in self.taps}
+        subsets = [
+            subset
+            for size in range(1, len(last) + 1)
+            for subset in itertools.combinations(last.values(), size)
+        ]
+        return sorted(subsets, key=lambda subset: (len(subset), self.error(subset)))
+
+    def redundancy(self) -> np.ndarray:
+        """How much of the variance of each tap (column) is linear in each other one (row), 0..1."""
+        found = np.eye(len(self.taps))
+        for i, one in enumerate(self.taps):
+            columns = self._columns[one]
+            covariance = self.fitted.covariance(columns, columns)
+            diagonal = np.einsum("ii->i", covariance)
+            diagonal += self.ridge * diagonal.mean()
+            factor = scipy.linalg.cho_factor(covariance, overwrite_a=True)
+            for j, other in enumerate(self.taps):
+                if i != j:
+                    across = self.fitted.covariance(columns, self._columns[other])
+                    explained = np.sum(across * scipy.linalg.cho_solve(factor, across))
+                    own = self.fitted.covariance(self._columns[other], self._columns[other])
+                    found[i, j] = explained / np.trace(own)
+        return found
+
+
+def sum_hypercolumns(
+    colorizer: keras.Model,
+    taps: Sequence[str],
+    pictures: Sequence[Path],
+    size: int,
+    points: int,
+    seed: int,
+    on_picture: Callable[[int], object] | None = None,
+) -> GramMatrix:
+    """Take the sums of hypercolumns and colours at random pixels of pictures.
+
+    Args:
+        colorizer: A `joint_colorizer` without batch normalisation, whose trunk has the taps.
+        taps: As for `TapStudy`.
+        pictures: The files; the largest square of each is cut from its centre.
+        size: Side that it is brought to, in pixels.
+        points: Pixels sampled from each picture.
+        seed: Of the pixels.
+        on_picture: Called with the number of pictures done.
+    """
+    trunk, scale = colorizer.get_layer("trunk"), colorizer.get_layer("scale_lightness")
+    gram = GramMatrix(sum(map(tap_channels, taps)), 2)
+    random = np.random.default_rng(seed)
+    for start in range(0, len(pictures), BATCH):
+        rgb = np.stack([center_crop(path, size) for path in pictures[start : start + BATCH]])
+        lab = ops.convert_to_numpy(srgb_to_lab(rgb.astype("float32") / 255))
+        maps = trunk.predict_on_batch(np.asarray(scale(lab[..., :1])))
+        where = random.integers(0, size, (len(lab), 2, points))
+        rows = sample_hypercolumns(maps, taps, where, size)
+        colors = [lab[i][tuple(where[i])][:, 1:] for i in range(len(lab))]
+        gram.add(np.concatenate(rows), np.concatenate(colors))
+        if on_picture:
+            on_picture(start + len(lab))
+    return gram

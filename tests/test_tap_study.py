@@ -1,0 +1,111 @@
+"""The tap study against direct least squares on the rows themselves."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+from PIL import Image
+
+from keras_hypercolumns import joint_colorizer
+from keras_hypercolumns.color import srgb_to_lab
+from keras_hypercolumns.hypercolumn import HyperColumn
+from keras_hypercolumns.taps import tap_channels, tap_stride
+from keras_hypercolumns.training.gram_matrix import GramMatrix
+from keras_hypercolumns.training.picture_dataset import center_crop
+from keras_hypercolumns.training.tap_study import TapStudy, sum_hypercolumns
+
+TAPS = ("relu1_2", "relu2_2", "relu3_4")
+COLUMNS = {"relu1_2": slice(0, 64), "relu2_2": slice(64, 192), "relu3_4": slice(192, 448)}
+
+
+@pytest.fixture(scope="module")
+def rows():
+    """Rows of all channels, and colours that depend on some of them, to fit and to measure on."""
+    random = np.random.default_rng(4)
+    mixing = random.normal(size=(448, 448))
+    kernel = random.normal(size=(448, 2)) * (random.uniform(size=(448, 1)) < 0.2)
+
+    def draw(count):
+        x = random.normal(3, 1, (count, 448)) @ mixing / 20
+        return x, x @ kernel + random.normal(0, 3, (count, 2)) + [5, -7]
+
+    return draw(1500), draw(700)
+
+
+@pytest.fixture(scope="module")
+def study(rows):
+    grams = []
+    for x, y in rows:
+        gram = GramMatrix(448, 2)
+        for part in np.array_split(np.arange(len(x)), 5):
+            gram.add(x[part], y[part])
+        grams.append(gram)
+    return TapStudy(TAPS, *grams, ridge=0)
+
+
+@pytest.mark.parametrize("taps", [("relu1_2",), ("relu3_4", "relu1_2"), TAPS], ids="+".join)
+def test_any_subset_is_that_of_a_direct_fit(rows, study, taps):
+    (x, y), (held_x, held_y) = rows
+    columns = np.r_[tuple(COLUMNS[tap] for tap in TAPS if tap in taps)]
+    direct = scipy.linalg.lstsq(np.c_[x[:, columns], np.ones(len(x))], y)[0]
+    error = np.mean((np.c_[held_x[:, columns], np.ones(len(held_x))] @ direct - held_y) ** 2)
+    assert study.error(taps) == pytest.approx(error, rel=1e-6)
+    mean_error = np.mean((held_y - y.mean(axis=0)) ** 2)
+    assert study.explained(taps) == pytest.approx(1 - error / mean_error, rel=1e-6)
+    np.testing.assert_array_equal(study.columns(taps), columns)
+
+
+def test_greedy_adds_the_best_each_time(study):
+    subsets = study.greedy()
+    assert [len(subset) for subset in subsets] == [1, 2, 3]
+    assert subsets[0] == min(((tap,) for tap in TAPS), key=study.error)
+    pairs = [(*subsets[0], tap) for tap in TAPS if tap not in subsets[0]]
+    assert study.error(subsets[1]) == min(map(study.error, pairs))
+
+
+def test_blocks_are_all_subsets_the_best_of_each_size_first(study):
+    subsets = study.blocks()
+    assert {frozenset(subset) for subset in subsets} == {
+        frozenset(tap for i, tap in enumerate(TAPS) if number >> i & 1) for number in range(1, 8)
+    }
+    singles = [study.error(subset) for subset in subsets[:3]]
+    assert singles == sorted(singles)
+
+
+def test_redundancy_is_the_share_that_a_direct_fit_explains(rows, study):
+    (x, _), _ = rows
+    one, other = x[:, COLUMNS["relu2_2"]], x[:, COLUMNS["relu1_2"]]
+    centred, target = one - one.mean(axis=0), other - other.mean(axis=0)
+    left = target - centred @ scipy.linalg.lstsq(centred, target)[0]
+    found = study.redundancy()
+    assert found[1, 0] == pytest.approx(1 - np.sum(left**2) / np.sum(target**2), rel=1e-6)
+    np.testing.assert_array_equal(np.diag(found), 1)
+
+
+def test_sums_are_those_of_the_layers_hypercolumns(tmp_path):
+    random = np.random.default_rng(0)
+    paths = [tmp_path / f"{number}.png" for number in range(10)]  # more than one batch
+    for path in paths:
+        Image.fromarray(random.integers(0, 256, (40, 50, 3), "uint8")).save(path)
+    model = joint_colorizer(("relu1to3",))
+    told = []
+    gram = sum_hypercolumns(model, TAPS, paths, 32, points=7, seed=3, on_picture=told.append)
+    assert told == [8, 10]
+    assert gram.count == 70
+    column = HyperColumn(
+        (*TAPS,), reference="relu1_2", strides={tap: tap_stride(tap) for tap in TAPS}
+    )
+    again, inputs = np.random.default_rng(3), []
+    for start in (0, 8):
+        batch = paths[start : start + 8]
+        lab = np.stack(
+            [srgb_to_lab(center_crop(path, 32).astype("float32") / 255) for path in batch]
+        )
+        maps = model.get_layer("trunk")(model.get_layer("scale_lightness")(lab[..., :1]))
+        dense = np.asarray(column({tap: maps[tap] for tap in TAPS}))
+        where = again.integers(0, 32, (len(batch), 2, 7))
+        inputs += [dense[i][tuple(where[i])] for i in range(len(batch))]
+    x = np.concatenate(inputs).astype("float64")
+    assert x.shape == (70, sum(map(tap_channels, TAPS)))
+    np.testing.assert_allclose(
+        gram.covariance(np.arange(448), np.arange(448)), np.cov(x.T, bias=True), atol=1e-6
+    )
