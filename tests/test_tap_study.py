@@ -28,7 +28,7 @@ def rows():
         x = random.normal(3, 1, (count, 448)) @ mixing / 20
         return x, x @ kernel + random.normal(0, 3, (count, 2)) + [5, -7]
 
-    return draw(1500), draw(700)
+    return draw(1500), draw(600), draw(700)
 
 
 @pytest.fixture(scope="module")
@@ -39,12 +39,12 @@ def study(rows):
         for part in np.array_split(np.arange(len(x)), 5):
             gram.add(x[part], y[part])
         grams.append(gram)
-    return TapStudy(TAPS, *grams, ridge=0)
+    return TapStudy(TAPS, *grams, ridges=[0])
 
 
 @pytest.mark.parametrize("taps", [("relu1_2",), ("relu3_4", "relu1_2"), TAPS], ids="+".join)
 def test_any_subset_is_that_of_a_direct_fit(rows, study, taps):
-    (x, y), (held_x, held_y) = rows
+    (x, y), _, (held_x, held_y) = rows
     columns = np.r_[tuple(COLUMNS[tap] for tap in TAPS if tap in taps)]
     direct = scipy.linalg.lstsq(np.c_[x[:, columns], np.ones(len(x))], y)[0]
     error = np.mean((np.c_[held_x[:, columns], np.ones(len(held_x))] @ direct - held_y) ** 2)
@@ -52,6 +52,18 @@ def test_any_subset_is_that_of_a_direct_fit(rows, study, taps):
     mean_error = np.mean((held_y - y.mean(axis=0)) ** 2)
     assert study.explained(taps) == pytest.approx(1 - error / mean_error, rel=1e-6)
     np.testing.assert_array_equal(study.columns(taps), columns)
+
+
+def test_the_ridge_is_chosen_on_the_validation_rows(rows, study):
+    ridges = [0.001, 0.1, 10, 1000]
+    several = TapStudy(TAPS, study.fitted, study.validation, study.held_out, ridges)
+    x, y = rows[1]
+    errors = {}
+    for ridge in ridges:
+        kernel, bias = study.fitted.solve(np.arange(448), ridge)
+        alone = TapStudy(TAPS, study.fitted, study.validation, study.held_out, [ridge])
+        errors[np.mean((x @ kernel + bias - y) ** 2)] = alone.error(TAPS)
+    assert several.error(TAPS) == pytest.approx(errors[min(errors)])
 
 
 def test_greedy_adds_the_best_each_time(study):
@@ -72,7 +84,7 @@ def test_blocks_are_all_subsets_the_best_of_each_size_first(study):
 
 
 def test_redundancy_is_the_share_that_a_direct_fit_explains(rows, study):
-    (x, _), _ = rows
+    (x, _), *_ = rows
     one, other = x[:, COLUMNS["relu2_2"]], x[:, COLUMNS["relu1_2"]]
     centred, target = one - one.mean(axis=0), other - other.mean(axis=0)
     left = target - centred @ scipy.linalg.lstsq(centred, target)[0]

@@ -16,20 +16,23 @@ from keras_hypercolumns.training.picture_dataset import center_crop
 from keras_hypercolumns.training.sample_hypercolumns import sample_hypercolumns
 
 BATCH = 8
+RIDGES = (0.01, 0.1, 1.0, 3.0)
 
 
 class TapStudy:
     """Errors of the best linear AB head on any subset of the taps of a frozen trunk.
 
-    One pass over some pictures takes the sums that every head is solved from, another one over
-    held-out pictures those that every error is computed from; both at sampled pixels, in float64.
-    Then a subset takes a second at most, however many pictures there were.
+    One pass over some pictures takes the sums that every head is solved from, others those that its
+    ridge is chosen by and that its error is computed from; all at sampled pixels, in float64. Then
+    a subset takes seconds, however many pictures there were.
 
     Args:
         taps: The taps, in the order of their channels in the sums.
         fitted: A `GramMatrix` of the pictures that heads are solved on.
+        validation: A `GramMatrix` of those that the ridge of each is chosen by: many channels need
+            a larger one than few.
         held_out: A `GramMatrix` of those that they are measured on.
-        ridge: As for `GramMatrix.solve`.
+        ridges: Those that are tried, as for `GramMatrix.solve`.
 
     Reference:
         - Hariharan et al., "Hypercolumns for Object Segmentation and Fine-grained Localization",
@@ -37,12 +40,18 @@ class TapStudy:
     """
 
     def __init__(
-        self, taps: Sequence[str], fitted: GramMatrix, held_out: GramMatrix, ridge: float
+        self,
+        taps: Sequence[str],
+        fitted: GramMatrix,
+        validation: GramMatrix,
+        held_out: GramMatrix,
+        ridges: Sequence[float] = RIDGES,
     ) -> None:
         self.taps = tuple(taps)
         self.fitted = fitted
+        self.validation = validation
         self.held_out = held_out
-        self.ridge = ridge
+        self.ridges = tuple(ridges)
         starts = np.cumsum([0, *map(tap_channels, self.taps)])
         self._columns = {
             tap: np.arange(start, start + tap_channels(tap))
@@ -58,8 +67,9 @@ class TapStudy:
         subset = frozenset(taps)
         if subset not in self._known:
             columns = self.columns(subset)
-            kernel, bias = self.fitted.solve(columns, self.ridge)
-            self._known[subset] = self.held_out.squared_error(columns, kernel, bias)
+            heads = [self.fitted.solve(columns, ridge) for ridge in self.ridges]
+            best = min(heads, key=lambda head: self.validation.squared_error(columns, *head))
+            self._known[subset] = self.held_out.squared_error(columns, *best)
         return self._known[subset]
 
     def explained(self, taps: Iterable[str]) -> float:
@@ -98,7 +108,7 @@ class TapStudy:
             columns = self._columns[one]
             covariance = self.fitted.covariance(columns, columns)
             diagonal = np.einsum("ii->i", covariance)
-            diagonal += self.ridge * diagonal.mean()
+            diagonal += min(self.ridges) * diagonal.mean()
             factor = scipy.linalg.cho_factor(covariance, overwrite_a=True)
             for j, other in enumerate(self.taps):
                 if i != j:

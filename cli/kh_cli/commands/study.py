@@ -1,5 +1,6 @@
 """`kh study`: which layers carry the colour."""
 
+import functools
 import resource
 import sys
 import time
@@ -32,23 +33,20 @@ def study(
         typer.Option(
             exists=True,
             file_okay=False,
-            help="Folder of colour pictures: heads are solved on some of the training split, and "
-            "measured on the test split.",
+            help="Folder of colour pictures: heads are solved on some of the training split, their "
+            "ridge is chosen on some of the validation split, and they are measured on the test "
+            "split.",
             show_default=False,
         ),
     ],
     pictures: Annotated[
         int,
-        typer.Option(min=2, help="Pictures to solve heads on; measured are half as many at most."),
+        typer.Option(min=2, help="To solve heads on; of the other splits half as many."),
     ] = 500,
     size: Annotated[
         int, typer.Option(min=32, max=1024, help="Side of the pictures, in pixels.")
     ] = 128,
     points: Annotated[int, typer.Option(min=1, help="Pixels sampled from each picture.")] = 128,
-    ridge: Annotated[
-        float,
-        typer.Option(min=0, help="Added to the diagonal of the covariance, times its mean."),
-    ] = 0.01,
     seed: Annotated[int, typer.Option(help="Of the pixels.")] = 1,
     offline: Offline = False,
     cache_dir: CacheDir = None,
@@ -68,6 +66,7 @@ def study(
     set_hub(offline, cache_dir)
     bring(model, quiet)
     from keras_hypercolumns.taps import STUDY_VARIANTS, VARIANTS
+    from keras_hypercolumns.training.gram_matrix import GramMatrix
     from keras_hypercolumns.training.tap_study import TapStudy, sum_hypercolumns
     from kh_zoo.joint_model import load_full_trunk
     from kh_zoo.split import list_pictures
@@ -77,7 +76,11 @@ def study(
     started = time.monotonic()
     taps = VARIANTS["full"]
     chosen = {}
-    for split, count in (("train", pictures), ("test", pictures // 2)):
+    for split, count in (
+        ("train", pictures),
+        ("validation", pictures // 2),
+        ("test", pictures // 2),
+    ):
         names = list_pictures(data, split)
         if not names:
             raise WrongUse(f"`--data` should hold pictures of the {split} split. Received: {data}")
@@ -85,20 +88,17 @@ def study(
         chosen[split] = [data / name for name in (spread if len(names) > count else names)]
     trunk = load_full_trunk(model)
     with Progress("sampling", sum(map(len, chosen.values())), quiet=quiet, log=True) as progress:
-        fitted = sum_hypercolumns(
-            trunk, taps, chosen["train"], size, points, seed, progress.advance
-        )
-        held_out = sum_hypercolumns(
-            trunk,
-            taps,
-            chosen["test"],
-            size,
-            points,
-            seed + 1,
-            lambda done: progress.advance(len(chosen["train"]) + done),
-        )
+        sums: list[GramMatrix] = []
+        done = 0
+        for number, paths in enumerate(chosen.values()):
+            on_picture = functools.partial(_advance, progress, done)
+            sums.append(
+                sum_hypercolumns(trunk, taps, paths, size, points, seed + number, on_picture)
+            )
+            done += len(paths)
     sampled = time.monotonic() - started
-    found = TapStudy(taps, fitted, held_out, ridge)
+    fitted, validation, held_out = sums
+    found = TapStudy(taps, fitted, validation, held_out)
     variants = {
         name: subset
         for name, subset in {**VARIANTS, **STUDY_VARIANTS}.items()
@@ -122,10 +122,11 @@ def study(
         "model": model,
         "trunk": "as trained with all of the model's variants",
         "fitted": len(chosen["train"]),
+        "validation": len(chosen["validation"]),
         "held_out": len(chosen["test"]),
         "size": size,
         "points": points,
-        "ridge": ridge,
+        "ridges": found.ridges,
         "rmse_ab_mean": round(found.mean_error**0.5, 3),
         "sampling_seconds": round(sampled, 1),
         "seconds": round(seconds, 1),
@@ -135,6 +136,10 @@ def study(
         write_record({"kind": "summary", **summary})
     elif not quiet:
         print(", ".join(f"{key} {value}" for key, value in summary.items()), file=sys.stderr)
+
+
+def _advance(progress: Progress, before: int, done: int) -> None:
+    progress.advance(before + done)
 
 
 def _write(
