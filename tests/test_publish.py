@@ -16,11 +16,12 @@ import numpy as np
 import pytest
 import yaml
 from hub_server import card_errors
+from safetensors.numpy import load_file, save_file
 from test_store import KH, kh, model_files
 
 from keras_hypercolumns import HyperColumnProjection
 from kh_zoo import Colorizer, load_model, publish
-from kh_zoo.card import BEGIN, END
+from kh_zoo.card import BEGIN, END, card_license
 from kh_zoo.catalog import list_variants
 from kh_zoo.errors import HubError, ModelError
 from kh_zoo.repository import FILES, build_repository, check_repository
@@ -59,6 +60,10 @@ def made(tmp_path_factory):
 def predictions(model, seed=0):
     lightness = np.random.default_rng(seed).uniform(0, 100, (1, 32, 48, 1)).astype("float32")
     return keras.ops.convert_to_numpy(model.predict_on_batch(lightness))
+
+
+def edit(path, change):
+    path.write_text(change(path.read_text()))
 
 
 def metadata(text):
@@ -139,8 +144,37 @@ class TestRepository:
             data = metadata((folder / "README.md").read_text())
             assert expected.items() <= data.items()
             assert check_repository(folder) == []
-        with pytest.raises(ModelError, match="`license` should be given"):
-            build_repository(str(made), "ada/mine", tmp_path / "none")
+        for license in (None, " "):
+            with pytest.raises(ModelError, match="`license` should be given"):
+                build_repository(str(made), "ada/mine", tmp_path / "none", license=license)
+        assert not (tmp_path / "none").exists()  # it is asked for before the work
+        # What was said about another licence does not outlive it.
+        before = (tmp_path / "other" / "README.md").read_text()
+        before = before.replace("license_name:", "license_link: LICENSE\nlicense_name:")
+        build_repository(made, "ada/mine", tmp_path / "same", before=before)
+        after = (tmp_path / "same" / "README.md").read_text()
+        assert (card_license(after), metadata(after)["license_link"]) == (
+            "House rules 1",
+            "LICENSE",
+        )
+        build_repository(made, "ada/mine", tmp_path / "mit", license="MIT", before=before)
+        after = (tmp_path / "mit" / "README.md").read_text()
+        assert card_license(after) == "mit"
+        assert not {"license_name", "license_link"} & set(metadata(after))
+
+    def test_unknown_files_are_refused(self, made, tmp_path):
+        folder = shutil.copytree(made / "model", tmp_path / "model")
+        (folder / "passwords.txt").write_text("x")
+        with pytest.raises(ModelError, match=r"but a model.* Received: passwords\.txt"):
+            build_repository(folder, "ada/mine", tmp_path / "built", license="MIT")
+
+    def test_a_recipe_does_not_tell_where_things_lay(self, made, tmp_path):
+        run = shutil.copytree(made, tmp_path / "run")
+        (run / "recipe.json").write_text(json.dumps({"init": str(tmp_path / "vgg.mat")}))
+        build_repository(run, "ada/mine", tmp_path / "built", license="MIT")
+        text = (tmp_path / "built" / "README.md").read_text()
+        assert '"init": "vgg.mat"' in text
+        assert str(tmp_path) not in text
 
     def test_figures_of_the_catalogue(self, tmp_path):
         build_repository("pool1to4", "ada/pool1to4", tmp_path / "built")
@@ -174,9 +208,24 @@ class TestRepository:
                 lambda folder: (folder / "README.md").write_text("---\nlicense: [\n---\n"),
                 "metadata can't be read",
             ),
+            (lambda folder: (folder / "README.md").write_bytes(b"\xff"), "README.md: is no text"),
             (
                 lambda folder: (folder / "config.json").write_text("{}"),
                 "should be the configuration",
+            ),
+            (
+                lambda folder: edit(
+                    folder / "config.json", lambda text: text.replace("Rescaling", "Lambda", 1)
+                ),
+                "'Lambda', which could run any code",
+            ),
+            (
+                lambda folder: (
+                    model_files(folder.parent / "other", seed=1),
+                    (folder / "model.onnx").unlink(),
+                    (folder / "model.onnx").symlink_to(folder.parent / "other" / "config.json"),
+                ),
+                "not a link that leads out",
             ),
         ],
     )
@@ -184,6 +233,22 @@ class TestRepository:
         build_repository(str(made), "ada/mine", tmp_path / "built", license="MIT")
         spoil(tmp_path / "built")
         assert problem in "\n".join(check_repository(tmp_path / "built"))
+
+    def test_one_variant_a_repository(self, made, tmp_path):
+        folder = tmp_path / "built"
+        build_repository(made, "ada/mine", folder, license="MIT")
+        table = json.loads((folder / "config.json").read_text())
+        table["keras_hypercolumns"]["heads"]["other"] = ["relu1_2"]
+        (folder / "config.json").write_text(json.dumps(table))
+        tensors = load_file(folder / "model.safetensors")
+        others = {
+            name.replace("etchings", "other"): value
+            for name, value in tensors.items()
+            if name.startswith("etchings")
+        }
+        save_file({**tensors, **others}, folder / "model.safetensors")
+        [problem] = check_repository(folder)
+        assert problem == "config.json: should have one variant. Received: etchings, other"
 
     def test_weights_that_differ_are_noticed(self, made, tmp_path):
         build_repository(str(made), "ada/mine", tmp_path / "one", license="MIT")
@@ -248,6 +313,7 @@ class TestPublish:
         assert (record["commit"], record["tag"], record["created"]) == (None, "v1", True)
         assert set(record["files"]) == set(FILES)
         assert "would be sent" in result.stderr
+        assert "licence: mit" in result.stderr
         assert ada.repositories() == []
         assert {request.method for request in ada.requests} <= {"GET", "HEAD"}
 
@@ -260,6 +326,14 @@ class TestPublish:
         assert ada.commits("ada/mine")[0] == head
         assert ada.tags("ada/mine") == {}
         assert set(ada.files("ada/mine", "refs/pr/1")) == set(FILES)
+        with pytest.raises(ModelError, match="`tag` should not be given with `create_pr`"):
+            publish(made, "ada/mine", license="MIT", create_pr=True, tag="v1")
+
+    def test_a_card_that_is_none_is_not_overwritten(self, ada, made):
+        head = ada.put("ada/mine", {"README.md": b"---\nlicense: [\n---\nMine.\n"})
+        with pytest.raises(ModelError, match=r"`README\.md` on the Hub should be a card"):
+            publish(made, "ada/mine", license="MIT")
+        assert ada.commits("ada/mine")[0] == head
 
     def test_private(self, ada, made, monkeypatch):
         publish(made, "museum/mine", license="MIT", private=True)
@@ -426,7 +500,7 @@ class TestWayBack:
         """A variant that is pinned is taken from the cache, then the bundle, then the Hub."""
         import dataclasses
 
-        from kh_zoo import resolve
+        from kh_zoo import catalog, resolve
 
         found = publish("pool1to4", "museum/pool1to4")
         [variant] = [variant for variant in list_variants() if variant.name == "pool1to4"]
@@ -439,6 +513,12 @@ class TestWayBack:
         assert (source.where, source.revision) == ("remote", found.commit)
         resolve.fetch(source)
         assert resolve.find_source(alone).where == resolve.find_source(pinned).where == "cached"
+        # What is published again is what came with the package, not what was pulled; without such,
+        # what was pulled, whose card has one of its own.
+        for record in (pinned, alone):
+            monkeypatch.setattr(catalog, "_records", lambda record=record: {record.name: record})
+            again = publish("pool1to4", "museum/pool1to4")
+            assert (again.commit, again.changed) == (found.commit, ())
         wrong = {name: {**file, "sha256": "0" * 64} for name, file in found.files.items()}
         other = dataclasses.replace(pinned, hub_files=wrong)
         with pytest.raises(ModelError, match="sha256 is not that of the catalogue"):

@@ -60,9 +60,7 @@ def license_id(license: str) -> str:
 
 def card_license(text: str) -> str | None:
     """Return the licence in the metadata of a card, by its name where the Hub has no id for it."""
-    card = _read(text)
-    found = card.data.get("license_name") or card.data.get("license")
-    return found if isinstance(found, str) else None
+    return _license_of(_read(text).data.to_dict())
 
 
 def write_card(facts: Facts, before: str | None = None) -> str:
@@ -79,6 +77,9 @@ def write_card(facts: Facts, before: str | None = None) -> str:
     else:
         card = _read(before)
         kept = card.data.to_dict()
+        if _license_of(kept) != _license_of(_metadata(facts)):
+            # They are about the licence that it had.
+            kept = {key: kept[key] for key in kept if key not in ("license_name", "license_link")}
         content = card.text.lstrip("\n")
         if BEGIN in content and END in content:
             start, stop = content.index(BEGIN), content.index(END) + len(END)
@@ -134,6 +135,13 @@ def _read(text: str) -> Any:
         raise ModelError(f"its metadata can't be read: {reason}") from None
 
 
+def _license_of(metadata: Mapping[str, Any]) -> str | None:
+    found = metadata.get("license")
+    if found == "other":
+        found = metadata.get("license_name") or found
+    return found if isinstance(found, str) else None
+
+
 def _metadata(facts: Facts) -> dict[str, Any]:
     metadata: dict[str, Any] = {"license": license_id(facts.license)}
     if metadata["license"] == "other":
@@ -169,24 +177,23 @@ def _body(facts: Facts) -> str:
     if facts.colors:
         parts += [
             "From the lightness of a photograph (CIELAB L) to its colour (A and B): "
-            f"`{facts.repository}` is a model of [keras-hypercolumns]"
-            "(https://pypi.org/project/keras-hypercolumns/).",
+            f"`{facts.repository}` is a model of keras-hypercolumns.",
             f"![A grey picture, and what this model makes of it]({EXAMPLE})",
             "(Chelsea the cat, by Stéfan van der Walt, CC0)",
             "## Use",
-            f"```console\n$ kh pull {facts.repository}\n$ kh colorize photos/ -m {facts.repository}"
-            "\n```",
+            "```console\n$ pip install keras-hypercolumns\n"
+            f"$ kh colorize photos/ -m {facts.repository}\n```",
             "```python\nfrom kh_zoo import Colorizer\n\n"
             f'Colorizer("{facts.repository}").colorize_file("photo.jpg", "photo.color.jpg")\n```',
         ]
     else:
         parts += [
-            f"`{facts.repository}` is a model of [keras-hypercolumns]"
-            "(https://pypi.org/project/keras-hypercolumns/).",
+            f"`{facts.repository}` is a model of keras-hypercolumns.",
             "## Use",
         ]
     parts += [
-        "As a Keras model:",
+        'As a Keras model, after `pip install "keras-hypercolumns[tensorflow]"`, or `[jax]`, or '
+        "`[torch]`:",
         "```python\nimport keras\nimport keras_hypercolumns  # registers the layers\n\n"
         f'model = keras.saving.load_model("hf://{facts.repository}")\n```',
         "## What it is",

@@ -158,7 +158,7 @@ def read_weights(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
             found = [trunk[name]["vars"] for name in sorted(numbers, key=numbers.__getitem__)]
             found.append(layers["hyper_column_projection"]["vars"])
             return [(one["0"][()], one["1"][()]) for one in found]
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, TypeError, ValueError) as error:
         raise ModelError(
             f"{path / KERAS_WEIGHTS}: is not as Keras writes the weights of a variant ({error})"
         ) from None

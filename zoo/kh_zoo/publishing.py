@@ -6,10 +6,11 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kh_zoo.card import card_license
 from kh_zoo.errors import HubError, ModelError
 from kh_zoo.hub import hub_client, hub_errors, is_offline, split_hub_id
 from kh_zoo.repository import build_repository, check_repository
-from kh_zoo.store import CARD, file_digest
+from kh_zoo.store import CARD, file_digest, read_license
 
 if TYPE_CHECKING:
     import keras
@@ -26,6 +27,8 @@ class Published:
     commit: str | None
     """None in a dry run that would make one."""
     tag: str | None
+    license: str | None
+    """As the card says."""
     files: dict[str, dict[str, str | int]]
     """sha256 and bytes of each file."""
     changed: tuple[str, ...]
@@ -75,24 +78,27 @@ def publish(
         A `Published`.
 
     Raises:
-        VariantError, ModelError: There is no such model, it is not sound, or no licence is known.
+        VariantError, ModelError: There is no such model, it is not sound, there are unknown files
+            with it, or no licence is known.
         HubError: The Hub can't be reached, or refuses; nothing, or the whole commit, is there.
     """
     repository, revision = split_hub_id(repository)
     if revision:
-        raise ModelError("`repository` should be owner/repo, without a revision")
+        raise ModelError(
+            f"`repository` should be owner/repo, without a revision. Received: {revision!r} too"
+        )
+    if tag and create_pr:
+        raise ModelError(
+            "`tag` should not be given with `create_pr`, which leaves the tags as they are. "
+            f"Received: {tag!r}"
+        )
     if is_offline():
         raise HubError(f"{repository}: the network is off (HF_HUB_OFFLINE): nothing is published")
     client = hub_client()
     with tempfile.TemporaryDirectory() as temporary, hub_errors(repository):
         info, refs = _look(client, repository)
         _refuse(repository, info, private, create_pr)
-        before = None
-        if info and any(file.rfilename == CARD for file in info.siblings or []):
-            there = client.hf_hub_download(
-                repository, CARD, revision=info.sha, local_dir=Path(temporary) / "there"
-            )
-            before = Path(there).read_text(encoding="utf-8")
+        before = _read_card(client, repository, info, Path(temporary) / "there")
         folder = Path(temporary) / "repository"
         build_repository(model, repository, folder, license=license, before=before)
         problems = check_repository(folder)
@@ -115,6 +121,7 @@ def publish(
             url=f"{client.endpoint}/{repository}",
             commit=None if dry_run and changed else head,
             tag=name,
+            license=read_license(folder / CARD),
             files={
                 path.name: {"sha256": file_digest(path), "bytes": path.stat().st_size}
                 for path in sorted(folder.iterdir())
@@ -143,6 +150,24 @@ def _refuse(repository: str, info: "ModelInfo | None", private: bool, create_pr:
         raise HubError(
             f"{repository}: is public: `private` is for a new one; its settings are on its page"
         )
+
+
+def _read_card(
+    client: "HfApi", repository: str, info: "ModelInfo | None", folder: Path
+) -> str | None:
+    """Return the card that is on the Hub; None if there is none."""
+    if info is None or all(file.rfilename != CARD for file in info.siblings or []):
+        return None
+    path = client.hf_hub_download(repository, CARD, revision=info.sha, local_dir=folder)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+        card_license(text)
+    except (ModelError, UnicodeDecodeError) as error:
+        raise ModelError(
+            f"{repository}: its `{CARD}` on the Hub should be a card, so that what was written in "
+            f"it can be kept; correct it there, or remove it. Received: one where {error}"
+        ) from None
+    return text
 
 
 def _changed(folder: Path, info: "ModelInfo | None") -> tuple[str, ...]:

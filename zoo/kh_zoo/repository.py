@@ -1,5 +1,6 @@
 """The files of a model's repository on the Hub: building them, and checking a folder of them."""
 
+import dataclasses
 import json
 import re
 import tempfile
@@ -12,7 +13,7 @@ import onnx
 from safetensors.numpy import load_file
 
 from keras_hypercolumns.colorizer import head_scale
-from kh_zoo.card import EXAMPLE, Facts, card_license, card_problems, write_card
+from kh_zoo.card import END, EXAMPLE, Facts, card_license, card_problems, write_card
 from kh_zoo.catalog import find_variant
 from kh_zoo.colorizer import Colorizer
 from kh_zoo.errors import ModelError, ZooError
@@ -25,18 +26,19 @@ from kh_zoo.model_folder import (
     ModelConfig,
     ModelFolder,
     Tap,
+    inside,
     is_trunk_kernel,
     open_model_folder,
     read_table,
 )
 from kh_zoo.onnx_graph import onnx_graph
-from kh_zoo.resolve import Source, fetch, find, open_source
+from kh_zoo.resolve import Source, fetch, find, find_source, open_source
 from kh_zoo.store import CARD, KERAS_FILES, open_any, read_license
 from kh_zoo.tensors import expand, quantize, write_model_folder
 
 GRAPH = "model.onnx"
 FILES = (*KERAS_FILES, TENSORS, GRAPH, CARD, EXAMPLE)
-"""All that a repository may hold, but `.gitattributes`, which the Hub adds."""
+"""All that is published; a folder may also have `.gitattributes`, which the Hub adds."""
 _PICTURE = Path(__file__).parent / "example.jpg"
 """Chelsea the cat, by Stéfan van der Walt (CC0)."""
 
@@ -62,16 +64,24 @@ def build_repository(
         before: The card that is on the Hub, of which a person's part is kept.
 
     Raises:
-        VariantError, ModelError: There is no such model, it is not sound, or no licence is known.
+        VariantError, ModelError: There is no such model, it is not sound, there are unknown files
+            with it, or no licence is known.
     """
     if isinstance(model, keras.Model):
         with tempfile.TemporaryDirectory() as own:
             save_model(model, own)
             build_repository(Path(own), repository, folder, license=license, before=before)
         return
-    folder.mkdir(parents=True, exist_ok=True)
-    source = fetch(find(model))
+    source = _find(model)
     path = Path(source.folder or "")
+    facts = _facts(source, path)
+    known = license or facts.get("license") or (card_license(before) if before else None)
+    if not known or not known.strip():
+        raise ModelError(
+            "`license` should be given, such as Apache-2.0: neither the catalogue nor a card says "
+            f"under which licence these weights are. Received: {license!r}"
+        )
+    folder.mkdir(parents=True, exist_ok=True)
     taps: tuple[str, ...] = ()
     size: int | None
     if read_table(path / CONFIG)["architecture"] == "keras":
@@ -84,13 +94,6 @@ def build_repository(
         precision = _write_variant(opened, head, folder)
     if size is not None:
         Colorizer(folder).colorize_file(_PICTURE, folder / EXAMPLE, compare=True, quality=90)
-    facts = _facts(source, path)
-    known = license or facts.get("license") or (card_license(before) if before else None)
-    if not known:
-        raise ModelError(
-            "`license` should be given, such as Apache-2.0: neither the catalogue nor a card says "
-            f"under which licence these weights are. Received: {model}"
-        )
     card = Facts(
         repository=repository,
         title=repository.split("/")[1],
@@ -117,24 +120,54 @@ def check_repository(folder: Path) -> list[str]:
     if not folder.is_dir():
         return [f"{folder}: should be a folder"]
     problems = [
-        f"{path.name}: should not be there; known are {', '.join(FILES)}"
-        for path in sorted(folder.iterdir())
-        if path.name not in (*FILES, ".gitattributes") or path.is_symlink() or path.is_dir()
+        f"{name}: should not be there; known are {', '.join(FILES)}" for name in _unknown(folder)
     ]
     try:
+        for path in folder.iterdir():
+            inside(path)
         open_any(folder)
         architecture = read_table(folder / CONFIG)["architecture"]
         needed = FILES if architecture == "vgg19_gray" else (*KERAS_FILES, CARD)
         missing = [name for name in needed if not (folder / name).is_file()]
         problems += [f"{name}: is missing" for name in missing]
         if architecture == "vgg19_gray" and not missing:
+            check_keras_folder(folder)
             problems += _differences(open_model_folder(folder))
         if CARD not in missing:
             text = (folder / CARD).read_text(encoding="utf-8")
             problems += [f"{CARD}: {problem}" for problem in card_problems(text)]
+    except UnicodeDecodeError as error:
+        problems.append(f"{CARD}: is no text in UTF-8 ({error.reason})")
     except ZooError as error:
         problems.append(str(error))
     return problems
+
+
+def _unknown(folder: Path) -> list[str]:
+    """Names of what is in a folder, and in no repository of ours."""
+    return sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.name not in (*FILES, ".gitattributes") or path.is_dir()
+    )
+
+
+def _find(model: str | Path) -> Source:
+    """Find what is to be published; it is on the disk then."""
+    source = find(model)
+    if source.where == "path" and source.folder is not None:
+        unknown = _unknown(source.folder)
+        if unknown:
+            raise ModelError(
+                f"`model` should be a folder of nothing but a model, {', '.join(FILES)}; move what "
+                f"else is in {source.folder} elsewhere. Received: {', '.join(unknown[:3])}"
+            )
+    elif source.variant is not None:
+        variant = find_variant(source.variant)
+        if variant.folder is not None:
+            # What came with its package, not what was published of it before, and pulled.
+            source = find_source(dataclasses.replace(variant, repository=None))
+    return fetch(source)
 
 
 def _write_variant(opened: ModelFolder, head: str, folder: Path) -> str:
@@ -173,11 +206,18 @@ def _facts(source: Source, path: Path) -> dict[str, Any]:
             "details": _sections(card.read_text(encoding="utf-8")) if card.is_file() else "",
         }
     facts: dict[str, Any] = {}
+    if source.repository:
+        facts["origin"] = f"`{source.repository}` on the Hub, at {path.name}"
     if (path / CARD).is_file():
         facts["license"] = read_license(path / CARD)
     recipe = path.parent / "recipe.json"
     if recipe.is_file():
-        text = json.dumps(json.loads(recipe.read_text(encoding="utf-8")), indent=2)
+        table = json.loads(recipe.read_text(encoding="utf-8"))
+        init = Path(table.get("init", ""))
+        if init.is_absolute():
+            # Where it lay on this disk is nobody's business.
+            table["init"] = init.name
+        text = json.dumps(table, indent=2)
         facts["origin"] = "`kh train`, by the recipe below"
         facts["details"] = f"## Recipe\n\n```json\n{text}\n```"
     return facts
@@ -186,11 +226,13 @@ def _facts(source: Source, path: Path) -> dict[str, Any]:
 def _sections(card: str) -> str:
     """Of the card of a generation, what it can't do, and how it was made."""
     start = re.search(r"^## What it does badly$", card, re.MULTILINE)
-    return card[start.start() :] if start else ""
+    return card[start.start() :].partition(END)[0] if start else ""
 
 
 def _differences(folder: ModelFolder) -> list[str]:
     """What the files of one model say differently."""
+    if len(folder.config.heads) > 1:
+        return [f"{CONFIG}: should have one variant. Received: {', '.join(folder.config.heads)}"]
     [head] = folder.config.heads
     problems = []
     try:

@@ -162,6 +162,8 @@ def _publish_all(owner: str, work: Any) -> None:
             failed = True
             print(f"{variant.name}: {explain(error)[0]}", file=sys.stderr)
             continue
+        if found.commit is None:
+            continue  # a dry run: there is nothing to pin
         pins[variant.name] = {
             "repository": found.repository,
             "revision": found.commit,
@@ -181,6 +183,7 @@ def _lines(found: "Published", dry_run: bool) -> list[str]:
         lines.append(f"  {name:20}{int(file['bytes']) / 1e6:8.2f} MB  {state}")
     if not found.changed:
         lines.append(f"  no commit: nothing has changed since {(found.commit or '')[:12]}")
+    lines.append(f"  licence: {found.license}")
     if found.tag:
         lines.append(f"  tag: {found.tag}")
     return lines
