@@ -502,6 +502,31 @@ class TestTrain:
         assert json.loads(state.read_text())["step"] == 12
         assert "Traceback" not in result.stderr
 
+    def test_heads_for_pictures_of_ones_own(self, tmp_path):
+        """From a trained model, with a solver in place of a recipe, beside the data folder."""
+        random = np.random.default_rng(0)
+        (tmp_path / "comics").mkdir()
+        for number in range(4):
+            page = random.integers(0, 256, (130, 130, 3), "uint8")
+            Image.fromarray(page).save(tmp_path / "comics" / f"{number}.png")
+        arguments = ["train", "--data", "comics", "--from", "relu1to5"]
+        for wrong in ([], ["small", "--solver", "head"]):
+            result = kh(*arguments, *wrong, cwd=tmp_path)
+            assert result.returncode == 2
+            assert "needs a recipe, such as best, or a `--solver`" in result.stderr
+        assert not (tmp_path / "comics-run").exists()
+        process = subprocess.Popen(
+            [KH, *arguments, "--solver", "head"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        )
+        recipe = tmp_path / "comics-run" / "recipe.json"
+        while not recipe.exists() and process.poll() is None:
+            time.sleep(0.05)
+        process.kill()  # the heads of four variants on 500 pictures are no matter of seconds
+        process.communicate()
+        begun = json.loads(recipe.read_text())
+        assert begun["init"] == "relu1to5"
+        assert begun["stages"][0]["steps"] == 0
+
     def test_a_bad_recipe_is_told(self, tmp_path, pictures):
         (tmp_path / "recipe.toml").write_text("colour = 1\n" + RECIPE.format(steps=2))
         result = kh("train", "recipe.toml", "--data", pictures.folder, "--run", "run", cwd=tmp_path)

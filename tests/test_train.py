@@ -432,6 +432,38 @@ def test_a_trunk_in_mixed_precision_ends_near_one_in_float32(shallow, pictures, 
         assert {weight.dtype for weight in layer.weights} <= {"float32"}
 
 
+def test_without_steps_only_the_heads_are_fitted(shallow, pictures, tmp_path):
+    """Least squares on the trunk that is there, with pictures that no validation is made of."""
+    keras.utils.set_random_seed(3)
+    recipe = shallow(
+        batch_norm=False,
+        init="mine",
+        head_pictures=12,
+        head_points=500,
+        head_ridge=1.0,
+        validation_size=4096,
+        stages=(dataclasses.replace(shallow().stages[0], steps=0),),
+    )
+    given = joint_colorizer(recipe.variants)
+    trained, step = train(
+        recipe, [pictures.folder], tmp_path / "run", load_model=lambda name: given
+    )
+    assert step == 0
+    fitted = finish(trained, recipe, [pictures.folder])
+    for before, after in zip(
+        given.get_layer("trunk").get_weights(), fitted.get_layer("trunk").get_weights(), strict=True
+    ):
+        np.testing.assert_array_equal(before, after)
+    paths = training_pictures([pictures.folder], ["."], 32)["."]
+    lab = srgb_to_lab(np.stack([center_crop(path, 32) for path in paths]).astype("float32") / 255)
+    name = recipe.variants[0]
+    errors = [
+        np.mean((model.predict_on_batch(lab[..., :1])[name] - lab[..., 1:]) ** 2)
+        for model in (given, fitted)
+    ]
+    assert errors[1] < errors[0]
+
+
 def test_heads_stay_as_trained_where_none_are_to_be_fitted(killed_and_resumed, shallow, pictures):
     _, model = killed_and_resumed
     for head_pictures, same in ((0, True), (2, False)):

@@ -77,8 +77,11 @@ def train(
     (run / "sheets").mkdir(parents=True, exist_ok=True)
     trainer, step = _begin(recipe, data, run, load_model)
     last = recipe.stages[-1]
-    found = validation_pictures(
-        data, last.batch, recipe.validation_size, recipe.validation_pictures
+    # A recipe of no steps shows no pictures: few may be enough for heads alone.
+    found = (
+        validation_pictures(data, last.batch, recipe.validation_size, recipe.validation_pictures)
+        if recipe.steps
+        else {}
     )
     judges = {
         folder: np.stack([center_crop(path, recipe.validation_size) for path in paths])

@@ -3,24 +3,27 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from kh_cli.errors import INTERRUPTED, WrongUse
 from kh_cli.progress import Progress
 
+_RECIPES = {"head": "head", "adam": "tune"}
+
 
 def train(
     recipe: Annotated[
-        str,
+        str | None,
         typer.Argument(
-            metavar="RECIPE",
-            help="A TOML file, or the name of a recipe of the package (best, continue, seed, "
-            "small).",
+            metavar="[RECIPE]",
+            help="A TOML file, or the name of a recipe of the package (best, continue, head, seed, "
+            "small, tune). Default: what `--solver` says.",
             show_default=False,
         ),
-    ],
+    ] = None,
+    *,
     data: Annotated[
         list[Path],
         typer.Option(
@@ -31,17 +34,28 @@ def train(
         ),
     ],
     run: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             file_okay=False,
             help="Run folder: checkpoints, curves and sheets of pictures. One that is there goes "
-            "on where it left off.",
+            "on where it left off. Default: photos-run for the data folder photos.",
             show_default=False,
         ),
-    ],
+    ] = None,
+    solver: Annotated[
+        Literal["head", "adam"] | None,
+        typer.Option(
+            help="Instead of a recipe, for pictures of your own: head fits only the heads, in "
+            "closed form, in minutes (the recipe head); adam trains all of the model a little "
+            "(tune).",
+            show_default=False,
+        ),
+    ] = None,
     init: Annotated[
         str | None,
         typer.Option(
+            "--init",
+            "--from",
             metavar="random|imagenet|FILE|MODEL",
             help="What to start from: random weights; those of ImageNet, which are fetched once; a "
             ".mat file of MatConvNet or an .h5 file of Keras; or a trained model, by its name or "
@@ -71,8 +85,13 @@ def train(
     from kh_zoo.joint_model import load_joint_model
     from kh_zoo.keras_model import write_colorizer
 
+    if (recipe is None) == (solver is None):
+        raise WrongUse(
+            "`kh train` needs a recipe, such as best, or a `--solver`, such as head; not both"
+        )
+    run = run or data[0].absolute().with_name(f"{data[0].absolute().name}-run")
     try:
-        plan = read_recipe(recipe)
+        plan = read_recipe(recipe or _RECIPES[str(solver)])
         with Progress("training", plan.steps, quiet=quiet, log=True) as progress:
             trained, done = training.train(
                 plan,
