@@ -1,5 +1,7 @@
 """The tap study against direct least squares on the rows themselves."""
 
+from xml.etree import ElementTree
+
 import numpy as np
 import pytest
 import scipy.linalg
@@ -11,6 +13,7 @@ from keras_hypercolumns.hypercolumn import HyperColumn
 from keras_hypercolumns.taps import tap_channels, tap_stride
 from keras_hypercolumns.training.gram_matrix import GramMatrix
 from keras_hypercolumns.training.picture_dataset import center_crop
+from keras_hypercolumns.training.study_plot import study_plot
 from keras_hypercolumns.training.tap_study import TapStudy, sum_hypercolumns
 
 TAPS = ("relu1_2", "relu2_2", "relu3_4")
@@ -121,3 +124,26 @@ def test_sums_are_those_of_the_layers_hypercolumns(tmp_path):
     np.testing.assert_allclose(
         gram.covariance(np.arange(448), np.arange(448)), np.cov(x.T, bias=True), atol=1e-6
     )
+
+
+def test_the_plot_has_every_subset_in_its_place():
+    groups = {
+        "alone": [("relu1_2", 64, 0.05), ("relu5_4", 512, 0.17)],
+        "variants": [("full", 4096, 0.25), ("a<b", 1024, 0.2)],
+    }
+    root = ElementTree.fromstring(study_plot(groups))
+    space = "{http://www.w3.org/2000/svg}"
+    found = {
+        circle.find(f"{space}title").text: (float(circle.get("cx")), float(circle.get("cy")))
+        for circle in root.iter(f"{space}circle")
+        if circle.find(f"{space}title") is not None
+    }
+    assert len(found) == 4
+    x = {name.split(":")[0]: place[0] for name, place in found.items()}
+    y = {name.split(":")[0]: place[1] for name, place in found.items()}
+    # Octaves are equally wide; what explains more is higher, in proportion.
+    assert x["relu5_4"] - x["relu1_2"] == pytest.approx(1.5 * (x["full"] - x["a<b"]), abs=0.3)
+    slope = (y["relu1_2"] - y["full"]) / 0.2
+    assert y["relu5_4"] - y["full"] == pytest.approx(0.08 * slope, abs=0.3)
+    names = [text.text for text in root.iter(f"{space}text")]
+    assert {"full", "a<b", "variants", "4096"} <= set(names)

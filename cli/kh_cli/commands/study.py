@@ -48,6 +48,15 @@ def study(
     ] = 128,
     points: Annotated[int, typer.Option(min=1, help="Pixels sampled from each picture.")] = 128,
     seed: Annotated[int, typer.Option(help="Of the pixels.")] = 1,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            dir_okay=False,
+            metavar="FILE.svg",
+            help="Draw channels against explained variance. Default: not.",
+            show_default=False,
+        ),
+    ] = None,
     offline: Offline = False,
     cache_dir: CacheDir = None,
     json: Annotated[
@@ -67,6 +76,7 @@ def study(
     bring(model, quiet)
     from keras_hypercolumns.taps import STUDY_VARIANTS, VARIANTS
     from keras_hypercolumns.training.gram_matrix import GramMatrix
+    from keras_hypercolumns.training.study_plot import study_plot
     from keras_hypercolumns.training.tap_study import TapStudy, sum_hypercolumns
     from kh_zoo.joint_model import load_full_trunk
     from kh_zoo.split import list_pictures
@@ -114,6 +124,21 @@ def study(
     for kind, subsets in tables.items():
         _write(kind, subsets, found, json)
     _write_redundancy(found, json)
+    if plot is not None:
+        labels = {
+            "alone": "a tap alone",
+            "blocks": "last taps of blocks",
+            "added": "the best tap added",
+            "variants": "variants",
+        }
+        groups = {
+            label: [
+                (name, len(found.columns(subset)), found.explained(subset))
+                for name, subset in tables[kind]
+            ]
+            for kind, label in labels.items()
+        }
+        plot.write_text(study_plot(groups), encoding="utf-8")
     seconds = time.monotonic() - started
     # Of the whole process, in kilobytes on Linux and in bytes on macOS.
     unit = 1e9 if sys.platform == "darwin" else 1e6
