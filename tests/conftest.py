@@ -23,6 +23,12 @@ def pytest_configure(config):
     )
 
 
+@pytest.fixture(autouse=True)
+def seeded():
+    """Random weights are the same in whatever order tests run."""
+    keras.utils.set_random_seed(20261126)
+
+
 @pytest.fixture
 def random():
     return np.random.default_rng(20261123)

@@ -79,16 +79,16 @@ def train(
     Ctrl-C, once, ends it after the step at hand and keeps what was learnt; the same command goes
     on from there.
     """
+    if (recipe is None) == (solver is None):
+        raise WrongUse(
+            "`kh train` needs a recipe, such as best, or a `--solver`, such as head; not both"
+        )
     from keras_hypercolumns.training import train as training
     from keras_hypercolumns.training.finish import finish, fold, head_steps, linear_part
     from keras_hypercolumns.training.recipe import read_recipe
     from kh_zoo.joint_model import load_joint_model
     from kh_zoo.keras_model import write_colorizer
 
-    if (recipe is None) == (solver is None):
-        raise WrongUse(
-            "`kh train` needs a recipe, such as best, or a `--solver`, such as head; not both"
-        )
     run = run or data[0].absolute().with_name(f"{data[0].absolute().name}-run")
     try:
         plan = read_recipe(recipe or _RECIPES[str(solver)])
