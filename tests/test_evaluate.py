@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 from skimage import color, data, metrics
 
 from keras_hypercolumns.training import split as library_split
+from kh_cli.commands import evaluate as command
 from kh_zoo import evaluate as module
 from kh_zoo.color import colorfulness
 from kh_zoo.errors import DataError
@@ -122,6 +124,27 @@ def test_the_report_is_one_page_with_its_pictures(folder, tmp_path):
     assert np.abs(truth - expected).mean() < 6  # but for JPEG
     for key in ("psnr", "psnr_gray", "psnr_mean", "ciede2000"):
         assert f">{rows[0][key]:.2f}<" in page
+
+
+def test_the_command_prints_what_was_measured(folder, tmp_path, capsys):
+    rows = evaluate("relu1to5", folder, size=32)
+    page = tmp_path / "new" / "report.html"
+    command.evaluate("relu1to5", folder, size=32, report=page, quiet=True)
+    table, talk = capsys.readouterr()
+    assert not talk
+    lines = [line.rstrip() for line in table.splitlines()]
+    assert max(map(len, lines)) <= 80
+    assert [line.split()[:3] for line in lines[1:]] == [
+        ["6", "mixed", name] for name in ("relu1to5", "mean", "grey", "truth")
+    ]
+    shown = ("psnr", "rmse_ab", "explained_variance", "ciede2000", "colorfulness")
+    assert [float(value) for value in lines[1].split()[3:]] == pytest.approx(
+        [rows[0][key] for key in shown], abs=0.051
+    )
+    assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
+    command.evaluate("relu1to5", folder, size=32, json=True, quiet=True)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert json.loads(line) == {"schema": 1, **json.loads(json.dumps(rows[0]))}
 
 
 def test_mean_color_is_of_the_training_split_alone(folder):

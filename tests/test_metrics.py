@@ -85,7 +85,18 @@ def test_rare_colours_weigh_more():
 
 def test_the_interval_is_that_of_the_mean(random):
     values = random.normal(3, 2, 400)
-    low, high = interval(lambda sample: sample.mean(axis=1), values)
+    low, high = interval(lambda mean: mean, values)
     half = 1.96 * values.std() / 20
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.03)
-    assert interval(lambda sample: sample.mean(axis=1), values) == (low, high)
+    assert interval(lambda mean: mean, values) == (low, high)
+
+
+def test_pictures_are_drawn_whole(random):
+    # What a picture contributes to several samples is drawn together.
+    squares = random.uniform(1, 2, (50, 3))
+    low, high = interval(lambda one, other: (one / other)[:, 2], squares, 4 * squares)
+    assert low == high == pytest.approx(0.25)
+    # By hand, from pictures that are drawn one by one.
+    drawn = np.random.default_rng(5).integers(0, 50, (20000, 50))
+    direct = np.percentile(np.sqrt(squares[drawn, 1].mean(axis=1)), (2.5, 97.5))
+    assert interval(lambda mean: np.sqrt(mean[:, 1]), squares) == pytest.approx(direct, abs=0.01)

@@ -126,6 +126,10 @@ def open_heads(model: str | os.PathLike[str]) -> tuple[ModelFolder, tuple[str, .
     return folder, (head,)
 
 
+# A function of means over the pictures, and what each picture contributes to them.
+_Sample = tuple[Callable[..., np.ndarray], *tuple[Any, ...]]
+
+
 class _Measured:
     """What was measured on each picture, for one way to predict."""
 
@@ -152,55 +156,48 @@ class _Measured:
         self.within.append(within(ab, truth))
         self.within_rebalanced.append(within(ab, truth, self.prior.weights(truth)))
 
-    def samples(self) -> dict[str, tuple[Callable[..., np.ndarray], tuple[Any, ...]]]:
-        """For each figure the function of what pictures contribute, and what they do."""
+    def samples(self) -> dict[str, _Sample]:
         return {
-            "psnr": (_mean, (self.psnr,)),
-            "rmse_ab": (_rmse, (self.squares, self.values)),
-            "ciede2000": (_mean, (self.ciede2000,)),
-            "ssim": (_mean, (self.ssim,)),
-            "auc": (_auc, (self.within,)),
-            "auc_rebalanced": (_auc, (self.within_rebalanced,)),
-            "colorfulness": (_mean, (self.colorfulness,)),
+            "psnr": (_mean, self.psnr),
+            "rmse_ab": (_rmse, self.squares, self.values),
+            "ciede2000": (_mean, self.ciede2000),
+            "ssim": (_mean, self.ssim),
+            "auc": (auc, self.within),
+            "auc_rebalanced": (auc, self.within_rebalanced),
+            "colorfulness": (_mean, self.colorfulness),
         }
 
     def figures(self) -> dict[str, float]:
-        return {
-            key: float(figure(*(np.asarray(sample)[None] for sample in samples))[0])
-            for key, (figure, samples) in self.samples().items()
-        }
+        return {key: _figure(*sample) for key, sample in self.samples().items()}
 
 
-def _mean(values: np.ndarray) -> np.ndarray:
-    return np.asarray(values.mean(axis=1))
+def _figure(figure: Callable[..., np.ndarray], *samples: Any) -> float:
+    return float(figure(*(np.mean(sample, axis=0) for sample in samples)))
+
+
+def _mean(value: np.ndarray) -> np.ndarray:
+    return value
 
 
 def _rmse(squares: np.ndarray, values: np.ndarray) -> np.ndarray:
-    return np.asarray(np.sqrt(squares.sum(axis=1) / values.sum(axis=1)))
-
-
-def _auc(counts: np.ndarray) -> np.ndarray:
-    return auc(counts.sum(axis=1))
+    return np.asarray(np.sqrt(squares / values))
 
 
 def _explained(squares: np.ndarray, of_mean: np.ndarray) -> np.ndarray:
-    return np.asarray(1 - squares.sum(axis=1) / of_mean.sum(axis=1))
+    return np.asarray(1 - squares / of_mean)
 
 
 def _row(measured: _Measured, mean: _Measured, truths: np.ndarray) -> dict[str, Any]:
     """The figures of one variant, with their intervals."""
-    samples: dict[str, tuple[Callable[..., np.ndarray], tuple[Any, ...]]] = {
+    samples: dict[str, _Sample] = {
         **measured.samples(),
-        "explained_variance": (_explained, (measured.squares, mean.squares)),
-        "colorfulness_truth": (_mean, (truths,)),
-        "colorfulness_difference": (_mean, (np.array(measured.colorfulness) - truths,)),
+        "explained_variance": (_explained, measured.squares, mean.squares),
+        "colorfulness_truth": (_mean, truths),
+        "colorfulness_difference": (_mean, np.array(measured.colorfulness) - truths),
     }
     return {
-        **{
-            key: float(figure(*(np.asarray(sample)[None] for sample in used))[0])
-            for key, (figure, used) in samples.items()
-        },
-        "intervals": {key: interval(figure, *used) for key, (figure, used) in samples.items()},
+        **{key: _figure(*sample) for key, sample in samples.items()},
+        "intervals": {key: interval(*sample) for key, sample in samples.items()},
     }
 
 
