@@ -1,7 +1,6 @@
 """`kh study`: which layers carry the colour."""
 
 import functools
-import resource
 import sys
 import time
 from pathlib import Path
@@ -140,6 +139,8 @@ def study(
         }
         plot.write_text(study_plot(groups), encoding="utf-8")
     seconds = time.monotonic() - started
+    import resource  # which Windows lacks
+
     # Of the whole process, in kilobytes on Linux and in bytes on macOS.
     unit = 1e9 if sys.platform == "darwin" else 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
