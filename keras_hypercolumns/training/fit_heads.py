@@ -10,10 +10,8 @@ from keras_hypercolumns.color import srgb_to_lab
 from keras_hypercolumns.hypercolumn_projection import HyperColumnProjection
 from keras_hypercolumns.training.gram_matrix import GramMatrix
 from keras_hypercolumns.training.picture_dataset import PictureDataset
+from keras_hypercolumns.training.picture_weights import picture_weights
 from keras_hypercolumns.training.sample_hypercolumns import sample_hypercolumns
-
-ERROR_FLOOR = 20.0
-"""Squared CIELAB units added to a picture's error, so that no picture outweighs all others."""
 
 
 def fit_heads(
@@ -35,10 +33,7 @@ def fit_heads(
         batches: A `PictureDataset`.
         points: Pixels sampled from each picture.
         ridge: As for `GramMatrix.solve`.
-        weighting: A picture counts by the mean squared error that the heads so far leave on it,
-            to the power of minus this. At 0 all count alike, which makes the squared error least;
-            towards 1 the mean PSNR over pictures is made high, where an error on a picture with
-            little colour weighs as much as a larger one on a colourful picture.
+        weighting: As for `picture_weights`, of the errors that the heads so far leave.
         on_batch: Called with the number of batches done.
 
     Returns:
@@ -57,7 +52,7 @@ def fit_heads(
         rows = sample_hypercolumns(maps, list(channels), where, lab.shape[1])
         colors = [lab[i][tuple(where[i])][:, 1:] for i in range(len(lab))]
         errors = np.array([_error(heads, *pair) for pair in zip(rows, colors, strict=True)])
-        weights = np.repeat((errors + ERROR_FLOOR) ** -weighting, points)
+        weights = np.repeat(picture_weights(errors, weighting), points)
         gram.add(np.concatenate(rows), np.concatenate(colors), weights)
         if on_batch:
             on_batch(index + 1)

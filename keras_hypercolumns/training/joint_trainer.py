@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_hypercolumns.color import srgb_to_lab
 from keras_hypercolumns.colorizer import AB_SCALE
+from keras_hypercolumns.training.picture_weights import picture_weights
 
 
 class JointTrainer(keras.Model):
@@ -16,6 +17,7 @@ class JointTrainer(keras.Model):
 
     Args:
         colorizer: A `joint_colorizer`.
+        weighting: How much less a picture counts whose error is large, as for `picture_weights`.
 
     Input shape:
         `(batch, height, width, 3)`: uint8 sRGB.
@@ -24,9 +26,10 @@ class JointTrainer(keras.Model):
         A dict with `(batch, height, width, 2)` for each variant, and for `"truth"`.
     """
 
-    def __init__(self, colorizer: keras.Model) -> None:
+    def __init__(self, colorizer: keras.Model, weighting: float = 0.0) -> None:
         super().__init__()
         self.colorizer = colorizer
+        self.weighting = weighting
         self.errors = {name: keras.metrics.Mean(name=name) for name in colorizer.output}
 
     def call(self, rgb: Any, training: bool | None = None) -> dict[str, Any]:
@@ -41,9 +44,13 @@ class JointTrainer(keras.Model):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        total = 0.0
+        errors = {
+            name: ops.mean(ops.square(y_pred[name] - y_pred["truth"]), axis=(1, 2, 3))
+            for name in self.errors
+        }
         for name, metric in self.errors.items():
-            error = ops.mean(ops.square((y_pred[name] - y_pred["truth"]) / AB_SCALE))
-            metric.update_state(error)
-            total = total + error
-        return total / len(self.errors)
+            metric.update_state(errors[name] / AB_SCALE**2)
+        total = sum(errors.values()) / len(errors)
+        weights = ops.stop_gradient(picture_weights(total, self.weighting))
+        # Without the batch's own sum of weights: a picture's part does not depend on its company.
+        return ops.mean(weights * total) / AB_SCALE ** (2 - 2 * self.weighting)

@@ -49,6 +49,8 @@ class Recipe:
     """Of AdamW; biases and normalisations are exempt."""
     clip_norm: float = 1.0
     """Bound of the gradient's global norm; 0 for none."""
+    weighting: float = 0.0
+    """How much less a picture counts in the loss whose error is large, as for `picture_weights`."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """Keras's dtype policy of the trunk while it is trained; heads and loss are in float32."""
     checkpoint_steps: int = 100
@@ -63,7 +65,7 @@ class Recipe:
     head_points: int = 128
     """Pixels sampled from each of them."""
     head_weighting: float = 0.0
-    """How much less a picture counts whose error is large, as for `fit_heads`."""
+    """How much less a picture counts whose error is large, as for `picture_weights`."""
     head_ridge: float = 1e-3
     """Ridge of the closed form, times the mean variance of a channel."""
 

@@ -202,7 +202,7 @@ def _begin(
         text = json.dumps(dataclasses.asdict(recipe), indent=2)
         (run / "recipe.json").write_text(text, encoding="utf-8")
     _set_precision(colorizer, recipe.precision)
-    trainer = JointTrainer(colorizer)
+    trainer = JointTrainer(colorizer, recipe.weighting)
     _compile(trainer, recipe)
     if not state:
         return trainer, 0
