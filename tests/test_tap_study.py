@@ -1,5 +1,6 @@
 """The tap study against direct least squares on the rows themselves."""
 
+import json
 from xml.etree import ElementTree
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 import scipy.linalg
 from PIL import Image
 
-from keras_hypercolumns import joint_colorizer
+from keras_hypercolumns import joint_colorizer, taps
 from keras_hypercolumns.color import srgb_to_lab
 from keras_hypercolumns.hypercolumn import HyperColumn
 from keras_hypercolumns.taps import tap_channels, tap_stride
@@ -15,6 +16,9 @@ from keras_hypercolumns.training.gram_matrix import GramMatrix
 from keras_hypercolumns.training.picture_dataset import center_crop
 from keras_hypercolumns.training.study_plot import study_plot
 from keras_hypercolumns.training.tap_study import TapStudy, sum_hypercolumns
+from kh_cli.commands.study import study as command
+from kh_zoo import joint_model
+from kh_zoo.joint_model import load_full_trunk
 
 TAPS = ("relu1_2", "relu2_2", "relu3_4")
 COLUMNS = {"relu1_2": slice(0, 64), "relu2_2": slice(64, 192), "relu3_4": slice(192, 448)}
@@ -103,7 +107,8 @@ def test_sums_are_those_of_the_layers_hypercolumns(tmp_path):
         Image.fromarray(random.integers(0, 256, (40, 50, 3), "uint8")).save(path)
     model = joint_colorizer(("relu1to3",))
     told = []
-    gram = sum_hypercolumns(model, TAPS, paths, 32, points=7, seed=3, on_picture=told.append)
+    groups = [TAPS, TAPS[1:]]
+    gram, part = sum_hypercolumns(model, groups, paths, 32, 7, seed=3, on_picture=told.append)
     assert told == [8, 10]
     assert gram.count == 70
     column = HyperColumn(
@@ -124,6 +129,66 @@ def test_sums_are_those_of_the_layers_hypercolumns(tmp_path):
     np.testing.assert_allclose(
         gram.covariance(np.arange(448), np.arange(448)), np.cov(x.T, bias=True), atol=1e-6
     )
+    np.testing.assert_allclose(part.products, gram.products[64:, 64:], rtol=1e-9, atol=1e-6)
+    np.testing.assert_allclose(part.cross, gram.cross[64:], rtol=1e-9, atol=1e-6)
+
+
+def test_the_command_writes_every_subset(pictures, tmp_path, monkeypatch, capsys):
+    # Few taps and one trunk, so that it takes seconds.
+    conv = ("conv1_2", "conv2_2")
+    monkeypatch.setattr(taps, "VARIANTS", {"full": TAPS, "pool1to4": ("pool1",)})
+    studied = {"relu1to3": TAPS, "conv1to5": conv, "pool1to5": ("pool1", "pool2")}
+    monkeypatch.setattr(taps, "STUDY_VARIANTS", studied)
+    trunk = load_full_trunk("relu1to5")
+    monkeypatch.setattr(joint_model, "load_full_trunk", lambda _: trunk)
+    options = {"data": pictures.folder, "size": 32, "points": 16, "pictures": 6}
+    command("relu1to5", **options, json=True, quiet=True)
+    found = {}
+    for line in capsys.readouterr().out.splitlines():
+        record = json.loads(line)
+        found.setdefault(record["kind"], {})[record.get("name")] = record
+    assert {kind: len(records) for kind, records in found.items()} == {
+        "alone": 3,
+        "left out": 3,
+        "added": 3,
+        "blocks": 7,
+        "variants": 5,
+        "redundancy": 3,
+        "summary": 1,
+    }
+    summary = found["summary"][None]
+    assert (summary["fitted"], summary["validation"], summary["held_out"]) == (6, 3, 3)
+    assert summary["seconds"] > 0
+    assert summary["peak_gigabytes"] > 0.1
+    variants = found["variants"]
+    assert variants["full"]["rmse_ab"] == found["blocks"]["+".join(TAPS)]["rmse_ab"]
+
+    # The maps before the ReLU, by hand: pictures of each split, evenly spread.
+    grams = []
+    for number, (split, count) in enumerate((("train", 6), ("validation", 3), ("test", 3))):
+        names = sorted(name for group in pictures.splits[split].values() for name in group)
+        paths = [pictures.folder / names[len(names) * i // count] for i in range(count)]
+        grams += sum_hypercolumns(trunk, [conv], paths, 32, 16, seed=1 + number)
+    direct = TapStudy(conv, *grams)
+    assert variants["conv1to5"]["rmse_ab"] == pytest.approx(direct.error(conv) ** 0.5, abs=1e-4)
+    assert variants["conv1to5"]["ridge"] == direct.ridge(conv)
+    assert variants["conv1to5"]["channels"] == 192
+
+    plot = tmp_path / "new" / "plot.svg"
+    command("relu1to5", **options, plot=plot)
+    tables, talk = capsys.readouterr()
+    lines = [line.split() for line in tables.splitlines()]
+    heads = ["alone", "left out", "added", "blocks", "variants"]
+    columns = ["taps", "channels", "ridge", "RMSE", "AB", "explained"]
+    assert [line for line in lines if "RMSE" in line] == [
+        [*head.split(), *columns] for head in heads
+    ]
+    alone = found["alone"]["relu2_2"]
+    assert ["relu2_2", "1", "128", f"{alone['ridge']:g}", f"{alone['rmse_ab']:.3f}"] in [
+        line[:5] for line in lines
+    ]
+    assert f"fitted {summary['fitted']}" in talk
+    assert ElementTree.parse(plot).getroot().tag.endswith("svg")
 
 
 def test_the_plot_has_every_subset_in_its_place():

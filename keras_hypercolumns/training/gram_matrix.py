@@ -58,7 +58,9 @@ class GramMatrix:
         cross = self.cross[columns] / self.count - np.outer(mean, target)
         diagonal = np.einsum("ii->i", covariance)
         diagonal += ridge * diagonal.mean()
-        kernel = scipy.linalg.solve(covariance, cross, assume_a="pos", overwrite_a=True)
+        # Its transpose is the same, and lies in memory as LAPACK wants it: no copy.
+        factor = scipy.linalg.cho_factor(covariance.T, overwrite_a=True)
+        kernel = scipy.linalg.cho_solve(factor, cross)
         return kernel, target - (mean + self.shift[columns]) @ kernel
 
     def covariance(self, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -60,16 +60,23 @@ class TapStudy:
         mean = fitted.output_sum / fitted.count
         self.mean_error = held_out.squared_error(np.array([], int), np.zeros((0, 2)), mean)
         """Squared error of the mean colour of the pictures that heads are solved on."""
-        self._known: dict[frozenset[str], float] = {}
+        self._known: dict[frozenset[str], tuple[float, float]] = {}
 
     def error(self, taps: Iterable[str]) -> float:
         """Mean squared error, in CIELAB units, of the best head on some taps."""
+        return self._solved(taps)[0]
+
+    def ridge(self, taps: Iterable[str]) -> float:
+        """The ridge that was chosen for some taps."""
+        return self._solved(taps)[1]
+
+    def _solved(self, taps: Iterable[str]) -> tuple[float, float]:
         subset = frozenset(taps)
         if subset not in self._known:
             columns = self.columns(subset)
-            heads = [self.fitted.solve(columns, ridge) for ridge in self.ridges]
-            best = min(heads, key=lambda head: self.validation.squared_error(columns, *head))
-            self._known[subset] = self.held_out.squared_error(columns, *best)
+            heads = {ridge: self.fitted.solve(columns, ridge) for ridge in self.ridges}
+            ridge = min(heads, key=lambda one: self.validation.squared_error(columns, *heads[one]))
+            self._known[subset] = self.held_out.squared_error(columns, *heads[ridge]), ridge
         return self._known[subset]
 
     def explained(self, taps: Iterable[str]) -> float:
@@ -121,35 +128,39 @@ class TapStudy:
 
 def sum_hypercolumns(
     colorizer: keras.Model,
-    taps: Sequence[str],
+    groups: Sequence[Sequence[str]],
     pictures: Sequence[Path],
     size: int,
     points: int,
     seed: int,
     on_picture: Callable[[int], object] | None = None,
-) -> GramMatrix:
+) -> list[GramMatrix]:
     """Take the sums of hypercolumns and colours at random pixels of pictures.
 
     Args:
         colorizer: A `joint_colorizer` without batch normalisation, whose trunk has the taps.
-        taps: As for `TapStudy`.
+        groups: Lists of taps, as for `TapStudy`. Apart, because the sums of two groups take less
+            memory than those of one that has the taps of both.
         pictures: The files; the largest square of each is cut from its centre.
         size: Side that it is brought to, in pixels.
-        points: Pixels sampled from each picture.
+        points: Pixels sampled from each picture, the same for all groups.
         seed: Of the pixels.
         on_picture: Called with the number of pictures done.
+
+    Returns:
+        A `GramMatrix` of each group.
     """
     trunk, scale = colorizer.get_layer("trunk"), colorizer.get_layer("scale_lightness")
-    gram = GramMatrix(sum(map(tap_channels, taps)), 2)
+    grams = [GramMatrix(sum(map(tap_channels, taps)), 2) for taps in groups]
     random = np.random.default_rng(seed)
     for start in range(0, len(pictures), BATCH):
         rgb = np.stack([center_crop(path, size) for path in pictures[start : start + BATCH]])
         lab = ops.convert_to_numpy(srgb_to_lab(rgb.astype("float32") / 255))
         maps = trunk.predict_on_batch(np.asarray(scale(lab[..., :1])))
         where = random.integers(0, size, (len(lab), 2, points))
-        rows = sample_hypercolumns(maps, taps, where, size)
-        colors = [lab[i][tuple(where[i])][:, 1:] for i in range(len(lab))]
-        gram.add(np.concatenate(rows), np.concatenate(colors))
+        colors = np.concatenate([lab[i][tuple(where[i])][:, 1:] for i in range(len(lab))])
+        for gram, taps in zip(grams, groups, strict=True):
+            gram.add(np.concatenate(sample_hypercolumns(maps, taps, where, size)), colors)
         if on_picture:
             on_picture(start + len(lab))
-    return gram
+    return grams

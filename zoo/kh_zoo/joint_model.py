@@ -36,7 +36,7 @@ def load_joint_model(model: str) -> keras.Model:
 
 
 def load_full_trunk(model: str) -> keras.Model:
-    """Load the trunk of a trained model, with all taps that `full` has.
+    """Load the trunk of a trained model, with the taps of all variants that have linear heads.
 
     Args:
         model: As for `load_model`.
@@ -49,7 +49,9 @@ def load_full_trunk(model: str) -> keras.Model:
         ModelError: If the folder is no model, or its trunk ends before the last tap of `full`.
     """
     folder, _ = resolve(model)
-    joint = joint_colorizer(("full",), folder.config.pooling, trunk_input=folder.config.input)
+    joint = joint_colorizer(
+        ("full", *STUDY_VARIANTS), folder.config.pooling, trunk_input=folder.config.input
+    )
     missing = [
         layer.name
         for layer in joint.get_layer("trunk").layers

@@ -3,6 +3,7 @@
 import functools
 import sys
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,8 @@ from kh_cli.stdout import write_record, write_table
 
 if TYPE_CHECKING:
     from keras_hypercolumns.training.tap_study import TapStudy
+
+_Subsets = list[tuple[str, tuple[str, ...]]]
 
 
 def study(
@@ -68,13 +71,14 @@ def study(
     """Find out which taps carry the colour, on a frozen trunk.
 
     For any taps the best linear head is solved in closed form and measured on held-out pictures:
-    each tap alone, each left out, the best to add one after the other, all subsets of the five
-    blocks, and the variants; then how much of each tap is linear in each other one.
+    each tap of `full` alone, each left out, the best to add one after the other, all subsets of
+    the five blocks, and the variants; then how much of each tap is linear in each other one.
     """
+    if plot is not None:
+        plot.parent.mkdir(parents=True, exist_ok=True)
     set_hub(offline, cache_dir)
     bring(model, quiet)
     from keras_hypercolumns.taps import STUDY_VARIANTS, VARIANTS
-    from keras_hypercolumns.training.gram_matrix import GramMatrix
     from keras_hypercolumns.training.study_plot import study_plot
     from keras_hypercolumns.training.tap_study import TapStudy, sum_hypercolumns
     from kh_zoo.joint_model import load_full_trunk
@@ -83,7 +87,8 @@ def study(
     if size % 16:
         raise WrongUse(f"`--size` should be a multiple of 16. Received: {size}")
     started = time.monotonic()
-    taps = VARIANTS["full"]
+    # No variant mixes maps behind a ReLU with those before it, or with those behind a pooling.
+    groups = (VARIANTS["full"], STUDY_VARIANTS["conv1to5"], STUDY_VARIANTS["pool1to5"])
     chosen = {}
     for split, count in (
         ("train", pictures),
@@ -97,31 +102,24 @@ def study(
         chosen[split] = [data / name for name in (spread if len(names) > count else names)]
     trunk = load_full_trunk(model)
     with Progress("sampling", sum(map(len, chosen.values())), quiet=quiet, log=True) as progress:
-        sums: list[GramMatrix] = []
+        sums = []
         done = 0
         for number, paths in enumerate(chosen.values()):
             on_picture = functools.partial(_advance, progress, done)
             sums.append(
-                sum_hypercolumns(trunk, taps, paths, size, points, seed + number, on_picture)
+                sum_hypercolumns(trunk, groups, paths, size, points, seed + number, on_picture)
             )
             done += len(paths)
     sampled = time.monotonic() - started
-    fitted, validation, held_out = sums
-    found = TapStudy(taps, fitted, validation, held_out)
-    variants = {
-        name: subset
-        for name, subset in {**VARIANTS, **STUDY_VARIANTS}.items()
-        if set(subset) <= set(taps)
-    }
-    tables: dict[str, list[tuple[str, tuple[str, ...]]]] = {
-        "alone": [(tap, (tap,)) for tap in taps],
-        "left out": [(tap, tuple(one for one in taps if one != tap)) for tap in taps],
-        "added": [(subset[-1], subset) for subset in found.greedy()],
-        "blocks": [("+".join(subset), subset) for subset in found.blocks()],
-        "variants": list(variants.items()),
-    }
-    for kind, subsets in tables.items():
-        _write(kind, subsets, found, json)
+    studies = [TapStudy(taps, *of_splits) for taps, *of_splits in zip(groups, *sums, strict=True)]
+    found = studies[0]
+    explained = {}
+    for kind, subsets in _tables(found, list({**VARIANTS, **STUDY_VARIANTS}.items())):
+        records = [_record(kind, name, subset, studies) for name, subset in subsets]
+        _write(kind, records, json)
+        explained[kind] = [
+            (record["name"], record["channels"], record["explained_variance"]) for record in records
+        ]
     _write_redundancy(found, json)
     if plot is not None:
         labels = {
@@ -130,20 +128,9 @@ def study(
             "added": "the best tap added",
             "variants": "variants",
         }
-        groups = {
-            label: [
-                (name, len(found.columns(subset)), found.explained(subset))
-                for name, subset in tables[kind]
-            ]
-            for kind, label in labels.items()
-        }
-        plot.write_text(study_plot(groups), encoding="utf-8")
+        drawn = {label: explained[kind] for kind, label in labels.items()}
+        plot.write_text(study_plot(drawn), encoding="utf-8")
     seconds = time.monotonic() - started
-    import resource  # which Windows lacks
-
-    # Of the whole process, in kilobytes on Linux and in bytes on macOS.
-    unit = 1e9 if sys.platform == "darwin" else 1e6
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
     summary = {
         "model": model,
         "trunk": "as trained with all of the model's variants",
@@ -156,7 +143,7 @@ def study(
         "rmse_ab_mean": round(found.mean_error**0.5, 3),
         "sampling_seconds": round(sampled, 1),
         "seconds": round(seconds, 1),
-        "peak_gigabytes": round(peak, 2),
+        "peak_gigabytes": _peak(),
     }
     if json:
         write_record({"kind": "summary", **summary})
@@ -168,30 +155,58 @@ def _advance(progress: Progress, before: int, done: int) -> None:
     progress.advance(before + done)
 
 
-def _write(
-    kind: str, subsets: list[tuple[str, tuple[str, ...]]], found: "TapStudy", json: bool
-) -> None:
+def _peak() -> float | None:
+    """Return the most memory that the process held; Windows does not tell."""
+    if sys.platform == "win32":
+        return None
+    import resource
+
+    # In kilobytes on Linux, in bytes on macOS.
+    unit = 1e9 if sys.platform == "darwin" else 1e6
+    return round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit, 2)
+
+
+def _tables(found: "TapStudy", variants: _Subsets) -> Iterator[tuple[str, _Subsets]]:
+    """Yield the kinds of subsets one by one: a table is printed before the next is solved."""
+    yield "alone", [(tap, (tap,)) for tap in found.taps]
+    yield "left out", [(tap, tuple(one for one in found.taps if one != tap)) for tap in found.taps]
+    yield "added", [(subset[-1], subset) for subset in found.greedy()]
+    yield "blocks", [("+".join(subset), subset) for subset in found.blocks()]
+    yield "variants", variants
+
+
+def _record(
+    kind: str, name: str, subset: tuple[str, ...], studies: Sequence["TapStudy"]
+) -> dict[str, Any]:
+    found = next(study for study in studies if set(subset) <= set(study.taps))
+    return {
+        "kind": kind,
+        "name": name,
+        "taps": subset,
+        "channels": len(found.columns(subset)),
+        "ridge": found.ridge(subset),
+        "rmse_ab": round(found.error(subset) ** 0.5, 4),
+        "explained_variance": round(found.explained(subset), 5),
+    }
+
+
+def _write(kind: str, records: list[dict[str, Any]], json: bool) -> None:
     if json:
-        for name, subset in subsets:
-            record: dict[str, Any] = {"kind": kind, "name": name, "taps": subset}
-            record |= {
-                "channels": len(found.columns(subset)),
-                "rmse_ab": round(found.error(subset) ** 0.5, 4),
-                "explained_variance": round(found.explained(subset), 5),
-            }
+        for record in records:
             write_record(record)
         return
     write_table(
-        [kind, "taps", "channels", "RMSE AB", "explained"],
+        [kind, "taps", "channels", "ridge", "RMSE AB", "explained"],
         [
             [
-                name,
-                str(len(subset)),
-                str(len(found.columns(subset))),
-                f"{found.error(subset) ** 0.5:.3f}",
-                f"{found.explained(subset):.4f}",
+                record["name"],
+                str(len(record["taps"])),
+                str(record["channels"]),
+                f"{record['ridge']:g}",
+                f"{record['rmse_ab']:.3f}",
+                f"{record['explained_variance']:.4f}",
             ]
-            for name, subset in subsets
+            for record in records
         ],
     )
     print()
