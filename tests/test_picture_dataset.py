@@ -1,5 +1,7 @@
 """Batches of pictures: pure functions of the seed and the step, of training pictures only."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -51,9 +53,9 @@ def test_steps_and_seeds_differ(pictures):
 def test_an_epoch_shows_every_training_picture_once_and_no_other(pictures, monkeypatch):
     shown = []
 
-    def record(path, size, random):
-        shown.append(path.relative_to(pictures.folder).as_posix())
-        return random_crop(path, size, random)
+    def record(image, size, random):
+        shown.append(Path(image.filename).relative_to(pictures.folder).as_posix())
+        return random_crop(image, size, random)
 
     monkeypatch.setattr(picture_dataset, "random_crop", record)
     batch = {"flowers": 1, "photos": 1}
@@ -101,7 +103,8 @@ def test_crops_are_squares_from_within_the_picture(gradient):
     random = np.random.default_rng(2)
     sides, flips, corners = set(), set(), set()
     for _ in range(60):
-        pixels = random_crop(gradient, 32, random).astype(int)
+        with Image.open(gradient) as image:
+            pixels = random_crop(image, 32, random).astype(int)
         assert pixels.shape == (32, 32, 3)
         red, green = pixels[0, :, 0], pixels[:, 0, 1]
         flips.add(bool(red[0] > red[-1]))
@@ -130,3 +133,22 @@ def test_gray_and_palette_files_become_three_channels(tmp_path):
     pixels = center_crop(tmp_path / "gray.png", 32)
     assert pixels.shape == (32, 32, 3)
     assert np.all(pixels == 90)
+
+
+def test_decoded_pictures_give_the_same_batches_and_are_read_once(pictures, monkeypatch):
+    expected = batches(pictures)
+    found = training_pictures([pictures.folder], BATCH, 32)
+    read = []
+
+    def open_picture(path):
+        read.append(path)
+        return open_file(path)
+
+    open_file = Image.open
+    monkeypatch.setattr(picture_dataset.Image, "open", open_picture)
+    decoded = {}
+    for first, last in ((0, 5), (5, 8)):
+        dataset = PictureDataset(found, BATCH, 32, 5, first, last, decoded)
+        for index in range(len(dataset)):
+            np.testing.assert_array_equal(dataset[index][0], expected[first + index])
+    assert sorted(read) == sorted({path for paths in found.values() for path in paths})

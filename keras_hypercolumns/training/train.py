@@ -17,6 +17,7 @@ from PIL import Image
 
 from keras_hypercolumns.color import srgb_to_lab
 from keras_hypercolumns.colorizer import joint_colorizer
+from keras_hypercolumns.training.data_parallel import data_parallel
 from keras_hypercolumns.training.initial_colorizer import initial_colorizer, trunk_input
 from keras_hypercolumns.training.joint_trainer import JointTrainer
 from keras_hypercolumns.training.layer_changes import layer_changes, save_kernels
@@ -43,6 +44,7 @@ def train(
     init: str | None = None,
     load_model: Callable[[str], keras.Model] | None = None,
     tensorboard: bool = False,
+    in_memory: bool = False,
 ) -> tuple[keras.Model, int]:
     """Train as `recipe` says, or go on where the run folder left off.
 
@@ -61,6 +63,8 @@ def train(
         load_model: Function from the name of a trained model to a `joint_colorizer` without batch
             normalisation, for an `init` that is such a name.
         tensorboard: Whether to write logs for TensorBoard to `run/tensorboard`.
+        in_memory: Whether to keep all pictures decoded in memory, as for `PictureDataset`, so that
+            an accelerator does not wait for them.
 
     Returns:
         The trained `joint_colorizer` and the number of steps done; fewer than `recipe.steps` when
@@ -75,7 +79,6 @@ def train(
     board = TensorBoard(run / "tensorboard") if tensorboard else None
     recipe = _recipe_of(run, recipe, init)
     (run / "sheets").mkdir(parents=True, exist_ok=True)
-    trainer, step = _begin(recipe, data, run, load_model)
     last = recipe.stages[-1]
     # A recipe of no steps shows no pictures: few may be enough for heads alone.
     found = (
@@ -88,34 +91,45 @@ def train(
         for folder, paths in found.items()
     }
 
-    watch = _Watch(on_step, step)
-    begin = 0
-    with _interruptible(watch), contextlib.closing(board) if board else contextlib.nullcontext():
-        for stage in recipe.stages:
-            end = begin + stage.steps
-            pictures = None
-            while begin <= step < end and not watch.interrupted:
-                pictures = pictures or training_pictures(data, stage.batch, stage.size)
-                # Checkpoints fall on the same steps whether or not the run was interrupted.
-                until = min(end, (step // recipe.checkpoint_steps + 1) * recipe.checkpoint_steps)
-                batches = PictureDataset(
-                    pictures, stage.batch, stage.size, recipe.seed, step, until
-                )
-                started = time.monotonic()
-                # By default, fit shuffles the batches of a dataset.
-                history = trainer.fit(batches, shuffle=False, verbose=0, callbacks=[watch]).history
-                seconds, step = time.monotonic() - started, watch.step
-                _save(trainer, run, step)
-                row = {"step": step, "size": stage.size, "seconds": round(seconds, 1)}
-                row |= {name: float(values[-1]) for name, values in history.items()}
-                picture = _judge(trainer, judges, row)
-                picture.save(run / "sheets" / f"step-{step:06d}.jpg", quality=90)
-                with (run / "curves.jsonl").open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(row) + "\n")
-                if board:
-                    rate = float(ops.convert_to_numpy(trainer.optimizer.learning_rate))
-                    board.write(row, rate, picture, trainer.trainable_variables)
-            begin = end
+    decoded: dict[Path, Image.Image] | None = {} if in_memory else None
+
+    with data_parallel(recipe) as devices:
+        trainer, step = _begin(recipe, data, run, load_model)
+        watch = _Watch(on_step, step)
+        begin = 0
+        with (
+            _interruptible(watch),
+            contextlib.closing(board) if board else contextlib.nullcontext(),
+        ):
+            for stage in recipe.stages:
+                end = begin + stage.steps
+                pictures = None
+                while begin <= step < end and not watch.interrupted:
+                    pictures = pictures or training_pictures(data, stage.batch, stage.size)
+                    # Checkpoints fall on the same steps whether or not the run was interrupted.
+                    until = min(
+                        end, (step // recipe.checkpoint_steps + 1) * recipe.checkpoint_steps
+                    )
+                    batches = PictureDataset(
+                        pictures, stage.batch, stage.size, recipe.seed, step, until, decoded
+                    )
+                    started = time.monotonic()
+                    # By default, fit shuffles the batches of a dataset.
+                    history = trainer.fit(
+                        batches, shuffle=False, verbose=0, callbacks=[watch]
+                    ).history
+                    seconds, step = time.monotonic() - started, watch.step
+                    _save(trainer, run, step)
+                    row = {"step": step, "size": stage.size, "seconds": round(seconds, 1)}
+                    row |= {name: float(values[-1]) for name, values in history.items()}
+                    picture = _judge(trainer, judges, row, devices)
+                    picture.save(run / "sheets" / f"step-{step:06d}.jpg", quality=90)
+                    with (run / "curves.jsonl").open("a", encoding="utf-8") as file:
+                        file.write(json.dumps(row) + "\n")
+                    if board:
+                        rate = float(ops.convert_to_numpy(trainer.optimizer.learning_rate))
+                        board.write(row, rate, picture, trainer.trainable_variables)
+                begin = end
     _set_precision(trainer.colorizer, "float32")
     changes = {"step": step, "layers": layer_changes(trainer.colorizer, run / KERNELS)}
     (run / "layers.json").write_text(json.dumps(changes, indent=2), encoding="utf-8")
@@ -259,13 +273,16 @@ def _save(trainer: JointTrainer, run: Path, step: int) -> None:
 
 
 def _judge(
-    trainer: JointTrainer, judges: Mapping[str, np.ndarray], row: dict[str, float]
+    trainer: JointTrainer, judges: Mapping[str, np.ndarray], row: dict[str, float], devices: int
 ) -> Image.Image:
     """Predict the validation pictures: their errors are added to the row; return a sheet."""
     lightness: list[np.ndarray] = []
     columns: dict[str, list[np.ndarray]] = {}
     for folder, rgb in judges.items():
-        predicted = trainer.predict(rgb, batch_size=8, verbose=0)
+        # As many as can be shared out over the devices; what is too much is dropped again.
+        whole = np.resize(rgb, (-(-len(rgb) // devices) * devices, *rgb.shape[1:]))
+        predicted = trainer.predict(whole, batch_size=8 * devices, verbose=0)
+        predicted = {name: ab[: len(rgb)] for name, ab in predicted.items()}
         truth = predicted["truth"]
         row[f"validation/{folder}/gray"] = float(np.mean(truth**2))
         for name, ab in predicted.items():

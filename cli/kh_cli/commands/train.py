@@ -70,6 +70,14 @@ def train(
             help="Write logs for TensorBoard to the run folder's tensorboard/. Default: none.",
         ),
     ] = False,
+    in_memory: Annotated[
+        bool,
+        typer.Option(
+            "--in-memory",
+            help="Keep all pictures decoded in memory, for an accelerator that is faster than "
+            "reading them. Default: they are read as they are needed.",
+        ),
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No progress, only errors. Default: progress.")
     ] = False,
@@ -101,6 +109,7 @@ def train(
                 init=init,
                 load_model=load_joint_model,
                 tensorboard=tensorboard,
+                in_memory=in_memory,
             )
         if done == plan.steps:
             steps = head_steps(plan)
