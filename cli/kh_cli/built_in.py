@@ -3,6 +3,7 @@
 import typer
 
 from kh_cli.commands.colorize import colorize
+from kh_cli.commands.compare import compare
 from kh_cli.commands.doctor import doctor
 from kh_cli.commands.evaluate import evaluate
 from kh_cli.commands.export import export
@@ -27,6 +28,7 @@ def register_commands(app: typer.Typer) -> None:
     app.command()(pull)
     app.command()(rm)
     app.command()(verify)
+    app.command()(compare)
     app.command()(evaluate)
     app.command()(study)
     app.command()(train)

@@ -1,0 +1,131 @@
+"""`kh compare`: the same pictures through several models, to look at."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kh_cli.errors import FAILED, WRONG_USE, WrongUse
+from kh_cli.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.progress import Progress
+
+
+def compare(
+    models: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME_OR_RUN...",
+            help="Names from `kh list`, folders of models or of training runs, or repositories on "
+            "the Hugging Face Hub: a column each.",
+            show_default=False,
+        ),
+    ],
+    data: Annotated[
+        list[Path],
+        typer.Option(
+            exists=True,
+            help="A picture or a folder of them; give it again for more.",
+            show_default=False,
+        ),
+    ],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "--output",
+            "-o",
+            dir_okay=False,
+            metavar="FILE",
+            help="What to write: a page to zoom in, .html, which needs no other file; or a sheet, "
+            ".jpg or .png.",
+        ),
+    ] = Path("comparison.html"),
+    count: Annotated[
+        int, typer.Option(min=1, help="At most so many pictures, evenly spread over those found.")
+    ] = 12,
+    saturation: Annotated[
+        list[float] | None,
+        typer.Option(
+            min=0,
+            max=10,
+            help="Factor of the colours' strength; given several times, every model has a column "
+            "for each. Default: 1, as predicted.",
+            show_default=False,
+        ),
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(
+            min=16,
+            max=4096,
+            help="As for `kh colorize`. Default: what each model was made for.",
+        ),
+    ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option("--overwrite", help="Replace the output. Default: one that is there stays."),
+    ] = False,
+    offline: Offline = False,
+    cache_dir: CacheDir = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress, only errors. Default: progress.")
+    ] = False,
+) -> None:
+    """Put the same pictures through several models, side by side.
+
+    The columns are grey, each model's colours, and the picture itself, if it has colours. In the
+    page a click shows all pictures of a row at full resolution, at the spot under the pointer.
+
+    Exit code: 0 done; 1 some picture could not be read (each is named, the rest is there); 2 wrong
+    use, or no picture found.
+    """
+    if output.exists() and not overwrite:
+        raise WrongUse(
+            f"`--output` should not be there yet, or `--overwrite` be given. Received: {output}"
+        )
+    set_hub(offline, cache_dir)
+    for model in models:
+        bring(model, quiet)
+    from kh_zoo.colorizer import Colorizer
+    from kh_zoo.comparison import compare
+
+    found = [pair for path in data for pair in _pictures(path)]
+    if not found:
+        raise WrongUse(f"`--data` should hold pictures. Received: {', '.join(map(str, data))}")
+    if len(found) > count:
+        found = [found[len(found) * number // count] for number in range(count)]
+    colorizers = {}
+    for model in models:
+        for factor in saturation or [1.0]:
+            heading = f"{model}, {factor:g}" if saturation else model
+            colorizers[heading] = Colorizer(model, size=size, saturation=factor)
+    failures = 0
+    with Progress("comparing", len(found), quiet=quiet) as progress:
+
+        def tell(done: int, name: str, failure: Exception | None) -> None:
+            nonlocal failures
+            progress.advance(done)
+            if failure:
+                failures += 1
+                progress.say(f"{name}: {failure}")
+
+        written = compare(colorizers, found, output, on_picture=tell)
+    if not written:
+        raise typer.Exit(WRONG_USE)
+    print(output)
+    if not quiet:
+        print(f"{written} pictures, {len(colorizers)} models", file=sys.stderr)
+    if failures:
+        raise typer.Exit(FAILED)
+
+
+def _pictures(path: Path) -> list[tuple[str, Path]]:
+    """The pictures at a path, with their names: in a folder, that below it."""
+    if not path.is_dir():
+        return [(path.name, path)]
+    from kh_zoo.suffixes import READ
+
+    files = sorted(
+        file for file in path.rglob("*") if file.suffix.lower() in READ and file.is_file()
+    )
+    return [(str(file.relative_to(path)), file) for file in files]
