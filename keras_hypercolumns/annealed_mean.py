@@ -7,7 +7,6 @@ from keras import ops
 
 from keras_hypercolumns.ab_bins import ab_bins
 
-
 TEMPERATURE = 0.38
 """That of the paper."""
 

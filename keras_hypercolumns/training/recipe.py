@@ -68,6 +68,18 @@ class Recipe:
     """How much less a picture counts whose error is large, as for `picture_weights`."""
     head_ridge: float = 1e-3
     """Ridge of the closed form, times the mean variance of a channel."""
+    vivid: tuple[str, ...] = ()
+    """Variants that get a vivid head too, fitted at the end of all."""
+    vivid_pictures: int = 2400
+    """Pictures that a vivid head is fitted on, shared out and as large as those of the others."""
+    vivid_points: int = 64
+    """Cells sampled from each of them."""
+    vivid_uniform: float = 0.7
+    """Part of the uniform distribution in the frequencies of colours that cells are weighed by."""
+    vivid_ridge: float = 1e-3
+    """Ridge of its weights on standardised channels."""
+    vivid_temperature: float = 0.8
+    """That of the mean of its colours: the lower, the more it dares."""
 
     @property
     def steps(self) -> int:

@@ -82,7 +82,9 @@ class Colorizer:
                 self.engine = create_engine(engine or DEFAULT_ENGINE, folder, head)
                 size = size or folder.config.size
         elif vivid:
-            raise ValueError("`vivid` should be False for an engine, which has one head. Received: True")
+            raise ValueError(
+                "`vivid` should be False for an engine, which has one head. Received: True"
+            )
         else:
             self.engine = model
         if size is None or size < _MULTIPLE:
