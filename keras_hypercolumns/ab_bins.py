@@ -109,4 +109,4 @@ def _squared_distances(ones: np.ndarray, others: np.ndarray) -> np.ndarray:
     ones, others = np.asarray(ones, np.float64), np.asarray(others, np.float64)
     products = ones @ others.T
     squares = (ones**2).sum(axis=1)[:, None] + (others**2).sum(axis=1) - 2 * products
-    return np.maximum(squares, 0)
+    return np.asarray(np.maximum(squares, 0))

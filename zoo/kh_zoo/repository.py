@@ -263,8 +263,8 @@ def _differences(folder: ModelFolder) -> list[str]:
     kernels = [tensors[f"{head}.{tap}.kernel"] for tap in taps]
     scale = None
     if vivid:
-        steps = [stored.get(f"{head}.{tap}.scale") for tap in taps]
-        scale = None if steps[0] is None else np.max(steps, axis=0) * factor
+        steps = [stored[f"{head}.{tap}.scale"] for tap in taps if folder.quantized]
+        scale = np.max(steps, axis=0) * factor if steps else None
     expected.append((np.concatenate(kernels, 1) * factor, tensors[f"{head}.bias"] * factor, scale))
     found = read_weights(folder.path)
     if len(found) != len(expected):
