@@ -27,10 +27,11 @@ from kh_zoo.tensors import read_tensors
 
 HERE = Path(__file__).parent
 QUANTIZATION_PICTURES = 60
-VIVID_NOTE = """A head that ends in `-vivid` is that of `kh colorize --vivid`: it scores 313 colours, rare ones counting
-more, and takes a mean that leans to the likelier ones (Zhang et al. 2016), where the others answer with the
-mean that errs least. It was fitted by logistic regression on the same trunk, by the recipe `vivid`. Its
-colours are about as strong as the truth; more of them are wrong, so it is behind in PSNR.
+VIVID_NOTE = """A head that ends in `-vivid` is that of `kh colorize --vivid`: it scores 313 colours,
+rare ones counting more, and takes a mean that leans to the likelier ones (Zhang et al. 2016), where
+the others answer with the mean that errs least. It was fitted by logistic regression on the same
+trunk, by the recipe `vivid`. Its colours are nearly as strong as the truth; more of them are wrong,
+so it is behind in PSNR.
 
 """
 

@@ -236,8 +236,8 @@ def write_colorizer(model: keras.Model, path: Path, size: int) -> None:
             kernel, bias = (ops.convert_to_numpy(weight) for weight in layer.weights)
             tensors[f"{layer.name}.kernel"] = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))
             tensors[f"{layer.name}.bias"] = bias
-    # Vivid heads last, since a folder's first head is the one that is taken by default.
-    for name in sorted(_heads(model), key=lambda head: _is_vivid(model, head)):
+    # In their order, where there are several: the first is the one that is taken by default.
+    for name in model.output if isinstance(model.output, dict) else _heads(model):
         layer = model.get_layer(f"head_{name}")
         if not isinstance(layer, HyperColumnProjection):
             raise ModelError(
