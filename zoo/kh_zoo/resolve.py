@@ -130,7 +130,7 @@ def vivid_head(folder: ModelFolder, head: str) -> str:
     """
     found = folder.config.vivid_head(head)
     if found is None:
-        has = [name for name in folder.config.heads if folder.config.vivid_head(name)]
+        has = [name for name in folder.config.variants if folder.config.vivid_head(name)]
         raise no_vivid_head(f"{head!r} of {folder.path}", has)
     return found
 
