@@ -323,5 +323,11 @@ def test_a_recipe_adds_it_and_leaves_the_rest_as_it_is(tmp_path, monkeypatch):
         lab = ops.convert_to_numpy(srgb_to_lab(np.full((1, 32, 32, 3), color) / 255))
         ab = ops.convert_to_numpy(model(lab[..., :1])["relu1to3-vivid"])
         assert np.abs(ab - lab[..., 1:]).mean() < 12
-    with pytest.raises(ValueError, match=r"`vivid` should be one of 'relu1to3'.* 'relu1to4'"):
-        add_vivid(plain, recipe_from_table({**RECIPE, "vivid": ["relu1to4"]}, "t"), [tmp_path])
+
+
+@pytest.mark.parametrize("variant", ["relu1to4", "layered"])
+def test_a_recipe_asks_for_it_of_a_linear_variant_that_it_has(variant):
+    table = {**RECIPE, "variants": ["relu1to3", "layered"], "vivid": [variant]}
+    message = rf"`vivid of table` should be one of 'relu1to3'.* Received: '{variant}'"
+    with pytest.raises(ValueError, match=message):
+        recipe_from_table(table, "table")

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import keras
 
-from keras_hypercolumns.choices import unknown_name
 from keras_hypercolumns.colorizer import joint_colorizer
 from keras_hypercolumns.fold_batch_norm import fold_batch_norm
 from keras_hypercolumns.training.fit_heads import fit_heads, linear_heads
@@ -60,16 +59,9 @@ def add_vivid(
         recipe: Its `Recipe`.
         data: List of folders of colour pictures.
         on_batch: Called with the number of batches done, of `vivid_steps(recipe)`.
-
-    Raises:
-        ValueError: If the recipe asks for the vivid head of a variant that `plain` lacks.
     """
-    variants = tuple(plain.output)
-    for variant in recipe.vivid:
-        if variant not in variants:
-            raise ValueError(unknown_name("vivid", variant, variants))
     model = joint_colorizer(
-        variants, recipe.pooling, trunk_input=trunk_input(plain), vivid=recipe.vivid
+        tuple(plain.output), recipe.pooling, trunk_input=trunk_input(plain), vivid=recipe.vivid
     )
     for layer in plain.layers:
         if layer.weights:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from keras_hypercolumns.choices import unknown_name
+from keras_hypercolumns.taps import ARCHITECTURES
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -116,6 +117,11 @@ def recipe_from_table(table: dict[str, Any], where: str) -> Recipe:
         ValueError: As for `read_recipe`; the message names the table by `where`.
     """
     recipe: Recipe = _from_table(Recipe, table, where)
+    linear = [variant for variant in recipe.variants if variant not in ARCHITECTURES]
+    for variant in recipe.vivid:
+        if variant not in linear:
+            # Told here, not hours later.
+            raise ValueError(unknown_name(f"vivid of {where}", variant, linear))
     return recipe
 
 
