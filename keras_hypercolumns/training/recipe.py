@@ -137,6 +137,8 @@ def _from_table(cls: Any, table: dict[str, Any], where: str) -> Any:
     ]
     if missing:
         raise ValueError(f"`{where}` should set {', '.join(missing)}. Received: {sorted(table)}")
+    # A list may be empty where that is its default.
+    table = {key: value for key, value in table.items() if value != [] or fields[key].default != ()}
     hints = typing.get_type_hints(cls)
     return cls(
         **{key: _checked(value, hints[key], f"{key} of {where}") for key, value in table.items()}
