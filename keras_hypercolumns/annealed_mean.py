@@ -29,8 +29,8 @@ class AnnealedMean(keras.layers.Layer):
     >>> ab_bins()[[0, 4]].tolist()
     [[-90.0, 50.0], [-90.0, 90.0]]
     >>> for temperature in (1, 0.1):
-    ...     print(np.asarray(AnnealedMean(temperature)(scores))[0, 0, 0].round(1).tolist())
-    [-90.0, 60.8]
+    ...     print(np.asarray(AnnealedMean(temperature)(scores))[0, 0, 0].round().tolist())
+    [-90.0, 61.0]
     [-90.0, 50.0]
 
     Args:
