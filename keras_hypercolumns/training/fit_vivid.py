@@ -81,7 +81,10 @@ def vivid_rows(
     rows, colors = [], []
     for index in range(len(batches)):
         lab = srgb_to_lab(batches[index][0].astype("float32") / 255)
-        cells = ops.average_pool(lab[..., 1:], VIVID_STRIDE, data_format="channels_last")
+        # The strides are given, because JAX's default of them fails (Keras 3.15).
+        cells = ops.average_pool(
+            lab[..., 1:], VIVID_STRIDE, strides=VIVID_STRIDE, data_format="channels_last"
+        )
         cells = ops.convert_to_numpy(cells)
         where = random.integers(0, cells.shape[1:3], (len(cells), points, 2))
         lightness = ops.convert_to_numpy(lab[..., :1])
