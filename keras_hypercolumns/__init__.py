@@ -13,6 +13,7 @@ except (ModuleNotFoundError, ValueError) as error:
         "with the variable KERAS_BACKEND (tensorflow, jax or torch)."
     ) from None
 
+from keras_hypercolumns.annealed_mean import AnnealedMean
 from keras_hypercolumns.color import lab_to_srgb, srgb_to_lab
 from keras_hypercolumns.colorizer import colorizer, joint_colorizer
 from keras_hypercolumns.feature_info import FeatureInfo, feature_info
@@ -29,6 +30,7 @@ from keras_hypercolumns.vgg19_gray import vgg19_gray
 __all__ = [
     "STUDY_VARIANTS",
     "VARIANTS",
+    "AnnealedMean",
     "FeatureInfo",
     "HyperColumn",
     "HyperColumnProjection",

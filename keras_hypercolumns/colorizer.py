@@ -1,12 +1,14 @@
 """The colorizer: from the lightness of a picture to its colour."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import keras
 from keras import layers
 
+from keras_hypercolumns.ab_bins import ab_bins
+from keras_hypercolumns.annealed_mean import AnnealedMean
 from keras_hypercolumns.choices import unknown_name
 from keras_hypercolumns.hypercolumn import HyperColumn
 from keras_hypercolumns.hypercolumn_projection import HyperColumnProjection
@@ -29,6 +31,13 @@ GRAY_SCALE = 127.5
 """How much larger grey values are than L / 50 - 1, and the maps of a trunk that sees them."""
 
 TRUNK_INPUTS = ("scaled", "gray")
+HEADS = ("ab", "vivid")
+VIVID = "-vivid"
+"""Ends the name of the vivid head of a variant, beside its other one."""
+VIVID_STRIDE = 4
+"""Pixels per cell of the map that a vivid head scores the bins on."""
+COARSE = "coarse_"
+"""Begins the name of a map that is averaged over these cells."""
 _TAPS = {**VARIANTS, **STUDY_VARIANTS, **ARCHITECTURES}
 _HEADS = {"layered": layered_head, "residual": residual_head}
 
@@ -52,6 +61,7 @@ def colorizer(
     dense: bool = False,
     output: str = "ab",
     trunk_input: str | None = None,
+    head: str = "ab",
 ) -> keras.Model:
     """Build a network that predicts the colour of a picture from its lightness.
 
@@ -66,6 +76,11 @@ def colorizer(
     >>> ab = model(np.full((1, 33, 47, 1), 50.0, "float32"))
     >>> tuple(ab.shape)
     (1, 33, 47, 2)
+
+    A head that chooses among colours, instead of taking their mean:
+
+    >>> colorizer("pool1to4", head="vivid").get_layer("head_pool1to4").filters
+    313
 
     Args:
         variant_or_taps: A list or tuple of taps of `vgg19_gray`, or the name of a variant:
@@ -87,6 +102,10 @@ def colorizer(
         trunk_input: What the trunk sees of L: `"scaled"`, L / 50 - 1, or `"gray"`, the sRGB grey
             value 0..255. Defaults to `None`: `"gray"` with `weights` for colour whose first
             convolution is summed, which expects that, else `"scaled"`.
+        head: What the linear head predicts: `"ab"`, A and B; or `"vivid"`, scores of 313 colours,
+            whose `AnnealedMean` is taken. They are scored on a map of a quarter of the picture's
+            height and width, to which finer taps are averaged, and their mean is brought up: 313
+            channels at full size would be the largest thing in memory.
 
     Input shape:
         `(batch, height, width, 1)`: L of CIELAB, 0..100; any height and width from 16 pixels
@@ -100,12 +119,13 @@ def colorizer(
         A `keras.Model`.
 
     Raises:
-        ValueError: If a name is unknown, or `dense` is asked of `"layered"` or `"residual"`;
-            and what `vgg19_gray` raises for `weights`.
+        ValueError: If a name is unknown; `dense` or a vivid head is asked of `"layered"` or
+            `"residual"`, or both are asked for; and what `vgg19_gray` raises for `weights`.
 
     Reference:
         - [Larsson et al., 2016](https://arxiv.org/abs/1603.06668), section 4, for colour from
-          hypercolumns; [Hariharan et al., 2015](https://arxiv.org/abs/1411.5752).
+          hypercolumns; [Hariharan et al., 2015](https://arxiv.org/abs/1411.5752);
+          [Zhang et al., 2016](https://arxiv.org/abs/1603.08511), section 2, for the vivid head.
     """
     if isinstance(variant_or_taps, str):
         name, taps = variant_or_taps, variant_taps(variant_or_taps)
@@ -118,8 +138,22 @@ def colorizer(
             f"`dense` should be False for {name!r}: its head is no single convolution of one "
             f"hypercolumn. Received: {dense!r}"
         )
+    if head not in HEADS:
+        raise ValueError(unknown_name("head", head, HEADS))
+    if head == "vivid" and (dense or name in _HEADS):
+        raise ValueError(
+            "`head` should be 'ab' with `dense`, and for 'layered' and 'residual': the vivid head "
+            f"is a projection of one hypercolumn. Received: {head!r} for {name!r}"
+        )
     lightness, outputs = _trunk_and_heads(
-        {name: taps}, pooling, batch_norm, weights, first_convolution, trunk_input, dense
+        {name: taps},
+        pooling,
+        batch_norm,
+        weights,
+        first_convolution,
+        trunk_input,
+        dense,
+        vivid=(name,) if head == "vivid" else (),
     )
     ab = outputs[name]
     if output == "lab":
@@ -134,6 +168,7 @@ def joint_colorizer(
     weights: str | Path | None = None,
     first_convolution: str = "sum",
     trunk_input: str | None = None,
+    vivid: Sequence[str] = (),
 ) -> keras.Model:
     """Build one trunk with the heads of several variants, for training them together.
 
@@ -149,6 +184,8 @@ def joint_colorizer(
         pooling: As for `vgg19_gray`.
         batch_norm: As for `vgg19_gray`.
         weights: As for `colorizer`; likewise `first_convolution` and `trunk_input`.
+        vivid: Names of variants that get a vivid head too, as for `colorizer`, with the output
+            `"VARIANT-vivid"`.
 
     Input shape:
         As for `colorizer`.
@@ -163,8 +200,15 @@ def joint_colorizer(
         ValueError: If a name is unknown; and what `vgg19_gray` raises for `weights`.
     """
     heads = {variant: variant_taps(variant) for variant in variants}
+    daring = {f"{variant}{VIVID}": variant_taps(variant) for variant in vivid}
     lightness, outputs = _trunk_and_heads(
-        heads, pooling, batch_norm, weights, first_convolution, trunk_input
+        {**heads, **daring},
+        pooling,
+        batch_norm,
+        weights,
+        first_convolution,
+        trunk_input,
+        vivid=tuple(daring),
     )
     return keras.Model(lightness, outputs, name="joint_colorizer")
 
@@ -184,6 +228,7 @@ def _trunk_and_heads(
     first_convolution: str,
     trunk_input: str | None,
     dense: bool = False,
+    vivid: Sequence[str] = (),
 ) -> tuple[Any, dict[str, Any]]:
     """Return the symbolic lightness, and by the name of each head its A and B."""
     if trunk_input not in (None, *TRUNK_INPUTS):
@@ -207,7 +252,12 @@ def _trunk_and_heads(
         x = layers.Rescaling(1 / 50, offset=-1, name="scale_lightness")(lightness)
     maps = {**trunk(x), "lightness": x}
     outputs = {}
+    if vivid:
+        maps |= coarse_maps(maps, {tap for name in vivid for tap in heads[name]})
     for name, taps in heads.items():
+        if name in vivid:
+            outputs[name] = _vivid_head(maps, taps, name)
+            continue
         build_head = _HEADS.get(name, _dense_head if dense else _projected_head)
         head = build_head(maps, taps, f"head_{name}")
         scale = head_scale(sum(tap_channels(tap) for tap in taps), trunk_input)
@@ -224,6 +274,59 @@ def _dense_head(maps: Mapping[str, Any], taps: Sequence[str], name: str) -> Any:
     maps = {tap: maps[tap] for tap in (*taps, "lightness")}
     column = HyperColumn(taps, **_placing(taps), name="hypercolumn")(maps)
     return layers.Conv2D(2, 1, data_format="channels_last", name=name)(column)
+
+
+def coarse_maps(maps: Mapping[str, Any], taps: Iterable[str]) -> dict[str, Any]:
+    """Average what is finer than the cells of vivid heads over them.
+
+    Args:
+        maps: Of the taps, and the `"lightness"`.
+        taps: Those that vivid heads have.
+
+    Returns:
+        A dict from `"coarse_TAP"` to the map, and `"coarse_lightness"`, which has the cells' size.
+    """
+    strides = {"lightness": 1, **{tap: tap_stride(tap) for tap in sorted(taps)}}
+    return {
+        f"{COARSE}{name}": layers.AveragePooling2D(
+            VIVID_STRIDE // stride, data_format="channels_last", name=f"{COARSE}{name}"
+        )(maps[name])
+        for name, stride in strides.items()
+        if stride < VIVID_STRIDE
+    }
+
+
+def coarse_placing(taps: Sequence[str]) -> dict[str, Any]:
+    """Arguments of the hypercolumn layers that put every tap in its place over the cells."""
+    strides = {
+        tap if tap_stride(tap) >= VIVID_STRIDE else f"{COARSE}{tap}": max(
+            tap_stride(tap), VIVID_STRIDE
+        )
+        for tap in taps
+    }
+    return {
+        "taps": tuple(strides),
+        "reference": f"{COARSE}lightness",
+        "strides": {**strides, f"{COARSE}lightness": VIVID_STRIDE},
+        "data_format": "channels_last",
+    }
+
+
+def _vivid_head(maps: Mapping[str, Any], taps: Sequence[str], name: str) -> Any:
+    placing = coarse_placing(taps)
+    inputs = {tap: maps[tap] for tap in (*placing["taps"], f"{COARSE}lightness")}
+    scores = HyperColumnProjection(len(ab_bins()), **placing, name=f"head_{name}")(inputs)
+    ab = AnnealedMean(dtype="float32", name=f"mean_{name}")(scores)
+    # A hypercolumn of one map brings it to the size of the picture.
+    upsampling = HyperColumn(
+        ("ab",),
+        reference="lightness",
+        strides={"ab": VIVID_STRIDE},
+        data_format="channels_last",
+        dtype="float32",
+        name=f"ab_{name}",
+    )
+    return upsampling({"ab": ab, "lightness": maps["lightness"]})
 
 
 def _placing(taps: Sequence[str]) -> dict[str, Any]:

@@ -34,7 +34,8 @@ def test_own_recipes_are_read_by_name(name):
     assert set(recipe.variants) <= set(VARIANTS)
     assert recipe.steps == sum(stage.steps for stage in recipe.stages)
     # One of no steps fits the heads alone.
-    assert recipe.steps > recipe.warmup_steps or (recipe.steps == 0 < recipe.head_pictures)
+    heads = recipe.head_pictures or recipe.vivid
+    assert recipe.steps > recipe.warmup_steps or (recipe.steps == 0 and heads)
     for stage in recipe.stages:
         assert stage.size % 16 == 0
         assert sum(stage.batch.values()) > 0
@@ -89,7 +90,7 @@ def test_a_recipe_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(
         ValueError,
         match=r"`recipe` should be a file ending \.toml, or one of 'best', 'continue', 'head', "
-        r"'seed', 'small', 'tune'\. Did you mean 'small'\? Received: 'smal'$",
+        r"'seed', 'small', 'tune', 'vivid'\. Did you mean 'small'\? Received: 'smal'$",
     ):
         read_recipe("smal")
 

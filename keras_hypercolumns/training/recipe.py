@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from keras_hypercolumns.choices import unknown_name
+from keras_hypercolumns.taps import ARCHITECTURES
 
 FOLDER = Path(__file__).parent / "recipes"
 
@@ -68,6 +69,18 @@ class Recipe:
     """How much less a picture counts whose error is large, as for `picture_weights`."""
     head_ridge: float = 1e-3
     """Ridge of the closed form, times the mean variance of a channel."""
+    vivid: tuple[str, ...] = ()
+    """Variants that get a vivid head too, fitted at the end of all."""
+    vivid_pictures: int = 2400
+    """Pictures that a vivid head is fitted on, shared out and as large as those of the others."""
+    vivid_points: int = 64
+    """Cells sampled from each of them."""
+    vivid_uniform: float = 0.7
+    """Part of the uniform distribution in the frequencies of colours that cells are weighed by."""
+    vivid_ridge: float = 1e-3
+    """Ridge of its weights on standardised channels."""
+    vivid_temperature: float = 0.8
+    """That of the mean of its colours: the lower, the more it dares."""
 
     @property
     def steps(self) -> int:
@@ -104,6 +117,11 @@ def recipe_from_table(table: dict[str, Any], where: str) -> Recipe:
         ValueError: As for `read_recipe`; the message names the table by `where`.
     """
     recipe: Recipe = _from_table(Recipe, table, where)
+    linear = [variant for variant in recipe.variants if variant not in ARCHITECTURES]
+    for variant in recipe.vivid:
+        if variant not in linear:
+            # Told here, not hours later.
+            raise ValueError(unknown_name(f"vivid of {where}", variant, linear))
     return recipe
 
 
@@ -119,6 +137,8 @@ def _from_table(cls: Any, table: dict[str, Any], where: str) -> Any:
     ]
     if missing:
         raise ValueError(f"`{where}` should set {', '.join(missing)}. Received: {sorted(table)}")
+    # A list may be empty where that is its default.
+    table = {key: value for key, value in table.items() if value != [] or fields[key].default != ()}
     hints = typing.get_type_hints(cls)
     return cls(
         **{key: _checked(value, hints[key], f"{key} of {where}") for key, value in table.items()}

@@ -46,6 +46,10 @@ class Variant:
     """RMS of what int8 weights change in AB, in CIELAB units."""
     metrics: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
     """Figures of the test split, by kind of picture."""
+    vivid: bool = False
+    """Whether it has a vivid head too."""
+    vivid_metrics: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    """The same figures, of that head."""
 
 
 @cache

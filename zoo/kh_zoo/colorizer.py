@@ -14,7 +14,7 @@ from kh_zoo.guided_upsampling import guided_upsampling
 from kh_zoo.model_folder import CONFIG, read_table
 from kh_zoo.output import Output, with_alpha
 from kh_zoo.picture import Picture
-from kh_zoo.resolve import fetch, find, open_source
+from kh_zoo.resolve import fetch, find, no_vivid_head, open_source, vivid_head
 
 # Networks of five blocks halve the size four times before their last features.
 _MULTIPLE = 16
@@ -49,9 +49,12 @@ class Colorizer:
             of 16. A picture is not enlarged to it, only up to 16 x 16. Defaults to `None`: what
             the model says. An engine does not say it.
         saturation: Factor on the predicted A and B: 1 leaves them, 0 is grey.
+        vivid: Take the model's vivid head, which chooses among colours where the other takes
+            their mean.
 
     Raises:
-        VariantError, ModelError, EngineError: There is no such model or engine.
+        VariantError, ModelError, EngineError: There is no such model or engine, or it has no vivid
+            head.
         HubError: The model is to be pulled, and the Hub can't be reached, or refuses.
         ValueError: `size` is below 16, or `saturation` is negative.
     """
@@ -63,17 +66,25 @@ class Colorizer:
         engine: str | None = None,
         size: int | None = None,
         saturation: float = 1.0,
+        vivid: bool = False,
     ) -> None:
         if isinstance(model, (str, os.PathLike)):
             source = fetch(find(model))
             path = Path(source.folder or "")
             if read_table(path / CONFIG)["architecture"] == "keras":
+                if vivid:
+                    raise no_vivid_head(path)
                 self.engine, own = _keras_engine(path, engine)
                 size = size or own
             else:
                 folder, head = open_source(source)
+                head = vivid_head(folder, head) if vivid else head
                 self.engine = create_engine(engine or DEFAULT_ENGINE, folder, head)
                 size = size or folder.config.size
+        elif vivid:
+            raise ValueError(
+                "`vivid` should be False for an engine, which has one head. Received: True"
+            )
         else:
             self.engine = model
         if size is None or size < _MULTIPLE:

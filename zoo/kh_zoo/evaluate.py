@@ -17,7 +17,7 @@ from kh_zoo.metrics.bootstrap import interval
 from kh_zoo.metrics.ciede2000 import ciede2000
 from kh_zoo.metrics.ssim import ssim
 from kh_zoo.model_folder import ModelFolder
-from kh_zoo.resolve import find_folder, resolve
+from kh_zoo.resolve import find_folder, resolve, vivid_head
 from kh_zoo.split import list_pictures
 
 TRAINING_PICTURES = 1000
@@ -30,6 +30,7 @@ def evaluate(
     *,
     size: int | None = None,
     engine: str = DEFAULT_ENGINE,
+    vivid: bool = False,
     on_picture: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Measure a model on the test split of a folder of colour pictures.
@@ -56,18 +57,20 @@ def evaluate(
         data: Folder of colour pictures.
         size: In pixels. Defaults to `None`: the size that the model predicts at.
         engine: As for `create_engine`.
+        vivid: Measure the vivid heads alone. Of a folder, they are among all heads anyway.
         on_picture: Called with the number of pictures done and the number in all.
 
     Returns:
         A list of dicts, one for each variant and folder.
 
     Raises:
-        VariantError, ModelError, EngineError: If there is no such model or engine.
+        VariantError, ModelError, EngineError: If there is no such model or engine, or it has no
+            vivid head.
         DataError: If `data` holds no picture of the test split.
         PictureError: If one can't be read.
     """
     data = Path(data)
-    folder, heads = open_heads(model)
+    folder, heads = open_heads(model, vivid)
     size = (size or folder.config.size) // 16 * 16
     groups: dict[str, list[str]] = {}
     for name in list_pictures(data, "test"):
@@ -117,13 +120,17 @@ def evaluate(
     return rows
 
 
-def open_heads(model: str | os.PathLike[str]) -> tuple[ModelFolder, tuple[str, ...]]:
-    """Open a model with the variants that are measured: of a folder, all."""
+def open_heads(
+    model: str | os.PathLike[str], vivid: bool = False
+) -> tuple[ModelFolder, tuple[str, ...]]:
+    """Open a model with the heads that are measured: of a folder all, or all that are vivid."""
     folder = find_folder(model)
-    if folder is not None:
+    if folder is not None and not vivid:
         return folder, tuple(folder.config.heads)
+    if folder is not None and folder.config.vivid:
+        return folder, folder.config.vivid
     folder, head = resolve(model)
-    return folder, (head,)
+    return folder, (vivid_head(folder, head) if vivid else head,)
 
 
 # A function of means over the pictures, and what each picture contributes to them.

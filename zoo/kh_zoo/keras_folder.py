@@ -19,7 +19,13 @@ from kh_zoo.errors import ModelError
 from kh_zoo.model_folder import CONFIG, KEY, inside, read_json, read_table
 from kh_zoo.store import KERAS_FILES, KERAS_WEIGHTS
 
-CLASSES = ("HyperColumn", "HyperColumnProjection", "HyperColumnSampler", "LightnessToGray")
+CLASSES = (
+    "AnnealedMean",
+    "HyperColumn",
+    "HyperColumnProjection",
+    "HyperColumnSampler",
+    "LightnessToGray",
+)
 """The classes that `keras_hypercolumns` registers."""
 _MODULES = (
     "builtins",

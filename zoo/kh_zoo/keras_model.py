@@ -14,6 +14,7 @@ from keras import ops
 from keras.src.backend.common import global_state
 
 from keras_hypercolumns import HyperColumnProjection, colorizer
+from keras_hypercolumns.colorizer import COARSE
 from keras_hypercolumns.training.initial_colorizer import trunk_input
 from kh_zoo.errors import ModelError
 from kh_zoo.keras_folder import KerasFolder, check_keras_folder
@@ -179,7 +180,12 @@ def _count_weights(folder: KerasFolder) -> int:
 def build_model(folder: ModelFolder, head: str) -> keras.Model:
     """Build the Keras model of one variant of a `ModelFolder`."""
     config = folder.config
-    model = colorizer(config.heads[head], pooling=config.pooling, trunk_input=config.input)
+    model = colorizer(
+        config.heads[head],
+        pooling=config.pooling,
+        trunk_input=config.input,
+        head="vivid" if head in config.vivid else "ab",
+    )
     fill_model(model, folder, {"custom": head})
     return model
 
@@ -195,10 +201,20 @@ def fill_model(model: keras.Model, folder: ModelFolder, heads: Mapping[str, str]
         taps = folder.config.heads[head]
         kernels = [tensors[f"{head}.{tap}.kernel"].transpose(2, 3, 1, 0) for tap in taps]
         # The file's heads are all in one unit, the model's each in its own.
-        factor = AB_SCALE / model.get_layer(f"ab_{name}").scale
+        factor = head_factor(model, name)
+        if head in folder.config.vivid:
+            bins = tensors[f"{head}.bins"][:, :, 0, 0].T
+            model.get_layer(f"mean_{name}").set_weights([bins])
         model.get_layer(f"head_{name}").set_weights(
             [np.concatenate(kernels, axis=2) * factor, tensors[f"{head}.bias"] * factor]
         )
+
+
+def head_factor(model: keras.Model, name: str) -> float:
+    """What the weights of a head in a file are multiplied by, to be those of the model's head."""
+    if _is_vivid(model, name):
+        return float(model.get_layer(f"mean_{name}").temperature)
+    return AB_SCALE / float(model.get_layer(f"ab_{name}").scale)
 
 
 def write_colorizer(model: keras.Model, path: Path, size: int) -> None:
@@ -212,7 +228,7 @@ def write_colorizer(model: keras.Model, path: Path, size: int) -> None:
     Raises:
         ModelError: If a head is not linear: those of `layered` and `residual` can't be stored.
     """
-    tensors, heads = {}, {}
+    tensors, heads, vivid = {}, {}, []
     trunk = model.get_layer("trunk")
     is_max = isinstance(trunk.get_layer("pool1"), keras.layers.MaxPooling2D)
     for layer in trunk.layers:
@@ -220,7 +236,8 @@ def write_colorizer(model: keras.Model, path: Path, size: int) -> None:
             kernel, bias = (ops.convert_to_numpy(weight) for weight in layer.weights)
             tensors[f"{layer.name}.kernel"] = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))
             tensors[f"{layer.name}.bias"] = bias
-    for name in _heads(model):
+    # In their order, where there are several: the first is the one that is taken by default.
+    for name in model.output if isinstance(model.output, dict) else _heads(model):
         layer = model.get_layer(f"head_{name}")
         if not isinstance(layer, HyperColumnProjection):
             raise ModelError(
@@ -228,18 +245,23 @@ def write_colorizer(model: keras.Model, path: Path, size: int) -> None:
                 "'layered' and 'residual' has; leave those out, or keep the model with Keras's "
                 f"`model.save`. Received: {name!r}"
             )
-        factor = model.get_layer(f"ab_{name}").scale / AB_SCALE
+        factor = 1 / head_factor(model, name)
         kernel, bias = (ops.convert_to_numpy(weight) * factor for weight in layer.weights)
         parts = np.split(kernel, np.cumsum(layer.tap_channels)[:-1], axis=2)
-        for tap, part in zip(layer.taps, parts, strict=True):
+        heads[name] = tuple(tap.removeprefix(COARSE) for tap in layer.taps)
+        for tap, part in zip(heads[name], parts, strict=True):
             tensors[f"{name}.{tap}.kernel"] = np.ascontiguousarray(part.transpose(3, 2, 0, 1))
         tensors[f"{name}.bias"] = bias
-        heads[name] = layer.taps
+        if _is_vivid(model, name):
+            bins = ops.convert_to_numpy(model.get_layer(f"mean_{name}").bins)
+            tensors[f"{name}.bins"] = np.ascontiguousarray(bins.T[:, :, None, None])
+            vivid.append(name)
     config = ModelConfig(
         pooling="max" if is_max else "average",
         size=size,
         heads=heads,
         input=trunk_input(model),
+        vivid=tuple(vivid),
     )
     write_model_folder(path, config, tensors)
 
@@ -248,15 +270,20 @@ def _heads(model: keras.Model) -> list[str]:
     return [layer.name[5:] for layer in model.layers if layer.name.startswith("head_")]
 
 
+def _is_vivid(model: keras.Model, head: str) -> bool:
+    return any(layer.name == f"mean_{head}" for layer in model.layers)
+
+
 def _is_plain(model: keras.Model) -> bool:
     """Whether a model is nothing but what a model folder can hold."""
-    names = {layer.name for layer in model.layers}
+    names = {layer.name for layer in model.layers if not layer.name.startswith(COARSE)}
     heads = _heads(model)
     own = {
         "lightness",
         "scale_lightness",
         "trunk",
         *(f"{p}_{h}" for h in heads for p in ("head", "ab")),
+        *(f"mean_{h}" for h in heads if _is_vivid(model, h)),
     }
     return (
         bool(heads)

@@ -3,6 +3,9 @@
 One trunk (a single-channel VGG-19) and the heads of one or several variants on it. Kernels are
 stored as convolutions read them, `(out, in, height, width)`: float32, or int8 with one float32
 scale per output channel. The ONNX graph refers to the tensors where they lie in this file.
+
+A head gives A and B, or, if it is vivid, the scores of colour bins, whose colours are stored too:
+it is divided by the temperature of their mean when it is written, so that a softmax is all of it.
 """
 
 import dataclasses
@@ -21,6 +24,12 @@ LIGHTNESS_SCALE, LIGHTNESS_OFFSET = 1 / 50, -1.0
 """What a trunk of the input `"scaled"` sees: `L * LIGHTNESS_SCALE + LIGHTNESS_OFFSET`, -1..1."""
 AB_SCALE = 50.0
 """CIELAB units of A and B per unit of a head's output."""
+BINS = 313
+"""Colours that a vivid head scores."""
+VIVID = "-vivid"
+"""Ends the name of the vivid head of a variant, beside its other one."""
+VIVID_STRIDE = 4
+"""Pixels per cell of the map that a vivid head scores them on."""
 CONFIG = "config.json"
 TENSORS = "model.safetensors"
 KEY = "keras_hypercolumns"
@@ -33,7 +42,6 @@ ARCHITECTURES = ("vgg19_gray", "keras")
 """A trunk with heads; or any Keras model, see `keras_folder`."""
 
 _TAP = re.compile(r"(?:conv|relu)(?P<block>[1-5])_(?P<i>[1-4])|pool(?P<pool>[1-5])")
-_TRUNK_KERNEL = re.compile(r"conv[1-5]_[1-4]\.kernel")
 _PICKLES = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))
 _BYTES = {"F32": 4, "I8": 1}
 # Far above what is needed, far below what could exhaust the memory.
@@ -84,12 +92,27 @@ class ModelConfig:
     """Taps of each variant, in the order of its channels."""
     input: str = "scaled"
     """What the trunk sees: `"scaled"`, L in -1..1, or `"gray"`, the sRGB grey value, 0..255."""
+    vivid: tuple[str, ...] = ()
+    """Those of the heads that score colour bins."""
 
     def to_json(self) -> str:
         """Return the text of `config.json`."""
-        return json.dumps(
-            {"format": FORMAT, "architecture": "vgg19_gray", **dataclasses.asdict(self)}, indent=2
-        )
+        fields = dataclasses.asdict(self)
+        if not self.vivid:
+            # As before there were such heads, for whoever reads it with an older version.
+            del fields["vivid"]
+        return json.dumps({"format": FORMAT, "architecture": "vgg19_gray", **fields}, indent=2)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """The heads, without those that are the vivid ones of others."""
+        beside = {f"{head}{VIVID}" for head in self.heads} & set(self.vivid)
+        return tuple(head for head in self.heads if head not in beside)
+
+    def vivid_head(self, head: str) -> str | None:
+        """Return the name of the vivid head of a variant, which may be that head itself."""
+        found = (name for name in (head, f"{head}{VIVID}") if name in self.vivid)
+        return next(found, None)
 
     def layers(self, heads: Iterable[str]) -> list[str]:
         """Names of the trunk's layers that `heads` need, in order: convolutions and poolings."""
@@ -119,19 +142,20 @@ class ModelConfig:
                 shapes[f"{layer}.scale"] = (outputs,)
             channels = outputs
         for head, taps in self.heads.items():
+            outputs = BINS if head in self.vivid else 2
             for tap in taps:
-                shapes[f"{head}.{tap}.kernel"] = (2, Tap(tap).channels, 1, 1)
-            shapes[f"{head}.bias"] = (2,)
+                shapes[f"{head}.{tap}.kernel"] = (outputs, Tap(tap).channels, 1, 1)
+                if quantized and head in self.vivid:
+                    shapes[f"{head}.{tap}.scale"] = (outputs,)
+            shapes[f"{head}.bias"] = (outputs,)
+            if head in self.vivid:
+                # As the convolution that makes their mean.
+                shapes[f"{head}.bins"] = (2, outputs, 1, 1)
         return shapes
 
     def most_bytes(self) -> int:
         """Bytes of the tensors in float32, without the table before them."""
         return 4 * sum(math.prod(shape) for shape in self.tensor_shapes(False).values())
-
-
-def is_trunk_kernel(name: str) -> bool:
-    """Whether the tensor `name` is a kernel of the trunk: those may be int8, with a scale each."""
-    return _TRUNK_KERNEL.fullmatch(name) is not None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +183,7 @@ class ModelFolder:
 
     @property
     def quantized(self) -> bool:
-        """Whether the trunk's kernels are int8."""
+        """Whether the kernels of the trunk and of vivid heads are int8."""
         return any(entry.dtype == "I8" for entry in self.tensors.values())
 
     def parameters(self, head: str) -> int:
@@ -168,7 +192,7 @@ class ModelFolder:
         return sum(
             math.prod(entry.shape)
             for name, entry in self.tensors.items()
-            if name.startswith((*layers, f"{head}.")) and not name.endswith(".scale")
+            if name.startswith((*layers, f"{head}.")) and name.endswith((".kernel", ".bias"))
         )
 
 
@@ -191,7 +215,8 @@ def open_model_folder(path: Path) -> ModelFolder:
                 f"{path / TENSORS}: the tensor {name!r} should have the shape {shape}. "
                 f"Received: {found.shape}"
             )
-        if found.dtype == "I8" and not is_trunk_kernel(name):
+        # Those that may be int8 have a scale beside them.
+        if found.dtype == "I8" and f"{name.removesuffix('.kernel')}.scale" not in expected:
             raise ModelError(f"{path / TENSORS}: the tensor {name!r} should be float32")
     unknown = sorted(set(tensors) - set(expected))
     if unknown:
@@ -285,8 +310,9 @@ def read_config(path: Path) -> ModelConfig:
             "have; `kh_zoo.load_model` opens it, and `kh colorize` with it"
         )
     fields = {key: value for key, value in table.items() if key not in ("format", "architecture")}
-    # Files of the first release lack it.
+    # Older files lack them.
     fields.setdefault("input", "scaled")
+    fields.setdefault("vivid", [])
     names = {field.name for field in dataclasses.fields(ModelConfig)}
     if set(fields) != names:
         raise ModelError(
@@ -311,6 +337,15 @@ def read_config(path: Path) -> ModelConfig:
             raise ModelError(f"{path}: {head!r} is no name for a variant")
         for tap in taps:
             Tap(str(tap))
+    vivid = fields["vivid"]
+    if not isinstance(vivid, list) or any(vivid.count(head) > 1 for head in vivid):
+        raise ModelError(f"{path}: `vivid` should list some of the heads, none twice")
+    for head in vivid:
+        if not isinstance(head, str) or head not in heads:
+            raise ModelError(
+                f"{path}: `vivid` should list some of {list(heads)}. Received: {head!r}"
+            )
+    fields["vivid"] = tuple(vivid)
     fields["heads"] = {head: tuple(taps) for head, taps in heads.items()}
     return ModelConfig(**fields)
 

@@ -11,6 +11,7 @@ from kh_zoo.model_folder import (
     AB_SCALE,
     LIGHTNESS_OFFSET,
     LIGHTNESS_SCALE,
+    VIVID_STRIDE,
     ModelFolder,
     Tap,
 )
@@ -23,6 +24,8 @@ def onnx_graph(folder: ModelFolder, head: str) -> onnx.ModelProto:
 
     Each tap is projected at its own size, taps of one stride are added, and each sum is upsampled
     by its stride; an odd last row or column, which a pooling dropped, is continued by the edge.
+    A vivid head does so on cells of 4 x 4 pixels, to which finer taps are averaged, and brings up
+    the mean of its colours.
     The weights stay in the safetensors file, as external data.
 
     Example:
@@ -63,8 +66,15 @@ class _Builder:
                 "Conv", x, self._kernel(layer), self._stored(f"{layer}.bias"), pads=[1, 1, 1, 1]
             )
             x = maps[layer.replace("conv", "relu")] = self._node("Relu", x)
-        total = self._node("Add", self._sum_of_taps(maps), self._bias())
-        self._node("Mul", total, self._scalar(AB_SCALE), output="ab")
+        if self.head in config.vivid:
+            cells = self._average("lightness", VIVID_STRIDE)
+            scores = self._head(maps, cells, VIVID_STRIDE)
+            shares = self._node("Softmax", scores, axis=1)
+            mean = self._node("Conv", shares, self._stored(f"{self.head}.bins"))
+            self._upsample(mean, VIVID_STRIDE, "lightness", output="ab")
+        else:
+            total = self._head(maps, "lightness", 1)
+            self._node("Mul", total, self._scalar(AB_SCALE), output="ab")
         graph = helper.make_graph(
             self.nodes,
             self.head,
@@ -100,23 +110,29 @@ class _Builder:
         """`above` where `x` is above `threshold`, else `below`."""
         return self._node("Where", self._node("Greater", x, self._scalar(threshold)), above, below)
 
-    def _sum_of_taps(self, maps: Mapping[str, str]) -> str:
+    def _head(self, maps: Mapping[str, str], reference: str, pixels: int) -> str:
+        """The head, on cells of some pixels, of which `reference` has as many."""
         by_stride: dict[int, list[str]] = {}
         for tap in self.config.heads[self.head]:
-            name = self._stored(f"{self.head}.{tap}.kernel")
-            by_stride.setdefault(Tap(tap).stride, []).append(self._node("Conv", maps[tap], name))
+            stride = Tap(tap).stride
+            x = self._average(maps[tap], pixels // stride) if stride < pixels else maps[tap]
+            x = self._node("Conv", x, self._kernel(f"{self.head}.{tap}"))
+            by_stride.setdefault(max(stride // pixels, 1), []).append(x)
         parts = []
         for stride, projected in by_stride.items():
             x = projected[0]
             for other in projected[1:]:
                 x = self._node("Add", x, other)
-            parts.append(x if stride == 1 else self._upsample(x, stride))
+            parts.append(x if stride == 1 else self._upsample(x, stride, reference))
         total = parts[0]
         for part in parts[1:]:
             total = self._node("Add", total, part)
-        return total
+        return self._node("Add", total, self._bias())
 
-    def _upsample(self, x: str, stride: int) -> str:
+    def _average(self, x: str, cells: int) -> str:
+        return self._node("AveragePool", x, kernel_shape=[cells] * 2, strides=[cells] * 2)
+
+    def _upsample(self, x: str, stride: int, reference: str, output: str | None = None) -> str:
         scales = self._constant(f"stride_{stride}", [1, 1, stride, stride])
         x = self._node(
             "Resize",
@@ -126,10 +142,10 @@ class _Builder:
             mode="linear",
             coordinate_transformation_mode="half_pixel",
         )
-        missing = self._node("Sub", self._shape("lightness"), self._shape(x))
+        missing = self._node("Sub", self._shape(reference), self._shape(x))
         zeros = self._constant("no_pads", [0] * 6, np.int64)
         pads = self._node("Concat", zeros, missing, axis=0)
-        return self._node("Pad", x, pads, mode="edge")
+        return self._node("Pad", x, pads, mode="edge", output=output)
 
     def _shape(self, x: str) -> str:
         """Height and width of `x`, in the graph."""
@@ -137,13 +153,13 @@ class _Builder:
 
     def _kernel(self, layer: str) -> str:
         kernel = self._stored(f"{layer}.kernel")
-        if not self.folder.quantized:
+        if self.folder.tensors[kernel].dtype != "I8":
             return kernel
         return self._node("DequantizeLinear", kernel, self._stored(f"{layer}.scale"), axis=0)
 
     def _bias(self) -> str:
         """The head's bias, in a shape that is added to a map."""
-        shape = self._constant("per_channel", [1, 2, 1, 1], np.int64)
+        shape = self._constant("per_channel", [1, -1, 1, 1], np.int64)
         return self._node("Reshape", self._stored(f"{self.head}.bias"), shape)
 
     def _stored(self, name: str) -> str:

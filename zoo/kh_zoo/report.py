@@ -46,6 +46,7 @@ def write_report(
     rows: Sequence[dict[str, Any]],
     *,
     engine: str = DEFAULT_ENGINE,
+    vivid: bool = False,
 ) -> None:
     """Write what `evaluate` returned as a page, with the best, the median and the worst pictures.
 
@@ -56,7 +57,7 @@ def write_report(
         rows: What it returned.
         engine: As it was given to `evaluate`.
     """
-    folder, heads = open_heads(model)
+    folder, heads = open_heads(model, vivid)
     engines = {head: create_engine(engine, folder, head) for head in heads}
     title = f"Colours of {html.escape(str(model))}"
     parts = [

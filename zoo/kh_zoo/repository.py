@@ -12,6 +12,7 @@ import numpy as np
 import onnx
 from safetensors.numpy import load_file
 
+from keras_hypercolumns.annealed_mean import TEMPERATURE
 from keras_hypercolumns.colorizer import head_scale
 from kh_zoo.card import END, EXAMPLE, Facts, card_license, card_problems, write_card
 from kh_zoo.catalog import find_variant
@@ -27,7 +28,6 @@ from kh_zoo.model_folder import (
     ModelFolder,
     Tap,
     inside,
-    is_trunk_kernel,
     open_model_folder,
     read_table,
 )
@@ -171,12 +171,18 @@ def _find(model: str | Path) -> Source:
 
 
 def _write_variant(opened: ModelFolder, head: str, folder: Path) -> str:
-    """Write the files of one variant of a model folder; return what its weights are."""
+    """Write the files of one variant of a model folder; return what its weights are.
+
+    A vivid head that it has beside its own is among those for `kh`.
+    """
+    vivid = opened.config.vivid_head(head)
+    beside = [vivid] if vivid and vivid != head else []
     config = ModelConfig(
         pooling=opened.config.pooling,
         size=opened.config.size,
-        heads={head: opened.config.heads[head]},
+        heads={name: opened.config.heads[name] for name in (head, *beside)},
         input=opened.config.input,
+        vivid=tuple(name for name in (head, *beside) if name in opened.config.vivid),
     )
     stored = load_file(opened.tensors_path)
     names = config.tensor_shapes(opened.quantized)
@@ -231,9 +237,10 @@ def _sections(card: str) -> str:
 
 def _differences(folder: ModelFolder) -> list[str]:
     """What the files of one model say differently."""
-    if len(folder.config.heads) > 1:
-        return [f"{CONFIG}: should have one variant. Received: {', '.join(folder.config.heads)}"]
-    [head] = folder.config.heads
+    variants = folder.config.variants
+    if len(variants) > 1:
+        return [f"{CONFIG}: should have one variant. Received: {', '.join(variants)}"]
+    [head] = variants
     problems = []
     try:
         graph = onnx.load(folder.path / GRAPH, load_external_data=False).graph
@@ -246,14 +253,19 @@ def _differences(folder: ModelFolder) -> list[str]:
     tensors, taps = expand(stored), folder.config.heads[head]
     # The file's heads are all in one unit, those of Keras each in its own.
     channels = sum(Tap(tap).channels for tap in taps)
-    factor = AB_SCALE / head_scale(channels, folder.config.input)
+    vivid = head in folder.config.vivid
+    factor = TEMPERATURE if vivid else AB_SCALE / head_scale(channels, folder.config.input)
     expected = [
         (tensors[f"{name}.kernel"], tensors[f"{name}.bias"], stored.get(f"{name}.scale"))
         for name in folder.config.layers([head])
-        if is_trunk_kernel(f"{name}.kernel")
+        if f"{name}.kernel" in tensors
     ]
     kernels = [tensors[f"{head}.{tap}.kernel"] for tap in taps]
-    expected.append((np.concatenate(kernels, 1) * factor, tensors[f"{head}.bias"] * factor, None))
+    scale = None
+    if vivid:
+        steps = [stored[f"{head}.{tap}.scale"] for tap in taps if folder.quantized]
+        scale = np.max(steps, axis=0) * factor if steps else None
+    expected.append((np.concatenate(kernels, 1) * factor, tensors[f"{head}.bias"] * factor, scale))
     found = read_weights(folder.path)
     if len(found) != len(expected):
         return [*problems, f"{KERAS_FILES[2]}: should have {len(expected)} layers with weights"]

@@ -2,11 +2,11 @@
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from kh_zoo.catalog import DEFAULT_VARIANT, Variant, find_variant
+from kh_zoo.catalog import DEFAULT_VARIANT, Variant, find_variant, list_variants
 from kh_zoo.errors import ModelError, VariantError
 from kh_zoo.hub import is_hub_id, split_hub_id
 from kh_zoo.model_folder import CONFIG, ModelFolder, open_model_folder, read_table
@@ -120,6 +120,29 @@ def open_source(source: Source) -> tuple[ModelFolder, str]:
             f"Received: {source.variant!r}"
         )
     return folder, DEFAULT_VARIANT if DEFAULT_VARIANT in heads else next(iter(heads))
+
+
+def vivid_head(folder: ModelFolder, head: str) -> str:
+    """Return the name of the vivid head of a variant.
+
+    Raises:
+        ModelError: If it has none; the message names what has one.
+    """
+    found = folder.config.vivid_head(head)
+    if found is None:
+        has = [name for name in folder.config.variants if folder.config.vivid_head(name)]
+        raise no_vivid_head(f"{head!r} of {folder.path}", has)
+    return found
+
+
+def no_vivid_head(model: object, has: Sequence[str] = ()) -> ModelError:
+    """What is said of a model without a vivid head; `has` are those beside it that have one."""
+    known = has or [variant.name for variant in list_variants() if variant.vivid]
+    which = f", as {', '.join(map(repr, known))} {'have' if len(known) > 1 else 'has'}"
+    return ModelError(
+        f"`vivid` should be asked of a model with a vivid head{which if known else ''}; "
+        f"`kh train` makes one, with `vivid` in its recipe. Received: {model}, which has none"
+    )
 
 
 def find_folder(path: str | os.PathLike[str]) -> ModelFolder | None:

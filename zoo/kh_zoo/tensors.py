@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save
 
-from kh_zoo.model_folder import CONFIG, TENSORS, ModelConfig, ModelFolder, is_trunk_kernel
+from kh_zoo.model_folder import CONFIG, TENSORS, ModelConfig, ModelFolder
 
 
 def quantize(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Replace the trunk's kernels by int8 with one scale per output channel.
+    """Replace the kernels of the trunk and of vivid heads by int8, a scale per output channel.
 
     The largest magnitude of a channel becomes 127; rounding is to the nearest.
 
@@ -18,11 +18,12 @@ def quantize(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         tensors: Dict from name to float32 array.
 
     Returns:
-        A new dict, with `LAYER.scale` beside each `LAYER.kernel` of the trunk.
+        A new dict, with `LAYER.scale` beside each `LAYER.kernel` that is int8.
     """
     quantized = {}
     for name, value in tensors.items():
-        if not is_trunk_kernel(name):
+        # A head of A and B is too small to be worth it.
+        if not name.endswith(".kernel") or len(value) == 2:
             quantized[name] = value
             continue
         largest = np.abs(value).max(axis=(1, 2, 3))

@@ -63,6 +63,14 @@ def colorize(
             help="Factor of the colours' strength: 0 is grey, 1 is as predicted.",
         ),
     ] = 1.0,
+    vivid: Annotated[
+        bool,
+        typer.Option(
+            "--vivid",
+            help="Take the model's head that dares: strong colours, more often wrong. `kh show` "
+            "says whether it has one. Default: the one that errs least.",
+        ),
+    ] = False,
     format: Annotated[
         str | None,
         typer.Option(
@@ -149,7 +157,11 @@ def colorize(
                 from kh_zoo.colorizer import Colorizer
 
                 colorizer = Colorizer(
-                    variant or DEFAULT_VARIANT, engine=engine, size=size, saturation=saturation
+                    variant or DEFAULT_VARIANT,
+                    engine=engine,
+                    size=size,
+                    saturation=saturation,
+                    vivid=vivid,
                 )
             for number, job in enumerate(plan.jobs):
                 started = time.monotonic()

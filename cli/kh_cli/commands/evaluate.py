@@ -42,6 +42,14 @@ def evaluate(
     engine: Annotated[
         str, typer.Option(help="What computes: onnx, keras or the engine of a plugin.")
     ] = "onnx",
+    vivid: Annotated[
+        bool,
+        typer.Option(
+            "--vivid",
+            help="Measure the vivid head instead of the one that errs least. Default: that one; of "
+            "a folder, all heads.",
+        ),
+    ] = False,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -83,12 +91,13 @@ def evaluate(
             data,
             size=size,
             engine=engine,
+            vivid=vivid,
             on_picture=lambda done, total: progress.advance(done, total=total),
         )
     if report is not None:
         from kh_zoo.report import write_report
 
-        write_report(report, model, data, rows, engine=engine)
+        write_report(report, model, data, rows, engine=engine, vivid=vivid)
         if not quiet:
             print(f"report: {report}", file=sys.stderr)
     if json:

@@ -89,6 +89,7 @@ def _record(source: "Source") -> dict[str, Any]:
             "pooling": folder.config.pooling,
             "input": folder.config.input,
             "precision": "int8" if folder.quantized else "float32",
+            "vivid": ", ".join(folder.config.vivid) or None,
             "taps": dict(folder.config.heads),
             "parameters": {head: folder.parameters(head) for head in folder.config.heads},
         }
@@ -105,6 +106,8 @@ def _text(value: Any) -> str:
             )
         case tuple():
             return ", ".join(value)
+        case bool():
+            return "yes" if value else "no"
         case float():
             return f"{value:.4g}"
         case None:

@@ -19,7 +19,7 @@ def train(
         typer.Argument(
             metavar="[RECIPE]",
             help="A TOML file, or the name of a recipe of the package (best, continue, head, seed, "
-            "small, tune). Default: what `--solver` says.",
+            "small, tune, vivid). Default: what `--solver` says.",
             show_default=False,
         ),
     ] = None,
@@ -92,7 +92,14 @@ def train(
             "`kh train` needs a recipe, such as best, or a `--solver`, such as head; not both"
         )
     from keras_hypercolumns.training import train as training
-    from keras_hypercolumns.training.finish import finish, fold, head_steps, linear_part
+    from keras_hypercolumns.training.finish import (
+        add_vivid,
+        finish,
+        fold,
+        head_steps,
+        linear_part,
+        vivid_steps,
+    )
     from keras_hypercolumns.training.recipe import read_recipe
     from kh_zoo.joint_model import load_joint_model
     from kh_zoo.keras_model import write_colorizer
@@ -124,6 +131,11 @@ def train(
     linear = linear_part(model, plan)
     if linear:
         write_colorizer(linear, run / "model", plan.head_size)
+    if linear and plan.vivid and done == plan.steps:
+        steps = vivid_steps(plan)
+        with Progress("fitting the vivid heads", steps, quiet=quiet, log=True) as progress:
+            vivid = add_vivid(linear, plan, data, progress.advance)
+        write_colorizer(vivid, run / "model", plan.head_size)
     if linear is not model:
         model.save(run / "model.keras")
     if done < plan.steps:
