@@ -3,19 +3,25 @@
 import base64
 import io
 import struct
+import tempfile
 import time
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
 import pyvips
 import tifffile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 from skimage import data
 from skimage.color import rgb2lab
 
-from kh_zoo.colorizer import Colorizer
+from kh_zoo.colorizer import Colorizer, working_size
 from kh_zoo.errors import PictureError
+from kh_zoo.gamut import lab_to_srgb_pixels
+from kh_zoo.guided_upsampling import guided_upsampling
 from kh_zoo.picture import COLOR, Picture
 
 RGB = np.ascontiguousarray(data.astronaut()[:96:2, :144:2])  # 48 x 72
@@ -314,6 +320,15 @@ def test_floats_of_64_bits_say_what_to_do(tmp_path):
     assert "save it as" in _refused(tmp_path / "a.tif")
 
 
+def test_ycbcr_that_would_be_misread_says_what_to_do(tmp_path):
+    Image.fromarray(RGB).convert("YCbCr").save(tmp_path / "a.tif")
+    content = (tmp_path / "a.tif").read_bytes()
+    field = struct.pack("<HHIHH", 530, 3, 2, 1, 1)
+    assert field in content
+    (tmp_path / "a.tif").write_bytes(content.replace(field, field[:-4] + b"\2\0\2\0"))
+    assert "save it as RGB" in _refused(tmp_path / "a.tif")
+
+
 @pytest.mark.parametrize("name", ["a.bmp", "a.jp2"])
 @pytest.mark.parametrize("kept", [20, 0.5, 0.9])
 def test_cut_short(tmp_path, name, kept):
@@ -363,3 +378,50 @@ def test_notes_reach_who_asks_for_colour(tmp_path):
     assert notes == ("first of 2 pages", COLOR)
     Image.fromarray(GRAY).save(tmp_path / "c.png")
     assert colorizer.colorize_file(tmp_path / "c.png", tmp_path / "d.png") == ()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 3000), (3000, 1), (17, 3), (300, 2100)])
+@pytest.mark.parametrize("orientation", [1, 2, 6])
+def test_streamed_in_strips_equals_one_piece(tmp_path, shape, orientation):
+    """The output file, computed strip by strip, against the formulas on the whole array."""
+
+    class Waves:
+        def predict_ab(self, lightness):
+            y, x = np.mgrid[: lightness.shape[0], : lightness.shape[1]]
+            return np.stack([20 * np.cos(x / 9), 20 * np.sin(y / 7)], -1).astype(np.float32)
+
+    noise = np.random.default_rng(0).integers(0, 65536, shape).astype(np.uint16)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.fromarray(noise).save(tmp_path / "a.tif", exif=exif)
+    colorizer = Colorizer(Waves(), size=64)
+    colorizer.colorize_file(tmp_path / "a.tif", tmp_path / "b.tif")
+    picture = Picture(tmp_path / "a.tif")
+    small = picture.small_lightness(*working_size(picture.width, picture.height, 64))
+    lightness = picture.full("random")[0].copy_memory()
+    ab = guided_upsampling(small, colorizer.engine.predict_ab(small), lightness).copy_memory()
+    whole = lab_to_srgb_pixels(lightness.bandjoin(ab), sixteen_bit=True).numpy()
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), whole)
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    width=st.integers(1, 40),
+    height=st.integers(1, 40),
+    mode=st.sampled_from(["1", "L", "LA", "P", "RGB", "RGBA", "I;16"]),
+    suffix=st.sampled_from(["png", "jpg", "tif", "webp"]),
+)
+def test_any_size(width, height, mode, suffix):
+    class Plain:
+        def predict_ab(self, lightness):
+            return np.full((*lightness.shape, 2), 9, np.float32)
+
+    pixels = np.random.default_rng(width * height).integers(0, 256, (height, width, 3), np.uint8)
+    image = Image.fromarray(pixels)
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "a.png", Path(folder) / f"b.{suffix}"
+        (image.convert("L") if mode == "I;16" else image).convert(mode).save(source)
+        Colorizer(Plain(), size=16).colorize_file(source, target)
+        with Image.open(target) as out:
+            assert out.size == (width, height)
+            out.load()

@@ -2,9 +2,12 @@
 
 import io
 import struct
+import threading
 import uuid
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyvips
@@ -32,7 +35,10 @@ _FEWER_MODES = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "PA": "RGBA"}
 # The boxes in which JPEG 2000 files carry metadata.
 _XMP = uuid.UUID("be7acfcb-97a9-42e8-9c71-999491e3afac").bytes
 _EXIF = b"JpgTiffExif->JP2"
-_SUBSAMPLING = 530  # the TIFF field YCbCrSubSampling
+# Fields of TIFF, and what stands in them.
+_COMPRESSION, _PHOTOMETRIC, _SUBSAMPLING = 259, 262, 530
+_JPEG, _YCBCR, _CIELAB = (6, 7), 6, 8
+_LOCK = threading.Lock()
 _OUTER_BOXES = (b"jp2h", b"asoc")
 
 
@@ -56,35 +62,46 @@ def read_with_pillow(
     with path.open("rb") as file:
         start = file.read(12)
         kind = next((kind for at, magic, kind in _KINDS if start[at:].startswith(magic)), None)
-        if kind is None:
+        if kind is None or (kind is TiffImagePlugin.TiffImageFile and not _is_misread_tiff(file)):
             return None
         file.seek(0)
-        try:
-            image = kind(file)
-        except Exception as error:  # Pillow's readers raise nearly anything on damaged files
-            if kind is TiffImagePlugin.TiffImageFile:
-                return None
-            raise PictureError(_reason(error)) from error
-        if kind is TiffImagePlugin.TiffImageFile and not _misread(image):
-            return None
-        check_size(*image.size)
-        try:
-            frames = getattr(image, "n_frames", 1)
-            image.load()
-            return _with_metadata(_decoded(image), image, path), frames
-        except Exception as error:
-            raise PictureError(_reason(error)) from error
+        # Pillow warns of what is odd in a file. Warnings are of the whole process: one at a time.
+        with _LOCK, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                image = kind(file)
+                check_size(*image.size)
+                frames = getattr(image, "n_frames", 1)
+                image.load()
+                return _with_metadata(_decoded(image), image, path), frames
+            except PictureError:
+                raise
+            except Exception as error:  # Pillow's readers raise nearly anything on damaged files
+                raise PictureError(_reason(error)) from error
 
 
-def _misread(image: ImageFile.ImageFile) -> bool:
+def _is_misread_tiff(file: BinaryIO) -> bool:
     """Whether libvips takes the pixels of a TIFF file for others: Lab, and YCbCr without JPEG."""
-    if image.mode == "YCbCr" and "jpeg" not in image.info.get("compression", ""):
-        if image.tag_v2.get(_SUBSAMPLING) != (1, 1):  # type: ignore[attr-defined]
-            raise PictureError(
-                "YCbCr with fewer pixels of colour, which can't be decoded here: save it as RGB"
-            )
-        return True
-    return image.mode == "LAB"
+    file.seek(0)
+    order = "<" if file.read(2) == b"II" else ">"
+    fields = {}
+    try:
+        (start,) = struct.unpack(order + "2xI", file.read(6))
+        file.seek(start)
+        (count,) = struct.unpack(order + "H", file.read(2))
+        for _ in range(count):
+            tag, kind = struct.unpack(order + "HH4x", file.read(8))
+            fields[tag] = struct.unpack(order + ("HH" if kind == 3 else "I"), file.read(4))
+    except struct.error:
+        return False  # cut short, which libvips says
+    photometric = fields.get(_PHOTOMETRIC, (0,))[0]
+    if photometric != _YCBCR or fields.get(_COMPRESSION, (1,))[0] in _JPEG:
+        return photometric == _CIELAB
+    if fields.get(_SUBSAMPLING) != (1, 1):
+        raise PictureError(
+            "YCbCr with fewer pixels of colour, which can't be decoded here: save it as RGB"
+        )
+    return True
 
 
 def _decoded(image: ImageFile.ImageFile) -> pyvips.Image:
