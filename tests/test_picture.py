@@ -205,11 +205,6 @@ def test_decompression_bomb(tmp_path):
     assert "40000 x 40000" in _refused(tmp_path / "bomb.png")
 
 
-def test_float_pixels_are_refused(tmp_path, gray):
-    Image.fromarray(gray.astype(np.float32)).save(tmp_path / "a.tif")
-    assert "8 or 16 bits" in _refused(tmp_path / "a.tif")
-
-
 def test_nothing_reaches_standard_error(tmp_path, rgb, capfd):
     Image.fromarray(rgb).save(tmp_path / "a.png", icc_profile=b"not a profile" * 20)
     Picture(tmp_path / "a.png").small_lightness(16, 16)

@@ -118,7 +118,7 @@ class Colorizer:
         *,
         quality: int | None = None,
         compare: bool = False,
-    ) -> None:
+    ) -> tuple[str, ...]:
         """Colour a picture file into another, which appears whole or not at all.
 
         Args:
@@ -127,6 +127,10 @@ class Colorizer:
                 XMP, IPTC and resolution are kept, and 16 bits where both files can hold them.
             quality: Of JPEG, WebP and AVIF, 1..100.
             compare: Put the grey picture to the left of the coloured one.
+
+        Returns:
+            What was not taken from the file: further pages or frames, colour. Empty for a grey
+            picture.
 
         Raises:
             PictureError: `source` can't be read.
@@ -141,6 +145,7 @@ class Colorizer:
             rgb = gray.join(rgb, "horizontal")
             alpha = alpha and alpha.join(alpha, "horizontal")
         output.write(rgb, alpha)
+        return tuple(picture.notes)
 
     def _colorize(
         self, picture: Picture, sixteen_bit: bool, access: str

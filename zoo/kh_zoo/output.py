@@ -3,6 +3,7 @@
 import os
 import re
 import secrets
+import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +19,8 @@ SOFTWARE = "keras-hypercolumns"
 # EXIF fields that describe the source's pixels and would be wrong for the output's: the thumbnail
 # (it would stay grey), and the colour space, which is sRGB now.
 _STALE = re.compile(r"jpeg-thumbnail-data|icc-profile-data|bits-per-sample|palette.*|exif-ifd1-.*")
+_PHOTOSHOP = b"Photoshop 3.0\0"
+_IPTC_BLOCK = b"8BIM\x04\x04\0\0"  # Photoshop's resource of that number, without a name
 _EMPTY_XMP = (
     b'<x:xmpmeta xmlns:x="adobe:ns:meta/">'
     b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"></rdf:RDF></x:xmpmeta>'
@@ -124,7 +127,7 @@ class Output:
         image = with_alpha(rgb, alpha) if alpha else rgb
         if alpha and not form.alpha:
             image = image.flatten(background=255).cast(rgb.format)
-        image = _describe(image)
+        image = _describe(image, form)
         options = dict(form.options)
         if self._quality:
             options["Q"] = self._quality
@@ -189,7 +192,7 @@ def with_alpha(rgb: pyvips.Image, alpha: pyvips.Image) -> pyvips.Image:
     return rgb.bandjoin(alpha.cast(rgb.format))
 
 
-def _describe(image: pyvips.Image) -> pyvips.Image:
+def _describe(image: pyvips.Image, form: _Format) -> pyvips.Image:
     """Mark the picture, and drop or correct what its metadata say about the source's pixels."""
     image = image.copy()
     for field in image.get_fields():
@@ -204,7 +207,32 @@ def _describe(image: pyvips.Image) -> pyvips.Image:
     packet = re.sub(rb'tiff:Software="[^"]*"|<tiff:Software>[^<]*</tiff:Software>', b"", packet)
     packet = packet.replace(b"</rdf:RDF>", _XMP_SOFTWARE + b"</rdf:RDF>", 1)
     image.set_type(pyvips.GValue.blob_type, "xmp-data", packet)
+    if image.get_typeof("iptc-data"):
+        records = _iptc_records(image.get("iptc-data"))
+        image.remove("iptc-data")
+        if records:
+            content = _in_photoshop_block(records) if form is _JPEG else records
+            image.set_type(pyvips.GValue.blob_type, "iptc-data", content)
     return image
+
+
+def _iptc_records(content: bytes) -> bytes:
+    """The IPTC records alone: TIFF holds them so, JPEG in a block of Photoshop's.
+
+    libvips hands on what it finds, whatever the format is that it writes.
+    """
+    if content.startswith(_PHOTOSHOP):
+        at = content.find(_IPTC_BLOCK)
+        if at < 0 or len(content) < at + 12:
+            return b""
+        (length,) = struct.unpack_from(">I", content, at + 8)
+        content = content[at + 12 : at + 12 + length]
+    return content if content.startswith(b"\x1c") else b""
+
+
+def _in_photoshop_block(records: bytes) -> bytes:
+    block = _IPTC_BLOCK + struct.pack(">I", len(records)) + records
+    return _PHOTOSHOP + block + bytes(len(records) % 2)
 
 
 def _save(image: pyvips.Image, path: Path, options: dict[str, Any]) -> None:

@@ -7,19 +7,33 @@ import numpy as np
 import pyvips
 
 from kh_zoo.errors import PictureError
+from kh_zoo.pillow_reader import read_with_pillow
 from kh_zoo.plugins import plugins
 
 MAX_PIXELS = 500_000_000
 """A picture of more pixels is refused before anything of it is decoded."""
+COLOR = "colour: only its lightness is used"
+"""The note of a picture that is in colour already."""
 
 # What libvips may open: it knows more, such as tables and drawings, which are no photographs.
 _LOADERS = (
     *("jpegload", "pngload", "webpload", "tiffload", "gifload", "heifload"),
     *("jxlload", "jp2kload"),
 )
+_KNOWN = "JPEG, PNG, WebP, TIFF, GIF, AVIF, BMP and JPEG 2000"
+# Of files that move: what is read of them is a frame, of others a page.
+_MOVING = ("gifload", "webpload", "heifload")
+# What may be white where pixels are not of 8 or 16 bits: the least that holds all of them.
+_WHITE_OF_WHOLE_NUMBERS = (2**8 - 1, 2**16 - 1, 2**32 - 1)
+_WHITE_OF_FLOATS = (1, 2**8 - 1, 2**16 - 1)
+# Filters leave floats a little below black and above white.
+_OVERSHOOT = 0.1
+# A picture is coloured where a hundredth of it has more than this chroma, in units of CIELAB.
+_COLORED = 10
+_LAB = ("lab", "labs")
 # Bands of colour in each kind of pixel; a further one is alpha.
 _COLOR_BANDS = {
-    **{"b-w": 1, "grey16": 1, "srgb": 3, "rgb": 3, "rgb16": 3},
+    **{"b-w": 1, "grey16": 1, "srgb": 3, "rgb": 3, "rgb16": 3, "scrgb": 3},
     **{"cmyk": 4, "lab": 3, "labs": 3},
 }
 
@@ -40,9 +54,10 @@ class Picture:
     (600, 400, None)
 
     Args:
-        path: A JPEG, PNG, WebP, TIFF, GIF or AVIF file: bilevel, grey, palette, RGB or CMYK, 8 or
-            16 bits, with or without alpha. Of several pages or frames the first one counts. Or a
-            file with the suffix of a plugin's reader, which is read at once.
+        path: A JPEG, PNG, WebP, TIFF, GIF, AVIF, BMP or JPEG 2000 file: bilevel, grey, palette,
+            RGB, CMYK or Lab, 1 to 16 bits, 32-bit whole numbers or floats, with or without alpha.
+            Of several pages or frames the first one counts. BMP, JPEG 2000, and files with the
+            suffix of a plugin's reader, are read at once.
 
     Raises:
         PictureError: The file is no such picture, or is larger than `MAX_PIXELS`. The message is
@@ -61,26 +76,24 @@ class Picture:
         except OSError as error:
             raise PictureError(error.strerror or str(error)) from error
         self._read = _read_with_plugin(self.path)
-        header = _open_header(self.path) if self._read is None else self._read
-        if header.width * header.height > MAX_PIXELS:
-            raise PictureError(
-                f"{header.width} x {header.height} pixels, where at most {MAX_PIXELS:,} are read "
-                "(a decompression bomb?)"
-            )
-        known = header.interpretation in _COLOR_BANDS
-        if not known or (
-            header.format not in ("uchar", "ushort")
-            and header.interpretation not in ("lab", "labs")
-        ):
+        self._white: int | None = None
+        self.notes: list[str] = []
+        """What is not taken from the file, in a few words each; complete after
+        `small_lightness`."""
+        header = self._header()
+        _check_size(header.width, header.height)
+        if header.interpretation not in _COLOR_BANDS or header.format in ("char", "double"):
             raise PictureError(
                 f"pixels of an unknown kind ({header.bands} x {header.format}, "
                 f"{header.interpretation}): save it as RGB or grey, 8 or 16 bits a channel"
             )
+        if header.format not in ("uchar", "ushort") and header.interpretation not in _LAB:
+            self._white = self._find_white()
         self._orientation = header.get("orientation") if header.get_typeof("orientation") else 1
         self._stored = (header.width, header.height)
         turned = self._orientation >= 5
         self.width, self.height = self._stored[::-1] if turned else self._stored
-        self.sixteen_bit = header.format == "ushort"
+        self.sixteen_bit = header.format != "uchar"
 
     def small_lightness(self, width: int, height: int) -> np.ndarray:
         """Decode a small copy, as displayed. A large JPEG is decoded small, which is faster.
@@ -101,14 +114,19 @@ class Picture:
             width, height = height, width
         try:
             image = self._open("sequential", shrink_to=(width, height))
-            small = _lightness(image).resize(
-                width / image.width, vscale=height / image.height, kernel="lanczos3"
-            )
+            lab = _lab(image)
+            if image.bands < 3:
+                lab = lab[0]
+            small = lab.resize(width / image.width, vscale=height / image.height, kernel="lanczos3")
             # In memory before it is turned: turning reads in another order than the file's.
-            lightness = small.copy_memory().autorot().numpy()
+            pixels = small.copy_memory().autorot().numpy()
         except pyvips.Error as error:
-            raise PictureError(f"damaged or cut short ({last_line(error)})") from error
-        return np.asarray(np.clip(lightness, 0, 100))
+            raise PictureError(_reason(error)) from error
+        if pixels.ndim == 3:
+            if np.percentile(np.hypot(pixels[..., 1], pixels[..., 2]), 99) > _COLORED:
+                self.notes = [*(note for note in self.notes if note != COLOR), COLOR]
+            pixels = pixels[..., 0]
+        return np.ascontiguousarray(np.clip(pixels, 0, 100))
 
     def full(self, access: str = "sequential") -> tuple[pyvips.Image, pyvips.Image | None]:
         """Open the picture at full size, as displayed.
@@ -130,20 +148,78 @@ class Picture:
             image = self._open("random" if self._orientation > 2 else access).autorot()
             bands = _COLOR_BANDS[image.interpretation]
             alpha = image[bands] if image.bands > bands else None
-            return _lightness(image), alpha
+            return _lab(image)[0], alpha
         except pyvips.Error as error:
-            raise PictureError(f"damaged or cut short ({last_line(error)})") from error
+            raise PictureError(_reason(error)) from error
+
+    def _header(self) -> pyvips.Image:
+        if self._read is not None:
+            return self._read
+        try:
+            header = _open_header(self.path)
+        except PictureError:
+            read = read_with_pillow(self.path, _check_size)
+            if read is None:
+                raise
+        else:
+            tiff = header.get("vips-loader").startswith("tiffload")
+            read = read_with_pillow(self.path, _check_size) if tiff else None
+        if read is not None:
+            self._read, frames = read
+            if frames > 1:
+                self.notes.append(f"first of {frames} frames")
+            return self._read
+        pages = header.get("n-pages") if header.get_typeof("n-pages") else 1
+        if pages > 1:
+            moving = header.get("vips-loader").startswith(_MOVING)
+            self.notes.append(f"first of {pages} {'frames' if moving else 'pages'}")
+        return header
+
+    def _find_white(self) -> int:
+        """What is white in a file that does not say so: of whole numbers of 32 bits, of floats."""
+        try:
+            image = self._open("sequential")
+            low, high = (float(x) for x in image.stats().numpy()[0, :2])
+        except pyvips.Error as error:
+            raise PictureError(_reason(error)) from error
+        whole = image.format != "float"
+        for white in _WHITE_OF_WHOLE_NUMBERS if whole else _WHITE_OF_FLOATS:
+            over = 0 if whole else white * _OVERSHOOT
+            # A picture that ends before a tenth of its range is one of an unknown range.
+            if -over <= low and high <= white + over and (white <= 255 or high > 255):
+                if not whole and white > 1 and high < white * _OVERSHOOT:
+                    break
+                return white
+        raise PictureError(
+            f"its pixels are {image.format} from {low:g} to {high:g}, of which it is not known "
+            "what is black and white: save it as RGB or grey, 8 or 16 bits a channel"
+        )
 
     def _open(self, access: str, shrink_to: tuple[int, int] | None = None) -> pyvips.Image:
         if self._read is not None:
-            return self._read
+            return self._in_16_bits(self._read)
         image = open_image(self.path, access, fail_on="error")
         if shrink_to and image.get("vips-loader") == "jpegload_source":
             # At least twice the size asked for, so that the exact reduction decides the quality.
             room = min(image.width // shrink_to[0], image.height // shrink_to[1])
             shrink = max(factor for factor in (1, 2, 4, 8) if factor == 1 or 2 * factor <= room)
             image = open_image(self.path, access, fail_on="error", shrink=shrink)
-        return image
+        return self._in_16_bits(image)
+
+    def _in_16_bits(self, image: pyvips.Image) -> pyvips.Image:
+        if self._white is None:
+            return image
+        space = "rgb16" if image.bands > 2 else "grey16"
+        scaled = (image * (65535 / self._white)).rint().cast("ushort")
+        return scaled.copy(interpretation=space)
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise PictureError(
+            f"{width} x {height} pixels, where at most {MAX_PIXELS:,} are read "
+            "(a decompression bomb?)"
+        )
 
 
 def _open_header(path: Path) -> pyvips.Image:
@@ -152,15 +228,13 @@ def _open_header(path: Path) -> pyvips.Image:
     except pyvips.Error as error:
         if "not in a known format" in error.detail:
             raise PictureError(
-                "not a picture, or of an unknown format (JPEG, PNG, WebP, TIFF, GIF and AVIF "
-                "are known), or cut short"
+                f"not a picture, or of an unknown format ({_KNOWN} are known), or cut short"
             ) from error
-        raise PictureError(f"damaged or cut short ({last_line(error)})") from error
+        raise PictureError(_reason(error)) from error
     loader = header.get("vips-loader").removesuffix("_source")
     if loader not in _LOADERS:
         raise PictureError(
-            "not a photograph (JPEG, PNG, WebP, TIFF, GIF and AVIF are read), but "
-            f"{loader.removesuffix('load')}"
+            f"not a photograph ({_KNOWN} are read), but {loader.removesuffix('load')}"
         )
     return header
 
@@ -215,10 +289,20 @@ def last_line(error: pyvips.Error) -> str:
     return lines[-1] if lines else str(error.message)
 
 
-def _lightness(image: pyvips.Image) -> pyvips.Image:
-    """L of a picture of any kind, through its own ICC profile where it has a usable one."""
+def _reason(error: pyvips.Error) -> str:
+    """Why libvips can't read a file, and what to do about it."""
+    reason = last_line(error)
+    if "not been built in" in reason:
+        return "HEIC (HEVC), which can't be decoded here: save it as JPEG, PNG or AVIF"
+    if "not configured" in reason or "samples out of range" in reason:
+        return f"of a kind that can't be decoded here ({reason}): save it as PNG or as plain TIFF"
+    return f"damaged or cut short ({reason})"
+
+
+def _lab(image: pyvips.Image) -> pyvips.Image:
+    """A picture of any kind in CIELAB, through its own ICC profile where it has a usable one."""
     color = image.extract_band(0, n=_COLOR_BANDS[image.interpretation])
-    if color.get_typeof("icc-profile-data"):
+    if color.get_typeof("icc-profile-data") and color.interpretation not in _LAB:
         # A profile that can't be used counts as none, as in browsers.
         try:
             color = color.icc_transform("srgb", embedded=True, depth=_depth(color))
@@ -227,7 +311,7 @@ def _lightness(image: pyvips.Image) -> pyvips.Image:
             color.remove("icc-profile-data")
     if color.interpretation == "rgb":
         color = color.copy(interpretation="srgb" if color.format == "uchar" else "rgb16")
-    return color.colourspace("lab")[0]
+    return color.colourspace("lab")
 
 
 def _depth(image: pyvips.Image) -> int:

@@ -2,9 +2,10 @@
 
 READ = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"),
-    *(".tif", ".tiff", ".avif", ".gif"),
+    *(".tif", ".tiff", ".avif", ".heif", ".gif"),
+    *(".bmp", ".dib", ".jp2", ".j2k", ".j2c", ".jpf", ".jpx"),
 )
-"""Of the files that are read with libvips."""
-UNREAD = (".bmp", ".heic", ".heif", ".jxl")
+"""Of the files that are read."""
+UNREAD = (".heic", ".jxl")
 """Of pictures that can't be read unless a plugin does: so that they are named as failures instead
 of passed over in silence."""

@@ -166,7 +166,7 @@ def colorize(
             for number, job in enumerate(plan.jobs):
                 started = time.monotonic()
                 try:
-                    colorizer.colorize_file(
+                    notes = colorizer.colorize_file(
                         job.source, job.target, quality=quality, compare=compare
                     )
                 except Exception as error:
@@ -178,7 +178,7 @@ def colorize(
                         batch.left = len(plan.jobs) - number - 1
                         break
                 else:
-                    batch.write(job.source, job.target, time.monotonic() - started)
+                    batch.write(job.source, job.target, notes, time.monotonic() - started)
                 progress.advance(number + 1)
                 check_interrupt()
         except KeyboardInterrupt:
@@ -223,9 +223,9 @@ class _Batch:
                 }
             )
 
-    def write(self, source: Path, target: Path, seconds: float) -> None:
+    def write(self, source: Path, target: Path, notes: tuple[str, ...], seconds: float) -> None:
         self.written += 1
-        self.record(source, target, "done", seconds=seconds)
+        self.record(source, target, "done", "; ".join(notes) or None, seconds)
         if not self.json:
             print(target, flush=True)
 

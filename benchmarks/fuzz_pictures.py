@@ -1,0 +1,98 @@
+"""Fuzz the reading and joining of pictures, guided by coverage of our own code.
+
+    pip install atheris hypothesis
+    python benchmarks/fuzz_pictures.py --seconds 600 --corpus corpus/
+
+Seeds of every format are made in the corpus folder, unless it holds some. An input that raises
+anything but `PictureError`, takes more than ten seconds or kills the process is a finding: atheris
+writes it to `crash-*` or `timeout-*` in the folder it is started in. Coverage is that of the
+Python modules that read pictures; libvips and Pillow's decoders are black boxes to it.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+import numpy as np
+from PIL import Image
+
+with atheris.instrument_imports(include=["kh_zoo.picture", "kh_zoo.pillow_reader"]):
+    from kh_zoo.colorizer import Colorizer
+    from kh_zoo.errors import PictureError
+
+import kh_zoo.picture
+
+# Large pictures take time honestly: here a bomb is what would take more than a second.
+kh_zoo.picture.MAX_PIXELS = 1_000_000
+
+
+class _Gray:
+    def predict_ab(self, lightness: np.ndarray) -> np.ndarray:
+        return np.zeros((*lightness.shape, 2), np.float32)
+
+
+_COLORIZER = Colorizer(_Gray(), size=16)
+_FILE = Path(tempfile.mkdtemp()) / "picture"
+
+
+def check(content: bytes) -> None:
+    """Read and join one input."""
+    _FILE.write_bytes(content)
+    try:
+        image = _COLORIZER.colorize(_FILE)
+    except PictureError:
+        return
+    try:
+        image.avg()
+    except kh_zoo.picture.pyvips.Error:
+        # What is wrong deep inside a file shows when it is read; `Output` makes an error of it.
+        return
+
+
+def seed(folder: Path) -> None:
+    """Write small pictures of every kind."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rgb = np.random.default_rng(0).integers(0, 256, (9, 13, 3), np.uint8)
+    image = Image.fromarray(rgb)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    kinds = {
+        "jpg": [("RGB", {"exif": exif}), ("L", {"progressive": True}), ("CMYK", {})],
+        "png": [("RGB", {"exif": exif}), ("1", {}), ("P", {}), ("LA", {}), ("I;16", {})],
+        "tif": [("RGB", {"compression": "tiff_lzw"}), ("1", {"compression": "group4"})],
+        "webp": [("RGB", {}), ("RGBA", {"lossless": True})],
+        "avif": [("RGB", {})],
+        "gif": [("P", {})],
+        "bmp": [("RGB", {}), ("1", {}), ("P", {})],
+        "jp2": [("RGB", {}), ("LA", {}), ("I;16", {})],
+    }
+    kinds["tif"] += [("F", {}), ("I", {}), ("CMYK", {}), ("YCbCr", {}), ("LAB", {}), ("P", {})]
+    for suffix, variants in kinds.items():
+        for number, (mode, options) in enumerate(variants):
+            if mode == "LAB":
+                made = Image.frombytes("LAB", image.size, rgb.tobytes())
+            elif mode == "I;16":
+                made = Image.fromarray(rgb[..., 0].astype(np.uint16) * 257)
+            else:
+                made = image.convert(mode)
+            made.save(folder / f"seed-{number}.{suffix}", **options)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=int, default=600)
+    parser.add_argument("--corpus", type=Path, default=Path("corpus"))
+    arguments = parser.parse_args()
+    if not arguments.corpus.is_dir() or not any(arguments.corpus.iterdir()):
+        seed(arguments.corpus)
+    options = [f"-max_total_time={arguments.seconds}", "-timeout=10", "-max_len=20000"]
+    options += ["-rss_limit_mb=2048", "-print_final_stats=1", os.fspath(arguments.corpus)]
+    atheris.Setup([sys.argv[0], *options], check)
+    atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,172 @@
+"""Read with Pillow what libvips can't: BMP, JPEG 2000, AVIF that moves, TIFF in Lab."""
+
+import io
+import struct
+import threading
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pyvips
+from PIL import (
+    AvifImagePlugin,
+    BmpImagePlugin,
+    Image,
+    ImageFile,
+    Jpeg2KImagePlugin,
+    TiffImagePlugin,
+)
+
+from kh_zoo.errors import PictureError
+
+# By the file's first bytes. The classes themselves: `Image.open` would add warnings of its own.
+_KINDS: tuple[tuple[int, bytes, type[ImageFile.ImageFile]], ...] = (
+    (0, b"BM", BmpImagePlugin.BmpImageFile),
+    (0, b"\xff\x4f\xff\x51", Jpeg2KImagePlugin.Jpeg2KImageFile),
+    (0, b"\0\0\0\x0cjP  \r\n\x87\n", Jpeg2KImagePlugin.Jpeg2KImageFile),
+    (4, b"ftypavis", AvifImagePlugin.AvifImageFile),
+    (0, b"II*\0", TiffImagePlugin.TiffImageFile),
+    (0, b"MM\0*", TiffImagePlugin.TiffImageFile),
+)
+_FEWER_MODES = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "PA": "RGBA"}
+# The boxes in which JPEG 2000 files carry metadata.
+_XMP = uuid.UUID("be7acfcb-97a9-42e8-9c71-999491e3afac").bytes
+_EXIF = b"JpgTiffExif->JP2"
+# Fields of TIFF, and what stands in them.
+_COMPRESSION, _PHOTOMETRIC, _SUBSAMPLING = 259, 262, 530
+_JPEG, _YCBCR, _CIELAB = (6, 7), 6, 8
+_LOCK = threading.Lock()
+_OUTER_BOXES = (b"jp2h", b"asoc")
+
+
+def read_with_pillow(
+    path: Path, check_size: Callable[[int, int], None]
+) -> tuple[pyvips.Image, int] | None:
+    """Read all of a file that libvips can't read, or misreads.
+
+    Args:
+        path: Path of a file.
+        check_size: Called with width and height before anything is decoded; raises if that is
+            too large.
+
+    Returns:
+        The picture in memory, with its metadata, and the number of its frames; `None` if Pillow is
+        not the reader of such files.
+
+    Raises:
+        PictureError: The file is damaged or cut short.
+    """
+    with path.open("rb") as file:
+        start = file.read(12)
+        kind = next((kind for at, magic, kind in _KINDS if start[at:].startswith(magic)), None)
+        if kind is None or (kind is TiffImagePlugin.TiffImageFile and not _is_misread_tiff(file)):
+            return None
+        file.seek(0)
+        # Pillow warns of what is odd in a file. Warnings are of the whole process: one at a time.
+        with _LOCK, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                image = kind(file)
+                check_size(*image.size)
+                frames = getattr(image, "n_frames", 1)
+                image.load()
+                return _with_metadata(_decoded(image), image, path), frames
+            except PictureError:
+                raise
+            except Exception as error:  # Pillow's readers raise nearly anything on damaged files
+                raise PictureError(_reason(error)) from error
+
+
+def _is_misread_tiff(file: BinaryIO) -> bool:
+    """Whether libvips takes the pixels of a TIFF file for others: Lab, and YCbCr without JPEG."""
+    file.seek(0)
+    order = "<" if file.read(2) == b"II" else ">"
+    fields = {}
+    try:
+        (start,) = struct.unpack(order + "2xI", file.read(6))
+        file.seek(start)
+        (count,) = struct.unpack(order + "H", file.read(2))
+        for _ in range(count):
+            tag, kind = struct.unpack(order + "HH4x", file.read(8))
+            fields[tag] = struct.unpack(order + ("HH" if kind == 3 else "I"), file.read(4))
+    except struct.error:
+        return False  # cut short, which libvips says
+    photometric = fields.get(_PHOTOMETRIC, (0,))[0]
+    if photometric != _YCBCR or fields.get(_COMPRESSION, (1,))[0] in _JPEG:
+        return photometric == _CIELAB
+    if fields.get(_SUBSAMPLING) != (1, 1):
+        raise PictureError(
+            "YCbCr with fewer pixels of colour, which can't be decoded here: save it as RGB"
+        )
+    return True
+
+
+def _decoded(image: ImageFile.ImageFile) -> pyvips.Image:
+    mode = _FEWER_MODES.get(image.mode, image.mode)
+    if mode == "P":
+        mode = "RGBA" if "transparency" in image.info else "RGB"
+    pixels = np.asarray(image if mode == image.mode else image.convert(mode))
+    if mode == "LAB":
+        lab = (pixels * [100 / 255, 1, 1] - [0, 128, 128]).astype("float32")
+        return pyvips.Image.new_from_array(lab, interpretation="lab")
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="))
+    interpretation = "cmyk" if mode == "CMYK" else "auto"
+    return pyvips.Image.new_from_array(pixels, interpretation=interpretation)
+
+
+def _reason(error: Exception) -> str:
+    return f"damaged or cut short ({' '.join(str(error).split()) or type(error).__name__})"
+
+
+def _with_metadata(decoded: pyvips.Image, image: ImageFile.ImageFile, path: Path) -> pyvips.Image:
+    """Give the picture the metadata of the file, in the fields in which libvips keeps them."""
+    info = dict(image.info)
+    if image.format == "JPEG2000":
+        info.update(_jpeg2000_metadata(path))
+    kept = {name: info[name] for name in ("exif", "xmp", "dpi", "icc_profile") if info.get(name)}
+    if not kept:
+        return decoded
+    # libvips takes EXIF apart only where it reads a file: so let it read one.
+    carrier = io.BytesIO()
+    Image.new("CMYK" if image.mode == "CMYK" else "RGB", (1, 1)).save(carrier, "JPEG", **kept)
+    header = pyvips.Image.new_from_buffer(carrier.getvalue(), "")
+    decoded = decoded.copy(xres=header.xres, yres=header.yres)
+    for field in header.get_fields():
+        if field.startswith(("exif-", "xmp-", "icc-", "orientation", "resolution-unit")):
+            decoded.set_type(header.get_typeof(field), field, header.get(field))
+    return decoded
+
+
+def _jpeg2000_metadata(path: Path) -> dict[str, bytes]:
+    found = {}
+    content = path.read_bytes()
+    for kind, body in _boxes(content) if content[4:8] == b"jP  " else ():
+        if kind == b"uuid" and body[:16] == _XMP:
+            found["xmp"] = body[16:]
+        elif kind == b"uuid" and body[:16] == _EXIF:
+            found["exif"] = b"Exif\0\0" + body[16:].removeprefix(b"Exif\0\0")
+        elif kind == b"colr" and body[:1] in (b"\2", b"\3"):
+            found["icc_profile"] = body[3:]
+    return found
+
+
+def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The boxes of a JPEG 2000 file, ISO/IEC 15444-1, annex I: length, kind, body."""
+    start = 0
+    while start + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, start)
+        header = 8
+        if length == 1 and start + 16 <= len(content):
+            length, header = struct.unpack_from(">Q", content, start + 8)[0], 16
+        length = length or len(content) - start
+        if length < header:
+            return
+        body = content[start + header : start + length]
+        if kind in _OUTER_BOXES:
+            yield from _boxes(body)
+        else:
+            yield kind, body
+        start += length
