@@ -96,7 +96,7 @@ def _is_misread_tiff(file: BinaryIO) -> bool:
         return False  # cut short, which libvips says
     photometric = fields.get(_PHOTOMETRIC, (0,))[0]
     if photometric != _YCBCR or fields.get(_COMPRESSION, (1,))[0] in _JPEG:
-        return photometric == _CIELAB
+        return bool(photometric == _CIELAB)
     if fields.get(_SUBSAMPLING) != (1, 1):
         raise PictureError(
             "YCbCr with fewer pixels of colour, which can't be decoded here: save it as RGB"
