@@ -1,6 +1,7 @@
 """Read with Pillow what libvips can't: BMP, JPEG 2000, AVIF that moves, TIFF in Lab."""
 
 import io
+import logging
 import struct
 import threading
 import uuid
@@ -39,6 +40,8 @@ _EXIF = b"JpgTiffExif->JP2"
 _COMPRESSION, _PHOTOMETRIC, _SUBSAMPLING = 259, 262, 530
 _JPEG, _YCBCR, _CIELAB = (6, 7), 6, 8
 _LOCK = threading.Lock()
+# What it logs of damaged files would reach standard error where nobody has set logging up.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 _OUTER_BOXES = (b"jp2h", b"asoc")
 
 
