@@ -4,15 +4,16 @@
     python benchmarks/fuzz_pictures.py --seconds 600 --corpus corpus/
 
 Seeds of every format are made in the corpus folder, unless it holds some. An input that raises
-anything but `PictureError`, takes more than ten seconds or kills the process is a finding: atheris
-writes it to `crash-*` or `timeout-*` in the folder it is started in. Coverage is that of the
-Python modules that read pictures; libvips and Pillow's decoders are black boxes to it.
+anything but `PictureError` (a warning counts), takes more than ten seconds or kills the process is
+a finding: atheris writes it to `crash-*` or `timeout-*` in the folder it is started in. Coverage
+is that of the Python modules that read pictures; libvips and Pillow's decoders are black boxes.
 """
 
 import argparse
 import os
 import sys
 import tempfile
+import warnings
 from pathlib import Path
 
 import atheris
@@ -36,6 +37,9 @@ class _Gray:
 
 _COLORIZER = Colorizer(_Gray(), size=16)
 _FILE = Path(tempfile.mkdtemp()) / "picture"
+
+
+warnings.simplefilter("error")
 
 
 def check(content: bytes) -> None:

@@ -1,6 +1,7 @@
 """Pictures of every kind, each read and compared with what another program makes of it."""
 
 import base64
+import contextlib
 import io
 import struct
 import tempfile
@@ -425,3 +426,18 @@ def test_any_size(width, height, mode, suffix):
         with Image.open(target) as out:
             assert out.size == (width, height)
             out.load()
+
+
+@pytest.mark.parametrize("name", ["a.bmp", "a.jp2", "lab.tif", "a.tif", "a.png", "a.jpg", "a.avif"])
+def test_damaged_files_are_read_or_refused_without_a_warning(tmp_path, name):
+    path, random = tmp_path / name, np.random.default_rng(0)
+    image = LAB if name == "lab.tif" else Image.fromarray(RGB[:16, :16])
+    image.save(path)
+    content = path.read_bytes()
+    for number in range(40):
+        damaged = bytearray(content[: random.integers(1, len(content))] if number % 2 else content)
+        for at in random.integers(0, min(len(damaged), 300), 3):
+            damaged[at] = random.integers(0, 256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(PictureError):
+            Picture(path).small_lightness(16, 16)

@@ -28,14 +28,19 @@ def lab_to_srgb_pixels(lab: pyvips.Image, sixteen_bit: bool = False) -> pyvips.I
     Returns:
         An sRGB image of three bands, unsigned, of 8 or 16 bits, computed when it is read.
     """
-    lab = lab.copy(interpretation="lab")
-    linear = lab.colourspace("scrgb")
-    luminance = lab.colourspace("xyz")[1] / 100
-    difference = linear - luminance
-    room = (difference > 0).ifthenelse(1 - luminance, luminance)
+    xyz = lab.copy(interpretation="lab").colourspace("xyz")
+    linear, luminance = xyz.colourspace("scrgb"), xyz[1] / 100
+    # The channels that reach furthest up and down decide; one band each is less work than three.
+    channels = [linear[1], linear[2]]
+    above = linear[0].bandrank(channels, index=2) - luminance
+    below = luminance - linear[0].bandrank(channels, index=0)
     # 1 where a channel just reaches the border of the gamut, more where it lies beyond.
-    excess = difference.abs() / ((room > _LEAST_ROOM).ifthenelse(room, _LEAST_ROOM))
-    worst = excess[0].bandrank([excess[1], excess[2]], index=2)
-    inside = luminance + difference / (worst > 1).ifthenelse(worst, 1)
+    excess = above / _at_least(1 - luminance, _LEAST_ROOM)
+    worst = excess.bandrank([below / _at_least(luminance, _LEAST_ROOM)], index=1)
+    inside = luminance + (linear - luminance) / _at_least(worst, 1)
     space = "rgb16" if sixteen_bit else "srgb"
     return inside.copy(interpretation="scrgb").colourspace(space)
+
+
+def _at_least(image: pyvips.Image, least: float) -> pyvips.Image:
+    return (image > least).ifthenelse(image, least)

@@ -1,6 +1,7 @@
 """Read with Pillow what libvips can't: BMP, JPEG 2000, AVIF that moves, TIFF in Lab."""
 
 import io
+import logging
 import struct
 import threading
 import uuid
@@ -39,6 +40,8 @@ _EXIF = b"JpgTiffExif->JP2"
 _COMPRESSION, _PHOTOMETRIC, _SUBSAMPLING = 259, 262, 530
 _JPEG, _YCBCR, _CIELAB = (6, 7), 6, 8
 _LOCK = threading.Lock()
+# What it logs of damaged files would reach standard error where nobody has set logging up.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 _OUTER_BOXES = (b"jp2h", b"asoc")
 
 
@@ -96,7 +99,7 @@ def _is_misread_tiff(file: BinaryIO) -> bool:
         return False  # cut short, which libvips says
     photometric = fields.get(_PHOTOMETRIC, (0,))[0]
     if photometric != _YCBCR or fields.get(_COMPRESSION, (1,))[0] in _JPEG:
-        return photometric == _CIELAB
+        return bool(photometric == _CIELAB)
     if fields.get(_SUBSAMPLING) != (1, 1):
         raise PictureError(
             "YCbCr with fewer pixels of colour, which can't be decoded here: save it as RGB"
