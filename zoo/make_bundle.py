@@ -1,8 +1,5 @@
 """Make the bundle that ships with the package, from a run: `make_bundle.py RUN --data DIR`.
 
-A vivid head is fitted in a run of its own, `kh train vivid --init RUN --run VIVID`; the bundle has
-it with `--vivid VIVID`.
-
 Writes the int8 weights, the records of the catalogue with the figures of the test split, and the
 card, to `zoo/kh_zoo/bundle/`.
 """
@@ -23,14 +20,13 @@ from kh_zoo.evaluate import evaluate, join, load_square, psnr
 from kh_zoo.export import export_run
 from kh_zoo.model_folder import CONFIG, TENSORS, Tap, open_model_folder
 from kh_zoo.split import list_pictures
-from kh_zoo.tensors import read_tensors
 
 HERE = Path(__file__).parent
 QUANTIZATION_PICTURES = 60
 VIVID_NOTE = """A head that ends in `-vivid` is that of `kh colorize --vivid`: it scores 313
 colours, rare ones counting more, and takes a mean that leans to the likelier ones (Zhang et al.
 2016), where the others answer with the mean that errs least. It was fitted by logistic regression
-on the same trunk, by the recipe `vivid`. Its colours are nearly as strong as the truth; more of
+on the same trunk. Its colours are nearly as strong as the truth; more of
 them are wrong, so it is behind in PSNR.
 
 """
@@ -41,27 +37,14 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--vivid", type=Path)
     arguments = parser.parse_args()
-    source = arguments.vivid or arguments.run
-    check_same(arguments.run, source)
-    export_run(source, BUNDLE, "int8")
+    export_run(arguments.run, BUNDLE, "int8")
     rows = evaluate(BUNDLE, arguments.data)
-    differences = quantization(source / "model", arguments.data)
+    differences = quantization(arguments.run / "model", arguments.data)
     write_records(rows, differences)
     write_card(rows, differences)
     for name in ("curves.jsonl", "recipe.json"):
         shutil.copy(arguments.run / name, BUNDLE / name)
-
-
-def check_same(run, vivid):
-    """Refuse a run of the vivid head on another model: all else has to be that of the run."""
-    ones, others = (open_model_folder(path / "model") for path in (run, vivid))
-    found = read_tensors(others)
-    for name, value in read_tensors(ones).items():
-        beside = name.startswith(tuple(f"{head}." for head in ones.config.vivid))
-        if not beside and not np.allclose(value, found[name], rtol=1e-5, atol=1e-7):
-            raise SystemExit(f"{vivid}: has another {name} than {run}; fit it with --init {run}")
 
 
 def quantization(model, data):
