@@ -397,7 +397,7 @@ class TestFailures:
     def test_completion_is_not_disturbed(self, install):
         result = kh(
             path=[install("raise ValueError('oops')")],
-            _KH_COMPLETE="complete_bash", COMP_WORDS="kh co", COMP_CWORD="1",
+            _KH_COMPLETE="complete_bash", COMP_WORDS="kh col", COMP_CWORD="1",
         )  # fmt: skip
         assert (result.stdout.split(), result.stderr) == (["colorize"], "")
 

@@ -32,7 +32,7 @@ class Colorizer:
 
     >>> from kh_zoo import Colorizer
     >>> colorizer = Colorizer("relu1to5")
-    >>> colorizer.colorize_file("examples/coffee.jpg", "coffee.color.jpg")
+    >>> notes = colorizer.colorize_file("examples/coffee.jpg", "coffee.color.jpg")
     >>> image = colorizer.colorize("coffee.color.jpg")
     >>> image.width, image.height, image.bands
     (600, 400, 3)
