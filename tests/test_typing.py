@@ -23,6 +23,7 @@ import numpy as np
 from keras_hypercolumns import (
     STUDY_VARIANTS,
     VARIANTS,
+    AnnealedMean,
     FeatureInfo,
     HyperColumn,
     HyperColumnProjection,
@@ -73,6 +74,8 @@ projection(maps)
 HyperColumnProjection(taps, 2)  # wrong: arg-type, arg-type
 HyperColumnSampler(taps, data_format="channels_first")((maps, np.zeros((1, 8, 2))))
 HyperColumnSampler(taps, strides=16)  # wrong: arg-type
+assert_type(AnnealedMean(temperature=0.5).temperature, float)
+AnnealedMean("vivid")  # wrong: arg-type
 LightnessToGray(name="gray")(np.zeros((1, 4)))
 
 rgb = lab_to_srgb(srgb_to_lab(np.zeros((1, 4, 4, 3))))
