@@ -83,6 +83,8 @@ def compare(
         raise WrongUse(
             f"`--output` should not be there yet, or `--overwrite` be given. Received: {output}"
         )
+    # Before the work, which would be lost.
+    output.parent.mkdir(parents=True, exist_ok=True)
     set_hub(offline, cache_dir)
     for model in models:
         bring(model, quiet)
