@@ -1,0 +1,127 @@
+"""Whole folders through `kh colorize`, under what may befall a run that nobody watches."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from skimage.data import chelsea
+
+KH = Path(sys.executable).with_name("kh")
+
+
+def kh(*arguments, cwd, **environment):
+    return subprocess.run(
+        [KH, *map(str, arguments)],
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def start(*arguments, cwd):
+    return subprocess.Popen(
+        [KH, *map(str, arguments)],
+        cwd=cwd,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+@pytest.fixture
+def scans(tmp_path):
+    """A folder of small pictures, no two the same."""
+    gray = Image.fromarray(chelsea()).convert("L")
+
+    def write(count, folder="dir"):
+        for number in range(count):
+            path = tmp_path / folder / f"{number:03}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            gray.crop((number, 0, number + 300, 200)).save(path)
+        return tmp_path / folder
+
+    return write
+
+
+def contents(folder):
+    """Every file but the journal."""
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != ".kh-journal.jsonl"
+    }
+
+
+def test_kills_at_random_moments_change_nothing(tmp_path, scans, model):
+    scans(30)
+    assert kh("colorize", "dir", "-o", "whole", "-m", model, cwd=tmp_path).returncode == 0
+    moments = random.Random(20261127)
+    # CI has not the time for more: KH_KILLS=30 has it.
+    left = int(os.environ.get("KH_KILLS", "4"))
+    out = tmp_path / "out"
+    work = ("colorize", "dir", "-o", out, "-m", model)
+    seen = set()
+    while left:
+        before = len(list(out.glob("*.jpg")))
+        after = moments.randrange(5)  # so many pictures
+        process = start(*work, cwd=tmp_path)
+        while process.poll() is None and len(list(out.glob("*.jpg"))) < before + after:
+            time.sleep(0.002)
+        time.sleep(moments.uniform(0, 0.1 if after else 0.6))
+        if process.poll() is None:
+            left -= 1
+        process.kill()
+        process.wait()
+        seen.add(len(contents(out)))
+        if len(list(out.glob("*.jpg"))) == 30 and left:
+            shutil.rmtree(out)
+    assert len(seen) > 2
+    result = kh(*work, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_what_has_changed_is_done_again_and_it_says_why(tmp_path, scans, model):
+    scans(4)
+
+    def run(*options):
+        result = kh("colorize", "dir", "--json", "-m", model, *options, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        records = [json.loads(line) for line in result.stdout.splitlines()]
+        reasons = {Path(record["input"]).name: record["reason"] for record in records}
+        return reasons, result.stderr
+
+    assert set(run()[0].values()) == {None}
+    assert set(run()[0].values()) == {"already there"}
+    # Another time alone is no change, nor is an output that someone has worked on ours to replace.
+    os.utime(tmp_path / "dir" / "000.jpg")
+    scans(6, "other")
+    shutil.copy(tmp_path / "other" / "005.jpg", tmp_path / "dir" / "001.jpg")
+    (tmp_path / "dir-color" / "002.jpg").write_bytes(b"retouched")
+    (tmp_path / "dir-color" / "003.jpg").unlink()
+    reasons, talk = run()
+    assert reasons == {
+        "000.jpg": "already there",
+        "001.jpg": "again: the input has changed",
+        "002.jpg": "already there, and changed since it was written",
+        "003.jpg": None,
+    }
+    assert "1 of them again: the input has changed" in talk
+    reasons, talk = run("--size", "32")
+    assert reasons.pop("002.jpg") == "already there, and changed since it was written"
+    assert set(reasons.values()) == {"again: other settings: size 64 before, 32 now"}
+    assert "3 of them again: other settings: size 64 before, 32 now" in talk
+    assert (tmp_path / "dir-color" / "002.jpg").read_bytes() == b"retouched"
+    assert set(run("--size", "64")[0]) == {f"00{number}.jpg" for number in range(4)}
+    # Without the journal, what is there counts as finished.
+    (tmp_path / "dir-color" / ".kh-journal.jsonl").unlink()
+    assert set(run("--size", "32")[0].values()) == {"already there"}
