@@ -125,3 +125,97 @@ def test_what_has_changed_is_done_again_and_it_says_why(tmp_path, scans, model):
     # Without the journal, what is there counts as finished.
     (tmp_path / "dir-color" / ".kh-journal.jsonl").unlink()
     assert set(run("--size", "32")[0].values()) == {"already there"}
+
+
+FAULTS = """
+import os, signal, time
+from kh_zoo.hookspecs import hookimpl
+
+class Fault:
+    def predict_ab(self, lightness):
+        import numpy
+        brightness = round(float(lightness.mean()))
+        if brightness < 20:
+            os.kill(os.getpid(), signal.SIGSEGV)
+        elif brightness < 40:
+            time.sleep(1000)
+        elif brightness < 60:
+            raise MemoryError
+        return numpy.full((*lightness.shape, 2), 20.0)
+
+@hookimpl
+def register_engines(register):
+    register("fault", lambda folder, head: Fault())
+"""
+
+
+def test_a_picture_that_ends_or_stalls_its_process_does_not_end_the_rest(tmp_path):
+    """An engine that segfaults, waits for ever or is short of memory, by the brightness."""
+    path = tmp_path / "plugin"
+    path.mkdir()
+    (path / "fault.py").write_text(FAULTS)
+    (path / "fault-1.0.dist-info").mkdir()
+    (path / "fault-1.0.dist-info" / "METADATA").write_text(
+        "Metadata-Version: 2.1\nName: fault\nVersion: 1.0\n"
+    )
+    (path / "fault-1.0.dist-info" / "entry_points.txt").write_text(
+        "[keras_hypercolumns.plugins]\nfault = fault\n"
+    )
+    (tmp_path / "dir").mkdir()
+    for number, gray in enumerate((200, 20, 200, 80, 120, 200)):
+        Image.new("L", (40, 30), gray).save(tmp_path / "dir" / f"{number}.png")
+    result = kh(
+        *("colorize", "dir", "--engine", "fault", "--timeout", 5, "-j", 2, "--json", "-q"),
+        cwd=tmp_path,
+        PYTHONPATH=os.pathsep.join((str(path), os.environ.get("PYTHONPATH", ""))),
+    )
+    assert result.returncode == 1
+    records = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [Path(record["input"]).stem for record in records] == list("012345")  # in order
+    reasons = [record["reason"] for record in records]
+    assert reasons[0] is reasons[2] is reasons[5] is None
+    assert "SIGSEGV" in reasons[1]
+    assert "5 s" in reasons[3]
+    assert "not enough memory" in reasons[4]
+    assert sorted(contents(tmp_path / "dir-color")) == ["0.png", "2.png", "5.png"]
+
+
+def test_a_full_disk_ends_the_run_which_goes_on_when_there_is_room(tmp_path, scans, model):
+    scans(20)
+    out = tmp_path / "out"
+    out.mkdir()
+    work = f"{KH} colorize dir -o out -m {model} -j 1"
+    # A disk of its own, seen by these processes alone.
+    own = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
+    mount = "mount -t tmpfs -o size=256k none out"
+    if subprocess.run([*own, mount], cwd=tmp_path, capture_output=True, check=False).returncode:
+        pytest.skip("this system lets nobody mount a small disk")
+    result = subprocess.run(
+        [*own, f"{mount} && {work}; echo $?; ls -A out; mount -o remount,size=9m out && {work} -q"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    first, then = result.stdout.split("\n1\n")
+    written = first.split()
+    names, again = then.split("\nout/", 1)[0].split(), then.count("out/")
+    assert 0 < len(written) < 20
+    assert sorted(names) == [".kh-journal.jsonl", *(Path(path).name for path in written)]
+    assert "No space left on device" in result.stderr
+    assert "stopped: what is left would fail for the same reason" in result.stderr
+    assert f"{20 - len(written) - 1} left" in result.stderr
+    assert len(written) + again == 20
+    assert result.returncode == 0
+
+
+def test_two_runs_do_not_write_into_one_folder(tmp_path, scans, model):
+    scans(30)
+    first = start("colorize", "dir", "-m", model, cwd=tmp_path)
+    while not list(tmp_path.glob("dir-color/*.jpg")):
+        time.sleep(0.01)
+    second = kh("colorize", "dir", "-m", model, cwd=tmp_path)
+    assert second.returncode == 2
+    assert "another run is writing to dir-color" in second.stderr
+    assert first.wait(60) == 0
+    assert len(contents(tmp_path / "dir-color")) == 30

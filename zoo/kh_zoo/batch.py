@@ -8,6 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from kh_zoo.errors import PluginWarning
 from kh_zoo.journal import Journal, Stamp
@@ -43,7 +44,8 @@ class Outcome:
     notes: tuple[str, ...]
     """What was not taken from its file."""
     seconds: float
-    disk_full: bool
+    fatal: bool
+    """Whether what is left would fail for the same reason, so that it is not begun."""
 
 
 class Batch:
@@ -172,27 +174,27 @@ class Batch:
     def _do(self, worker: Worker, number: int, job: Job, journals: Mapping[Path, Journal]) -> None:
         journal = journals.get(job.root) if job.root else None
         started = time.monotonic()
-        if journal:
-            journal.begin(job.target)
-        answer = worker.colorize(job.source, job.target)
-        reason = answer.get("reason")
-        if reason and self._killed.is_set():
-            return
-        if journal and reason:
-            journal.failed(job.source, job.target, reason)
-        elif journal:
-            read, written = Stamp(**answer["read"]), Stamp(**answer["written"])
-            journal.done(job.source, job.target, read, written)
-        self._done.put(
-            Outcome(
-                number,
-                job,
-                reason,
-                tuple(answer.get("notes", ())),
-                answer.get("seconds", time.monotonic() - started),
-                answer.get("disk_full", False),
-            )
-        )
+        answer: dict[str, Any] = {}
+        try:
+            if journal:
+                journal.begin(job.target)
+            answer = worker.colorize(job.source, job.target)
+            reason = answer.get("reason")
+            if reason and self._killed.is_set():
+                return
+            fatal = answer.get("disk_full", False)
+            if journal and reason is None:
+                read, written = Stamp(**answer["read"]), Stamp(**answer["written"])
+                journal.done(job.source, job.target, read, written)
+            elif journal and reason and not fatal:
+                journal.failed(job.source, job.target, reason)
+        except OSError as error:  # without its journal the run could not go on later
+            reason, fatal = f"can't write its journal: {error.strerror or error}", True
+        if fatal:
+            self.stop()
+        notes = tuple(answer.get("notes", ()))
+        seconds = answer.get("seconds", time.monotonic() - started)
+        self._done.put(Outcome(number, job, reason, notes, seconds, fatal))
 
     def _warn(self) -> None:
         """Say what plugins warned of, once though each process does."""

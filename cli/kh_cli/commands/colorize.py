@@ -196,10 +196,6 @@ def colorize(
                 remove_unfinished(job.target for job in (*plan.jobs, *plan.finished))
                 for outcome in batch.run(plan.jobs, journals, interrupted):
                     report.take(outcome)
-                    if outcome.disk_full and not report.disk_full:
-                        report.disk_full = True
-                        progress.say("stopped: the disk is full")
-                        batch.stop()
             report.flush()
             report.left = len(plan.jobs) - report.tried
             stopped = interrupted()
@@ -221,7 +217,6 @@ class _Report:
         self.failed = 0
         self.tried = 0
         self.left = 0
-        self.disk_full = False
         self.started = time.monotonic()
         self._waiting: dict[int, Outcome] = {}
         self._next = 0
@@ -251,6 +246,8 @@ class _Report:
         job = outcome.job
         if outcome.reason:
             self.fail(job.source, job.target, outcome.reason, outcome.seconds)
+            if outcome.fatal:
+                self.progress.say("stopped: what is left would fail for the same reason")
             return
         self.written += 1
         why = [f"again: {job.reason}"] if job.reason else []
