@@ -6,6 +6,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -13,13 +14,16 @@ import pytest
 from PIL import Image
 from skimage.data import chelsea
 
+from kh_zoo.journal import Journal
+
 KH = Path(sys.executable).with_name("kh")
 
 
-def kh(*arguments, cwd, **environment):
+def kh(*arguments, cwd, stdin=subprocess.DEVNULL, **environment):
     return subprocess.run(
         [KH, *map(str, arguments)],
         cwd=cwd,
+        stdin=stdin,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -210,12 +214,109 @@ def test_a_full_disk_ends_the_run_which_goes_on_when_there_is_room(tmp_path, sca
 
 
 def test_two_runs_do_not_write_into_one_folder(tmp_path, scans, model):
-    scans(30)
-    first = start("colorize", "dir", "-m", model, cwd=tmp_path)
-    while not list(tmp_path.glob("dir-color/*.jpg")):
-        time.sleep(0.01)
-    second = kh("colorize", "dir", "-m", model, cwd=tmp_path)
+    scans(2)
+    with Journal(tmp_path / "dir-color", {}):
+        second = kh("colorize", "dir", "-m", model, cwd=tmp_path)
     assert second.returncode == 2
     assert "another run is writing to dir-color" in second.stderr
-    assert first.wait(60) == 0
-    assert len(contents(tmp_path / "dir-color")) == 30
+    assert kh("colorize", "dir", "-m", model, cwd=tmp_path).returncode == 0
+
+
+@pytest.fixture
+def open_path():
+    """A folder that others may enter, unlike those of pytest."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        path.chmod(0o755)
+        yield path
+        for inner in path.rglob("*"):
+            if inner.is_dir():
+                inner.chmod(0o755)
+
+
+def test_folders_that_a_user_may_not_read_or_write(open_path):
+    """As somebody who may not do everything; what root imports before needn't be readable."""
+    for name in ("dir/a.png", "dir/locked/b.png"):
+        (open_path / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (4, 3), 90).save(open_path / name)
+    (open_path / "dir/locked").chmod(0)
+    (open_path / "out").mkdir()
+    (open_path / "closed").mkdir(mode=0o555)
+    program = """if True:
+        import os, sys
+        from pathlib import Path
+        from kh_zoo.errors import OutputError
+        from kh_zoo.plan import plan_batch
+        if os.getuid() == 0:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+        plan = plan_batch([Path("dir")], output=Path("out"))
+        print(*(job.source for job in plan.jobs), plan.unreadable)
+        try:
+            plan_batch([Path("dir")], output=Path("closed"))
+        except OutputError as error:
+            print(error)
+    """
+    (open_path / "out").chmod(0o777)
+    result = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=open_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    found, refused = result.stdout.splitlines()
+    assert found == "dir/a.png ((PosixPath('dir/locked'), 'Permission denied'),)"
+    assert "Received: closed (Permission denied)" in refused
+
+
+class TestStreams:
+    def run(self, command, cwd):
+        return subprocess.run(
+            ["sh", "-c", command.replace("kh ", f"{KH} ")],
+            cwd=cwd,
+            capture_output=True,
+            check=False,
+        )
+
+    def test_a_picture_through_a_pipe(self, tmp_path, scans, model):
+        scans(1)
+        kh("colorize", "dir/000.jpg", "-o", "same.jpg", "-m", model, cwd=tmp_path)
+        kh("colorize", "dir/000.jpg", "-o", "other.webp", "-m", model, cwd=tmp_path)
+        same, other = (tmp_path / name for name in ("same.jpg", "other.webp"))
+        for command, expected in (
+            ("cat dir/000.jpg | kh colorize - -o - -q -m MODEL | cat", same),
+            ("kh colorize - -q -m MODEL <dir/000.jpg", same),
+            ("kh colorize dir/000.jpg -o - --format webp -m MODEL", other),
+        ):
+            result = self.run(command.replace("MODEL", str(model)), tmp_path)
+            assert result.returncode == 0, result.stderr
+            assert result.stdout == expected.read_bytes()
+        command = f"cat dir/000.jpg | kh colorize - -o new.webp -m {model} --json"
+        record = json.loads(self.run(command, tmp_path).stdout)
+        assert (record["input"], record["output"], record["status"]) == ("-", "new.webp", "done")
+        assert (tmp_path / "new.webp").read_bytes() == other.read_bytes()
+
+    def test_what_is_no_picture_gives_nothing(self, tmp_path, model):
+        result = self.run(f"echo text | kh colorize - -q -m {model}", tmp_path)
+        assert (result.returncode, result.stdout) == (1, b"")
+        assert result.stderr.startswith(b"-: not a picture")
+
+    @pytest.mark.parametrize(
+        ("arguments", "word"),
+        [
+            (("-", "dir"), "alone"),
+            (("dir", "-o", "-"), "alone"),
+            (("-", "--json"), "`--json`"),
+            (("-", "-o", "dir"), "file name"),
+            (("-", "-o", "-", "--format", "gif"), "`format`"),
+        ],
+    )
+    def test_wrong_use(self, tmp_path, scans, arguments, word):
+        scans(1)
+        with (tmp_path / "dir/000.jpg").open() as stdin:
+            result = kh("colorize", *arguments, cwd=tmp_path, stdin=stdin)
+        assert (result.returncode, result.stdout) == (2, "")
+        assert word in result.stderr

@@ -8,13 +8,15 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kh_zoo.errors import PluginWarning
 from kh_zoo.journal import Journal, Stamp
-from kh_zoo.plan import Job
 from kh_zoo.settings import Settings
 from kh_zoo.worker import Worker
+
+if TYPE_CHECKING:
+    from kh_zoo.plan import Job
 
 TIMEOUT = 900.0
 """Seconds that a picture may take."""
@@ -25,11 +27,14 @@ _POLL = 0.1
 
 def default_workers() -> int:
     """How many pictures at a time suit this machine."""
+    return min(MOST, _cores())
+
+
+def _cores() -> int:
     try:
-        cores = len(os.sched_getaffinity(0))
+        return len(os.sched_getaffinity(0))
     except AttributeError:  # not on Linux
-        cores = os.cpu_count() or 1
-    return min(MOST, cores)
+        return os.cpu_count() or 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +43,7 @@ class Outcome:
 
     number: int
     """Its place among the jobs."""
-    job: Job
+    job: "Job"
     reason: str | None
     """Why it failed; None if it was written."""
     notes: tuple[str, ...]
@@ -61,17 +66,14 @@ class Batch:
     """
 
     def __init__(self, settings: Settings, *, workers: int, timeout: float = TIMEOUT) -> None:
-        self._workers = [Worker(settings, timeout) for _ in range(workers)]
+        # One process has all cores; several share them, and get in each other's way if they don't.
+        threads = max(1, _cores() // workers) if workers > 1 else None
+        self._workers = [Worker(settings, timeout, threads) for _ in range(workers)]
         self._done: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._killed = threading.Event()
         self._warned: set[str] = set()
         self._lock = threading.Lock()
-
-    @property
-    def workers(self) -> int:
-        """How many processes there are at most."""
-        return len(self._workers)
 
     def start(self) -> None:
         """Start the first process, which takes a moment, while something else is done."""
@@ -79,7 +81,7 @@ class Batch:
 
     def run(
         self,
-        jobs: Sequence[Job],
+        jobs: Sequence["Job"],
         journals: Mapping[Path, Journal],
         interrupted: Callable[[], bool],
     ) -> Iterator[Outcome]:
@@ -152,7 +154,7 @@ class Batch:
     def _serve(
         self,
         worker: Worker,
-        remaining: Iterator[tuple[int, Job]],
+        remaining: Iterator[tuple[int, "Job"]],
         journals: Mapping[Path, Journal],
     ) -> None:
         """Give one process picture after picture, in a thread."""
@@ -171,7 +173,9 @@ class Batch:
             worker.close()
             self._done.put(None)
 
-    def _do(self, worker: Worker, number: int, job: Job, journals: Mapping[Path, Journal]) -> None:
+    def _do(
+        self, worker: Worker, number: int, job: "Job", journals: Mapping[Path, Journal]
+    ) -> None:
         journal = journals.get(job.root) if job.root else None
         started = time.monotonic()
         answer: dict[str, Any] = {}

@@ -23,6 +23,9 @@ from kh_zoo.journal import Stamp
 from kh_zoo.settings import Settings
 from kh_zoo.unfinished import remove_unfinished
 
+_THREADS = ("OMP_NUM_THREADS", "VIPS_CONCURRENCY")
+"""What says how many threads to use, unless it is set."""
+
 
 class Worker:
     """The process, seen from the one that starts it. It is started again when it has ended.
@@ -30,11 +33,13 @@ class Worker:
     Args:
         settings: How pictures are coloured.
         timeout: After so many seconds without an answer the process is ended.
+        threads: How many threads it computes with; None for as many as there are cores.
     """
 
-    def __init__(self, settings: Settings, timeout: float) -> None:
+    def __init__(self, settings: Settings, timeout: float, threads: int | None) -> None:
         self.settings = settings
         self.timeout = timeout
+        self.threads = threads
         self.warnings: list[str] = []
         """What plugins have warned of."""
         self._process: subprocess.Popen[str] | None = None
@@ -48,6 +53,7 @@ class Worker:
             if self._stopped or self._process:
                 return
             self._loaded = False
+            some = {name: str(self.threads) for name in _THREADS if self.threads}
             self._process = subprocess.Popen(
                 # -P: a file beside the pictures is not taken for a module.
                 [sys.executable, "-P", "-m", "kh_zoo.worker"],
@@ -55,6 +61,7 @@ class Worker:
                 stdout=subprocess.PIPE,
                 text=True,
                 encoding="ascii",
+                env={**some, **os.environ},
                 # Ctrl-C is for who started it.
                 start_new_session=True,
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),

@@ -14,6 +14,7 @@ from kh_cli.hub_options import CacheDir, Offline, bring, set_hub
 from kh_cli.interrupt import noted_interrupt
 from kh_cli.progress import Progress
 from kh_cli.stdout import write_record
+from kh_cli.streams import streams
 
 if TYPE_CHECKING:
     from kh_zoo.batch import Outcome
@@ -26,7 +27,8 @@ def colorize(
         typer.Argument(
             metavar="PATH",
             help="Pictures, and folders of them. photo.jpg becomes photo.color.jpg, and the "
-            "pictures in dir/ go into dir-color/ under their own names.",
+            "pictures in dir/ go into dir-color/ under their own names. - is a picture on standard "
+            "input.",
             show_default=False,
         ),
     ],
@@ -35,8 +37,8 @@ def colorize(
         typer.Option(
             "--output",
             "-o",
-            help="Folder to write into; for a single picture also a file name. "
-            "Default: beside the input.",
+            help="Folder to write into; for a single picture also a file name, or - for standard "
+            "output. Default: beside the input.",
         ),
     ] = None,
     variant: Annotated[
@@ -150,10 +152,7 @@ def colorize(
     set_hub(offline, cache_dir)
     from kh_zoo.batch import Batch, default_workers
     from kh_zoo.catalog import DEFAULT_VARIANT
-    from kh_zoo.plan import plan_batch
-    from kh_zoo.resume import resume
     from kh_zoo.settings import Settings
-    from kh_zoo.unfinished import remove_unfinished
 
     settings = Settings(
         model=variant or DEFAULT_VARIANT,
@@ -164,41 +163,47 @@ def colorize(
         quality=quality,
         compare=compare,
     )
-    plan = plan_batch(
-        paths,
-        output=output,
-        suffix=f".{format.lower().removeprefix('.')}" if format else None,
-        overwrite=overwrite,
-    )
-    if plan.jobs:
-        bring(settings.model, quiet)
-    with Batch(settings, workers=jobs or default_workers(), timeout=timeout) as batch:
+    workers = 1 if len(paths) == 1 and not paths[0].is_dir() else jobs or default_workers()
+    with (
+        Batch(settings, workers=workers, timeout=timeout) as batch,
+        contextlib.ExitStack() as opened,
+    ):
+        batch.start()
+        paths, output, names = opened.enter_context(streams(paths, output, format, json))
+        # Heavier, so not before the process has been started.
+        from kh_zoo.plan import plan_batch
+        from kh_zoo.resume import resume
+        from kh_zoo.unfinished import remove_unfinished
+
+        plan = plan_batch(
+            paths,
+            output=output,
+            suffix=f".{format.lower().removeprefix('.')}" if format else None,
+            overwrite=overwrite,
+        )
         if plan.jobs:
-            batch.start()
+            bring(settings.model, quiet)
         plan, journals = resume(plan, settings)
-        with (
-            contextlib.ExitStack() as opened,
-            Progress("colouring", len(plan.jobs), quiet=quiet) as progress,
-            noted_interrupt() as interrupted,
-        ):
-            report = _Report(progress, json)
-            for job in plan.finished:
-                report.record(job.source, job.target, "skipped", job.reason)
-            for path in plan.own:
-                report.record(path, None, "skipped", "an output itself")
-            for path, reason in plan.unreadable:
-                report.fail(path, None, reason)
-            if plan.jobs:
-                if not quiet:
-                    report.begin(plan, min(batch.workers, len(plan.jobs)))
-                for journal in journals.values():
-                    opened.enter_context(journal)
-                remove_unfinished(job.target for job in (*plan.jobs, *plan.finished))
-                for outcome in batch.run(plan.jobs, journals, interrupted):
-                    report.take(outcome)
-            report.flush()
-            report.left = len(plan.jobs) - report.tried
-            stopped = interrupted()
+        progress = opened.enter_context(Progress("colouring", len(plan.jobs), quiet=quiet))
+        interrupted = opened.enter_context(noted_interrupt())
+        report = _Report(progress, json, names)
+        for job in plan.finished:
+            report.record(job.source, job.target, "skipped", job.reason)
+        for path in plan.own:
+            report.record(path, None, "skipped", "an output itself")
+        for path, reason in plan.unreadable:
+            report.fail(path, None, reason)
+        if plan.jobs:
+            if not quiet:
+                report.begin(plan, workers)
+            for journal in journals.values():
+                opened.enter_context(journal)
+            remove_unfinished(job.target for job in (*plan.jobs, *plan.finished))
+            for outcome in batch.run(plan.jobs, journals, interrupted):
+                report.take(outcome)
+        report.flush()
+        report.left = len(plan.jobs) - report.tried
+        stopped = interrupted()
     if not quiet or stopped:
         report.summarize(plan, stopped)
     if stopped:
@@ -210,9 +215,10 @@ def colorize(
 class _Report:
     """Prints what becomes of each input, in the order of the inputs, and counts it."""
 
-    def __init__(self, progress: Progress, json: bool) -> None:
+    def __init__(self, progress: Progress, json: bool, names: dict[Path, str]) -> None:
         self.progress = progress
         self.json = json
+        self.names = names
         self.written = 0
         self.failed = 0
         self.tried = 0
@@ -253,7 +259,7 @@ class _Report:
         why = [f"again: {job.reason}"] if job.reason else []
         notes = "; ".join((*outcome.notes, *why)) or None
         self.record(job.source, job.target, "done", notes, outcome.seconds)
-        if not self.json:
+        if not self.json and job.target not in self.names:
             print(job.target, flush=True)
 
     def record(
@@ -267,7 +273,7 @@ class _Report:
         if self.json:
             write_record(
                 {
-                    "input": str(source),
+                    "input": self.names.get(source, str(source)),
                     "output": str(target) if target else None,
                     "status": status,
                     "reason": reason,
@@ -278,7 +284,7 @@ class _Report:
     def fail(self, source: Path, target: Path | None, reason: str, seconds: float = 0.0) -> None:
         self.failed += 1
         self.record(source, target, "failed", reason, seconds)
-        self.progress.say(f"{source}: {reason}")
+        self.progress.say(f"{self.names.get(source, source)}: {reason}")
 
     def summarize(self, plan: "Plan", interrupted: bool) -> None:
         stopped = "interrupted: " if interrupted else ""
