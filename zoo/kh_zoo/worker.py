@@ -23,8 +23,8 @@ from kh_zoo.journal import Stamp
 from kh_zoo.settings import Settings
 from kh_zoo.unfinished import remove_unfinished
 
-_THREADS = ("OMP_NUM_THREADS", "VIPS_CONCURRENCY")
-"""What says how many threads to use, unless it is set."""
+_THREADS = "OMP_NUM_THREADS"
+"""What says how many threads an engine uses. Not VIPS_CONCURRENCY: AVIF files depend on that."""
 
 
 class Worker:
@@ -53,7 +53,7 @@ class Worker:
             if self._stopped or self._process:
                 return
             self._loaded = False
-            some = {name: str(self.threads) for name in _THREADS if self.threads}
+            some = {_THREADS: str(self.threads)} if self.threads else {}
             self._process = subprocess.Popen(
                 # -P: a file beside the pictures is not taken for a module.
                 [sys.executable, "-P", "-m", "kh_zoo.worker"],
