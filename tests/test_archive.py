@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import runpy
 import shutil
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from skimage.data import chelsea
 
 from kh_zoo.journal import Journal
 
+ROOT = Path(__file__).resolve().parent.parent
 KH = Path(sys.executable).with_name("kh")
 
 
@@ -270,6 +272,19 @@ def test_folders_that_a_user_may_not_read_or_write(open_path):
     found, refused = result.stdout.splitlines()
     assert found == "dir/a.png ((PosixPath('dir/locked'), 'Permission denied'),)"
     assert "Received: closed (Permission denied)" in refused
+
+
+def test_every_kind_of_picture_and_twenty_that_are_broken(tmp_path, model):
+    """A small run of benchmarks/archive.py."""
+    archive = runpy.run_path(str(ROOT / "benchmarks" / "archive.py"))
+    folder, out = tmp_path / "scans", tmp_path / "out"
+    archive["make"](folder, 20, 20)
+    assert len(list(folder.rglob("*.*"))) == 40
+    code, records, _, _ = archive["colorize"](folder, out, model, 64)
+    assert code == 1
+    assert [record["status"] for record in records].count("failed") == 20
+    assert [record["input"] for record in records] == sorted(record["input"] for record in records)
+    archive["check"](folder, out, records, model, 64)
 
 
 class TestStreams:

@@ -63,15 +63,16 @@ class Journal:
         self.path = root / NAME
         self.settings = settings
         self.key = _digest(settings)
-        self._pictures: dict[str, dict[str, Any]] = {}
+        # Lines, parsed when they are asked for: of many pictures they take less memory.
+        self._lines: dict[str, bytes] = {}
         self._runs: dict[str, dict[str, Any]] = {}
         self._file: int | None = None
         self._read()
 
     def judge(self, source: Path, target: Path) -> tuple[bool, str]:
         """Say whether an output that is there is to be made again, and why, or why not."""
-        known = self._pictures.get(self._name(target))
-        if known is None:
+        known = self._last(target)
+        if not known:
             return False, "already there"
         if known["event"] != "done":
             return True, "not finished by an earlier run"
@@ -85,8 +86,7 @@ class Journal:
 
     def other_input(self, source: Path, target: Path) -> Path | None:
         """The input that an output was made from, if that is another one and still there."""
-        known = self._pictures.get(self._name(target), {})
-        before = known.get("input", os.path.abspath(source))
+        before = self._last(target).get("input", os.path.abspath(source))
         return (
             Path(before) if before != os.path.abspath(source) and os.path.exists(before) else None
         )
@@ -132,6 +132,10 @@ class Journal:
                 os.close(self._file)  # which also unlocks it
                 self._file = None
 
+    def forget(self) -> None:
+        """Keep nothing in memory of what was read, when all is judged."""
+        self._lines.clear()
+
     def begin(self, target: Path) -> None:
         """Note that an output is about to be written."""
         self._write({"event": "begun", "output": self._name(target)})
@@ -163,6 +167,11 @@ class Journal:
     def _name(self, target: Path) -> str:
         return target.relative_to(self.root).as_posix()
 
+    def _last(self, target: Path) -> dict[str, Any]:
+        """The last that is known of an output; empty if nothing is."""
+        known: dict[str, Any] = json.loads(self._lines.get(self._name(target), b"{}"))
+        return known
+
     def _read(self) -> None:
         try:
             file = self.path.open("rb")
@@ -175,7 +184,7 @@ class Journal:
                     if record["event"] == "run":
                         self._runs[record["settings"]] = record["values"]
                     else:
-                        self._pictures[record["output"]] = record
+                        self._lines[record["output"]] = line
                 except (ValueError, LookupError, TypeError):
                     continue
 

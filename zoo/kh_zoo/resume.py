@@ -45,5 +45,7 @@ def resume(plan: Plan, settings: Settings) -> tuple[Plan, dict[Path, Journal]]:
                 f"`--overwrite` is needed to replace it. Received: {job.source}"
             )
         jobs.append(judged)
+    for journal in journals.values():
+        journal.forget()
     jobs.sort(key=lambda job: job.number)
     return dataclasses.replace(plan, jobs=tuple(jobs), finished=tuple(finished)), journals
