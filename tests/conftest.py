@@ -10,6 +10,9 @@ from hub_server import HubServer
 from huggingface_hub import constants
 from PIL import Image
 
+from kh_zoo.model_folder import ModelConfig
+from kh_zoo.tensors import write_model_folder
+
 
 def pytest_configure(config):
     # Keras 3.15 itself: the `__array__` of its variables, and a NumPy-2 `np.array` of them.
@@ -91,6 +94,21 @@ def pictures(tmp_path_factory):
             size = random.integers(33, 60, 2)
             Image.fromarray(random.integers(0, 256, (*size, 3), "uint8")).save(path)
     return SimpleNamespace(folder=folder, splits=splits)
+
+
+@pytest.fixture(scope="session")
+def model(tmp_path_factory):
+    """A model of two convolutions that makes everything strongly coloured."""
+    folder = tmp_path_factory.mktemp("model")
+    random = np.random.default_rng(0)
+    config = ModelConfig(pooling="average", size=64, heads={"tiny": ("relu1_2",)})
+    tensors = {
+        name: random.normal(0, 0.02, shape).astype("float32")
+        for name, shape in config.tensor_shapes(quantized=False).items()
+    }
+    tensors["tiny.bias"] = np.float32([0.5, 0.5])
+    write_model_folder(folder, config, tensors)
+    return folder
 
 
 @pytest.fixture

@@ -1,5 +1,8 @@
 """What can go wrong for a user, each with a message of one line that says what to do."""
 
+import os
+import traceback
+
 
 class ZooError(Exception):
     """Base of the errors of this package."""
@@ -33,9 +36,43 @@ class HubError(ZooError):
     """The Hugging Face Hub can't be reached, or refuses."""
 
 
+class WorkerError(ZooError):
+    """A process that colours pictures could not begin."""
+
+
 class PluginError(ZooError):
     """Something in a plugin that can't be taken as it is."""
 
 
 class PluginWarning(UserWarning):
     """A plugin failed (the error is the `__cause__`), or `KH_PLUGINS` names none that is there."""
+
+
+def describe(error: BaseException) -> str:
+    """The reason, on one line; with KH_DEBUG=1 the traceback is shown."""
+    from kh_zoo.plugins import plugins
+
+    show_traceback(error)
+    text = " ".join(str(error).split())
+    match error:
+        case ZooError() | ImportError(name=None):  # the library's own: which backend is missing
+            return text
+        case MemoryError():
+            return "not enough memory: a smaller `--size` needs less"
+        case OSError(strerror=str(reason)):
+            return f"{reason}: {error.filename}" if error.filename else reason
+        case OSError():  # the library's own, such as of a download that was cut
+            return text
+        case _:
+            plugin = plugins().culprit(error)
+            where = f"plugin {plugin!r}" if plugin else "kh"
+            return (
+                f"{type(error).__name__}: {text} (a bug in {where}: please report it, with what it "
+                "prints under KH_DEBUG=1)"
+            )
+
+
+def show_traceback(error: BaseException | None) -> None:
+    """Print the traceback on stderr, if KH_DEBUG=1 asks for it."""
+    if error and os.environ.get("KH_DEBUG", "") not in ("", "0"):
+        traceback.print_exception(error)

@@ -148,6 +148,8 @@ class Output:
                     file.write(bytes(2**20))
                 raise
             else:
+                with temporary.open("r+b") as file:  # or a power cut could leave a name and nothing
+                    os.fsync(file.fileno())
                 os.replace(temporary, self.target)
             finally:
                 temporary.unlink(missing_ok=True)

@@ -32,6 +32,12 @@ class Job:
 
     source: Path
     target: Path
+    root: Path | None = None
+    """The output folder, which has a journal; None if the target is beside its input or named."""
+    number: int = 0
+    """Its place among the pictures of the batch, finished ones too."""
+    reason: str = ""
+    """Why it is passed over, or done again."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,21 +111,25 @@ def plan_batch(
             roots[root] = None
             for source in _walk(path, root, own, unreadable):
                 target = root / source.relative_to(path).with_name(_name(source, "", suffix))
-                candidates.append(Job(source, target))
+                candidates.append(Job(source, target, root))
         elif path.stem.endswith(MARK):
             own.append(path)
         else:
             mark = "" if output else MARK
             target = name or (folder or path.parent) / _name(path, mark, suffix)
             roots[target.parent] = None
-            candidates.append(Job(path, target))
+            candidates.append(Job(path, target, folder))
 
     marked = {job.source for job in candidates if is_own_output(job.source)}
     own += sorted(marked)
     jobs: list[Job] = []
     finished: list[Job] = []
-    for job in _distinct([job for job in candidates if job.source not in marked]):
-        (finished if job.target.is_file() and not overwrite else jobs).append(job)
+    distinct = _distinct([job for job in candidates if job.source not in marked])
+    for number, job in enumerate(distinct):
+        if job.target.is_file() and not overwrite:
+            finished.append(dataclasses.replace(job, number=number, reason="already there"))
+        else:
+            jobs.append(dataclasses.replace(job, number=number))
     if not jobs and not finished and not unreadable:
         passed = f" ({own[0]} is an output itself)" if own else ""
         raise PlanError(f"no pictures found{passed} in: {', '.join(map(str, paths))}")

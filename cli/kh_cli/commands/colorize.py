@@ -1,19 +1,24 @@
 """`kh colorize`: grey pictures in, coloured pictures out."""
 
-import errno
-import os
+import contextlib
 import sys
 import time
+from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kh_cli.errors import FAILED, INTERRUPTED, explain
+from kh_cli.errors import FAILED, INTERRUPTED
 from kh_cli.hub_options import CacheDir, Offline, bring, set_hub
 from kh_cli.interrupt import noted_interrupt
 from kh_cli.progress import Progress
 from kh_cli.stdout import write_record
+from kh_cli.streams import streams
+
+if TYPE_CHECKING:
+    from kh_zoo.batch import Outcome
+    from kh_zoo.plan import Plan
 
 
 def colorize(
@@ -22,7 +27,8 @@ def colorize(
         typer.Argument(
             metavar="PATH",
             help="Pictures, and folders of them. photo.jpg becomes photo.color.jpg, and the "
-            "pictures in dir/ go into dir-color/ under their own names.",
+            "pictures in dir/ go into dir-color/ under their own names. - is a picture on standard "
+            "input.",
             show_default=False,
         ),
     ],
@@ -31,8 +37,8 @@ def colorize(
         typer.Option(
             "--output",
             "-o",
-            help="Folder to write into; for a single picture also a file name. "
-            "Default: beside the input.",
+            help="Folder to write into; for a single picture also a file name, or - for standard "
+            "output. Default: beside the input.",
         ),
     ] = None,
     variant: Annotated[
@@ -105,6 +111,20 @@ def colorize(
             "of a plugin. Default: onnx, or keras for a Keras model that runs on nothing else."
         ),
     ] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(
+            "--jobs",
+            "-j",
+            min=1,
+            help="Pictures at a time; each takes memory for a model. Default: as many as cores, at "
+            "most 4.",
+        ),
+    ] = None,
+    timeout: Annotated[
+        float,
+        typer.Option(min=1, help="Seconds that a picture may take before it counts as failed."),
+    ] = 900,
     offline: Offline = False,
     cache_dir: CacheDir = None,
     json: Annotated[
@@ -130,79 +150,117 @@ def colorize(
     2 wrong use, or nothing to do; 130 interrupted.
     """
     set_hub(offline, cache_dir)
+    from kh_zoo.batch import Batch, default_workers
     from kh_zoo.catalog import DEFAULT_VARIANT
-    from kh_zoo.plan import plan_batch
+    from kh_zoo.settings import Settings
 
-    plan = plan_batch(
-        paths,
-        output=output,
-        suffix=f".{format.lower().removeprefix('.')}" if format else None,
-        overwrite=overwrite,
+    settings = Settings(
+        model=variant or DEFAULT_VARIANT,
+        engine=engine,
+        size=size,
+        saturation=saturation,
+        vivid=vivid,
+        quality=quality,
+        compare=compare,
     )
-    if plan.jobs:
-        bring(variant or DEFAULT_VARIANT, quiet)
+    workers = 1 if len(paths) == 1 and not paths[0].is_dir() else jobs or default_workers()
     with (
-        Progress("colouring", len(plan.jobs), quiet=quiet) as progress,
-        noted_interrupt() as check_interrupt,
+        Batch(settings, workers=workers, timeout=timeout) as batch,
+        contextlib.ExitStack() as opened,
     ):
-        batch = _Batch(progress, json)
-        for job in plan.finished:
-            batch.record(job.source, job.target, "skipped", "already there")
-        for path in plan.own:
-            batch.record(path, None, "skipped", "an output itself")
-        for path, reason in plan.unreadable:
-            batch.fail(path, None, reason)
-        try:
-            if plan.jobs:
-                from kh_zoo.colorizer import Colorizer
+        batch.start()
+        paths, output, names = opened.enter_context(streams(paths, output, format, json))
+        # Heavier, so not before the process has been started.
+        from kh_zoo.plan import plan_batch
+        from kh_zoo.resume import resume
+        from kh_zoo.unfinished import remove_unfinished
 
-                colorizer = Colorizer(
-                    variant or DEFAULT_VARIANT,
-                    engine=engine,
-                    size=size,
-                    saturation=saturation,
-                    vivid=vivid,
-                )
-            for number, job in enumerate(plan.jobs):
-                started = time.monotonic()
-                try:
-                    notes = colorizer.colorize_file(
-                        job.source, job.target, quality=quality, compare=compare
-                    )
-                except Exception as error:
-                    batch.fail(
-                        job.source, job.target, explain(error)[0], time.monotonic() - started
-                    )
-                    if _disk_full(error):
-                        progress.say("stopped: the disk is full")
-                        batch.left = len(plan.jobs) - number - 1
-                        break
-                else:
-                    batch.write(job.source, job.target, notes, time.monotonic() - started)
-                progress.advance(number + 1)
-                check_interrupt()
-        except KeyboardInterrupt:
-            batch.left = len(plan.jobs) - batch.written - batch.failed
-            batch.interrupted = True
-    if not quiet or batch.interrupted:
-        batch.summarize(len(plan.finished), len(plan.own))
-    if batch.interrupted:
+        plan = plan_batch(
+            paths,
+            output=output,
+            suffix=f".{format.lower().removeprefix('.')}" if format else None,
+            overwrite=overwrite,
+        )
+        if plan.jobs:
+            bring(settings.model, quiet)
+        plan, journals = resume(plan, settings)
+        progress = opened.enter_context(Progress("colouring", len(plan.jobs), quiet=quiet))
+        interrupted = opened.enter_context(noted_interrupt())
+        report = _Report(progress, json, names)
+        for job in plan.finished:
+            report.record(job.source, job.target, "skipped", job.reason)
+        for path in plan.own:
+            report.record(path, None, "skipped", "an output itself")
+        for path, reason in plan.unreadable:
+            report.fail(path, None, reason)
+        if plan.jobs:
+            if not quiet:
+                report.begin(plan, workers)
+            for journal in journals.values():
+                opened.enter_context(journal)
+            remove_unfinished(job.target for job in (*plan.jobs, *plan.finished))
+            for outcome in batch.run(plan.jobs, journals, interrupted):
+                report.take(outcome)
+        report.flush()
+        report.left = len(plan.jobs) - report.tried
+        stopped = interrupted()
+    if not quiet or stopped:
+        report.summarize(plan, stopped)
+    if stopped:
         raise typer.Exit(INTERRUPTED)
-    if batch.failed:
+    if report.failed:
         raise typer.Exit(FAILED)
 
 
-class _Batch:
-    """Prints what becomes of each input, and counts it."""
+class _Report:
+    """Prints what becomes of each input, in the order of the inputs, and counts it."""
 
-    def __init__(self, progress: Progress, json: bool) -> None:
+    def __init__(self, progress: Progress, json: bool, names: dict[Path, str]) -> None:
         self.progress = progress
         self.json = json
+        self.names = names
         self.written = 0
         self.failed = 0
+        self.tried = 0
         self.left = 0
-        self.interrupted = False
         self.started = time.monotonic()
+        self._waiting: dict[int, Outcome] = {}
+        self._next = 0
+
+    def begin(self, plan: "Plan", workers: int) -> None:
+        """Say how many there are, how they are done, and why some are done again."""
+        if len(plan.jobs) > 1:
+            self.progress.say(f"{len(plan.jobs)} to colour, {workers} at a time (`--jobs`)")
+        for reason, count in Counter(job.reason for job in plan.jobs if job.reason).items():
+            self.progress.say(f"{count} of them again: {reason}")
+
+    def take(self, outcome: "Outcome") -> None:
+        """Print an outcome when it is its turn."""
+        self.tried += 1
+        self.progress.advance(self.tried)
+        self._waiting[outcome.number] = outcome
+        while self._next in self._waiting:
+            self._tell(self._waiting.pop(self._next))
+            self._next += 1
+
+    def flush(self) -> None:
+        """Print the outcomes that wait for others, which don't come."""
+        for number in sorted(self._waiting):
+            self._tell(self._waiting.pop(number))
+
+    def _tell(self, outcome: "Outcome") -> None:
+        job = outcome.job
+        if outcome.reason:
+            self.fail(job.source, job.target, outcome.reason, outcome.seconds)
+            if outcome.fatal:
+                self.progress.say("stopped: what is left would fail for the same reason")
+            return
+        self.written += 1
+        why = [f"again: {job.reason}"] if job.reason else []
+        notes = "; ".join((*outcome.notes, *why)) or None
+        self.record(job.source, job.target, "done", notes, outcome.seconds)
+        if not self.json and job.target not in self.names:
+            print(job.target, flush=True)
 
     def record(
         self,
@@ -215,7 +273,7 @@ class _Batch:
         if self.json:
             write_record(
                 {
-                    "input": str(source),
+                    "input": self.names.get(source, str(source)),
                     "output": str(target) if target else None,
                     "status": status,
                     "reason": reason,
@@ -223,38 +281,20 @@ class _Batch:
                 }
             )
 
-    def write(self, source: Path, target: Path, notes: tuple[str, ...], seconds: float) -> None:
-        self.written += 1
-        self.record(source, target, "done", "; ".join(notes) or None, seconds)
-        if not self.json:
-            print(target, flush=True)
-
     def fail(self, source: Path, target: Path | None, reason: str, seconds: float = 0.0) -> None:
         self.failed += 1
         self.record(source, target, "failed", reason, seconds)
-        self.progress.say(f"{source}: {reason}")
+        self.progress.say(f"{self.names.get(source, source)}: {reason}")
 
-    def summarize(self, finished: int, own: int) -> None:
-        stopped = "interrupted: " if self.interrupted else ""
+    def summarize(self, plan: "Plan", interrupted: bool) -> None:
+        stopped = "interrupted: " if interrupted else ""
         lines = [f"{stopped}{self.written} coloured in {time.monotonic() - self.started:.1f} s"]
-        if finished:
-            lines.append(f"{finished} skipped: already there, --overwrite redoes them")
-        if own:
-            lines.append(f"{own} skipped: outputs themselves")
+        for reason, count in Counter(job.reason for job in plan.finished).items():
+            lines.append(f"{count} skipped: {reason}, --overwrite redoes them")
+        if plan.own:
+            lines.append(f"{len(plan.own)} skipped: outputs themselves")
         if self.failed:
             lines.append(f"{self.failed} failed")
         if self.left:
             lines.append(f"{self.left} left: the same command goes on from here")
         print("\n".join(lines), file=sys.stderr)
-
-
-def _disk_full(error: BaseException | None) -> bool:
-    """Whether the disk is full, so that every further picture would fail too."""
-    full = (errno.ENOSPC, errno.EDQUOT)
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in full:
-            return True
-        if any(os.strerror(number) in str(error) for number in full):  # libvips has but the text
-            return True
-        error = error.__cause__ or error.__context__
-    return False

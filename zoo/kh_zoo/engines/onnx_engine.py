@@ -1,5 +1,7 @@
 """The default engine: ONNX Runtime on the CPU, on the graph that we build."""
 
+import os
+
 import numpy as np
 import onnxruntime
 
@@ -18,6 +20,9 @@ class OnnxEngine:
     def __init__(self, folder: ModelFolder, head: str):
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        # As other libraries do; ONNX Runtime itself doesn't look. The numbers are the same.
+        threads = os.environ.get("OMP_NUM_THREADS", "")
+        options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
         # int8 kernels are expanded once, when the session starts, not on every run.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         options.add_session_config_entry(
