@@ -151,7 +151,7 @@ class Fault:
 
 @hookimpl
 def register_engines(register):
-    register("fault", lambda folder, head: Fault())
+    register("fault", lambda folder, head, device: Fault())
 """
 
 

@@ -288,7 +288,7 @@ class TestFailures:
         [
             ("commands", "app.command()(half)"),
             ("variants", "register(dataclasses.replace(variant, name='half'))"),
-            ("engines", "register('half', lambda folder, head: None)"),
+            ("engines", "register('half', lambda folder, head, device: None)"),
             ("readers", "register('.half', print)"),
         ],
     )
@@ -410,7 +410,7 @@ USED = """
 class Wrong:
     def predict_ab(self, lightness): raise KeyError("oops")
 
-def missing(folder, head): import a_package_of_none
+def missing(folder, head, device): import a_package_of_none
 
 def read(path):
     import numpy as np
@@ -424,7 +424,7 @@ def vips():
 
 @hookimpl
 def register_engines(register):
-    register("wrong", lambda folder, head: Wrong())
+    register("wrong", lambda folder, head, device: Wrong())
     register("missing", missing)
 
 @hookimpl

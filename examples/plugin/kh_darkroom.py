@@ -30,7 +30,7 @@ class Sepia:
 
 @hookimpl
 def register_engines(register):
-    register("sepia", lambda folder, head: Sepia())
+    register("sepia", lambda folder, head, device: Sepia())
 
 
 def read_npy(path):

@@ -75,6 +75,11 @@ class Batch:
         self._warned: set[str] = set()
         self._lock = threading.Lock()
 
+    @property
+    def device(self) -> str:
+        """What is computed on; empty until a model is loaded, or if its engine doesn't say."""
+        return next((worker.device for worker in self._workers if worker.device), "")
+
     def start(self) -> None:
         """Start the first process, which takes a moment, while something else is done."""
         self._workers[0].start()

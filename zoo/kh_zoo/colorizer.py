@@ -7,7 +7,7 @@ from pathlib import Path
 import pyvips
 
 from kh_zoo.catalog import DEFAULT_VARIANT
-from kh_zoo.engines import DEFAULT_ENGINE, Engine, create_engine
+from kh_zoo.engines import DEFAULT_DEVICE, DEFAULT_ENGINE, Engine, check_device, create_engine
 from kh_zoo.errors import EngineError
 from kh_zoo.gamut import lab_to_srgb_pixels
 from kh_zoo.guided_upsampling import guided_upsampling
@@ -45,6 +45,9 @@ class Colorizer:
         engine: What computes, where `model` is a name or a path: `"onnx"`, `"keras"`, or the name
             of an engine of a plugin. Defaults to `None`: `"onnx"`, or `"keras"` for a Keras model
             of its own, which runs on nothing else.
+        device: What it computes on: `"cpu"`; `"gpu"`, the first one; `"gpu:1"`, the second one; or
+            `"auto"`, the first GPU that the engine can use, or else the CPU. Colours differ in
+            rounding between devices. An engine that is ready has its own.
         size: Short side of the copy on which colour is predicted, in pixels, rounded to a multiple
             of 16. A picture is not enlarged to it, only up to 16 x 16. Defaults to `None`: what
             the model says. An engine does not say it.
@@ -53,8 +56,8 @@ class Colorizer:
             their mean.
 
     Raises:
-        VariantError, ModelError, EngineError: There is no such model or engine, or it has no vivid
-            head.
+        VariantError, ModelError, EngineError: There is no such model, engine or device, or the
+            model has no vivid head.
         HubError: The model is to be pulled, and the Hub can't be reached, or refuses.
         ValueError: `size` is below 16, or `saturation` is negative.
     """
@@ -64,22 +67,24 @@ class Colorizer:
         model: str | os.PathLike[str] | Engine = DEFAULT_VARIANT,
         *,
         engine: str | None = None,
+        device: str = DEFAULT_DEVICE,
         size: int | None = None,
         saturation: float = 1.0,
         vivid: bool = False,
     ) -> None:
+        check_device(device)
         if isinstance(model, (str, os.PathLike)):
             source = fetch(find(model))
             path = Path(source.folder or "")
             if read_table(path / CONFIG)["architecture"] == "keras":
                 if vivid:
                     raise no_vivid_head(path)
-                self.engine, own = _keras_engine(path, engine)
+                self.engine, own = _keras_engine(path, engine, device)
                 size = size or own
             else:
                 folder, head = open_source(source)
                 head = vivid_head(folder, head) if vivid else head
-                self.engine = create_engine(engine or DEFAULT_ENGINE, folder, head)
+                self.engine = create_engine(engine or DEFAULT_ENGINE, folder, head, device)
                 size = size or folder.config.size
         elif vivid:
             raise ValueError(
@@ -158,7 +163,7 @@ class Colorizer:
         return lightness, lab_to_srgb_pixels(lab, sixteen_bit), alpha
 
 
-def _keras_engine(path: Path, engine: str | None) -> tuple[Engine, int | None]:
+def _keras_engine(path: Path, engine: str | None, device: str) -> tuple[Engine, int | None]:
     """Load a Keras model of its own; return it with the size that it predicts at."""
     if engine not in (None, "keras"):
         raise EngineError(
@@ -171,7 +176,7 @@ def _keras_engine(path: Path, engine: str | None) -> tuple[Engine, int | None]:
     except ImportError as error:
         raise EngineError(f"`engine` 'keras' can't be used: {error}") from error
     folder = check_keras_folder(path)
-    return KerasEngine(build_keras_model(folder)), folder.size
+    return KerasEngine(lambda: build_keras_model(folder), device), folder.size
 
 
 def working_size(width: int, height: int, size: int) -> tuple[int, int]:

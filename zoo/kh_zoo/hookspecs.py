@@ -22,8 +22,9 @@ PROJECT = "keras_hypercolumns"
 hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
-EngineFactory: TypeAlias = "Callable[[ModelFolder, str], Engine]"
-"""Loads a variant, the second argument, of a model folder; imports what is heavy only then."""
+EngineFactory: TypeAlias = "Callable[[ModelFolder, str, str], Engine]"
+"""Loads a variant, the second argument, of a model folder, for a device, the third: `"auto"`,
+`"cpu"`, `"gpu"` or `"gpu:1"`. Imports what is heavy only then."""
 Reader: TypeAlias = "Callable[[Path], pyvips.Image | np.ndarray]"
 """Reads a picture file: a NumPy array of uint8 or uint16, `(height, width)` or `(height, width,
 channels)` with grey, grey and alpha, RGB or RGBA; or a libvips image that can be read twice."""
@@ -41,7 +42,7 @@ def register_variants(register: "Callable[[Variant], None]") -> None:
 
 @hookspec
 def register_engines(register: "Callable[[str, EngineFactory], None]") -> None:
-    """Add engines: `register("name", factory)`, with a factory `(folder, head) -> Engine`."""
+    """Add engines: `register("name", factory)`; factory is `(folder, head, device) -> Engine`."""
 
 
 @hookspec

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from kh_zoo.catalog import DEFAULT_VARIANT
-from kh_zoo.engines import DEFAULT_ENGINE
+from kh_zoo.engines import DEFAULT_DEVICE, DEFAULT_ENGINE
 from kh_zoo.model_folder import CONFIG, TENSORS, read_table
 from kh_zoo.resolve import find, open_source, vivid_head
 from kh_zoo.store import KERAS_WEIGHTS, file_digest
@@ -13,10 +13,11 @@ from kh_zoo.store import KERAS_WEIGHTS, file_digest
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """All that decides, beside the picture, what is written."""
+    """All that decides, beside the picture, what is written, and on which device."""
 
     model: str = DEFAULT_VARIANT
     engine: str | None = None
+    device: str = DEFAULT_DEVICE
     size: int | None = None
     saturation: float = 1.0
     vivid: bool = False
@@ -26,6 +27,7 @@ class Settings:
     def resolved(self) -> dict[str, Any]:
         """The same for the journal: the model by its hash, defaults by what they stand for."""
         values = dataclasses.asdict(self)
+        del values["device"]  # it decides no more than rounding
         source = find(values.pop("model"))
         path = Path(source.folder or "")
         if read_table(path / CONFIG)["architecture"] == "keras":

@@ -40,6 +40,8 @@ class Worker:
         self.settings = settings
         self.timeout = timeout
         self.threads = threads
+        self.device = ""
+        """What it computes on, once the model is loaded, and if the engine says so."""
         self.warnings: list[str] = []
         """What plugins have warned of."""
         self._process: subprocess.Popen[str] | None = None
@@ -80,6 +82,7 @@ class Worker:
         if "reason" in answer:
             kind = getattr(errors, answer.get("kind", ""), WorkerError)
             raise kind(answer["reason"])
+        self.device = answer["device"]
         self._loaded = True
 
     def colorize(self, source: Path, target: Path) -> dict[str, Any]:
@@ -189,6 +192,7 @@ def main() -> None:
         colorizer = Colorizer(
             settings.model,
             engine=settings.engine,
+            device=settings.device,
             size=settings.size,
             saturation=settings.saturation,
             vivid=settings.vivid,
@@ -197,7 +201,7 @@ def main() -> None:
         kind = type(error).__name__ if isinstance(error, ZooError) else "WorkerError"
         answer({"reason": describe(error), "kind": kind})
         return
-    answer({})
+    answer({"device": getattr(colorizer.engine, "device", "")})
     while True:
         question = questions.get()
         answer(_colorize(colorizer, Path(question["source"]), Path(question["target"]), settings))

@@ -111,6 +111,15 @@ def colorize(
             "of a plugin. Default: onnx, or keras for a Keras model that runs on nothing else."
         ),
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|cpu|gpu|gpu:N",
+            help="What to compute on. Default: the first GPU that the engine can use, or else the "
+            "CPU.",
+            show_default=False,
+        ),
+    ] = "auto",
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -157,6 +166,7 @@ def colorize(
     settings = Settings(
         model=variant or DEFAULT_VARIANT,
         engine=engine,
+        device=device,
         size=size,
         saturation=saturation,
         vivid=vivid,
@@ -205,7 +215,7 @@ def colorize(
         report.left = len(plan.jobs) - report.tried
         stopped = interrupted()
     if not quiet or stopped:
-        report.summarize(plan, stopped)
+        report.summarize(plan, batch.device, stopped)
     if stopped:
         raise typer.Exit(INTERRUPTED)
     if report.failed:
@@ -286,9 +296,11 @@ class _Report:
         self.record(source, target, "failed", reason, seconds)
         self.progress.say(f"{self.names.get(source, source)}: {reason}")
 
-    def summarize(self, plan: "Plan", interrupted: bool) -> None:
+    def summarize(self, plan: "Plan", device: str, interrupted: bool) -> None:
         stopped = "interrupted: " if interrupted else ""
-        lines = [f"{stopped}{self.written} coloured in {time.monotonic() - self.started:.1f} s"]
+        on = f" on {device}" if device else ""
+        seconds = time.monotonic() - self.started
+        lines = [f"{stopped}{self.written} coloured in {seconds:.1f} s{on}"]
         for reason, count in Counter(job.reason for job in plan.finished).items():
             lines.append(f"{count} skipped: {reason}, --overwrite redoes them")
         if plan.own:

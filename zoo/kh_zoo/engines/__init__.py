@@ -1,5 +1,6 @@
 """Engines: what computes the colours. Found by name; each is imported only when it is used."""
 
+import re
 from typing import TYPE_CHECKING, Protocol
 
 from kh_zoo.errors import EngineError
@@ -12,22 +13,33 @@ if TYPE_CHECKING:
     from kh_zoo.model_folder import ModelFolder
 
 DEFAULT_ENGINE = "onnx"
+DEFAULT_DEVICE = "auto"
 
 
 class Engine(Protocol):
-    """Predicts colour from lightness."""
+    """Predicts colour from lightness. May have a `device`, the name of what it computes on."""
 
     def predict_ab(self, lightness: "np.ndarray") -> "np.ndarray":
         """Return AB `(height, width, 2)` in CIELAB units for L `(height, width)`, 0..100."""
         ...
 
 
-def create_engine(name: str, folder: "ModelFolder", head: str) -> Engine:
-    """Load a variant of a model folder into the engine called `name`, built in or of a plugin.
+def create_engine(
+    name: str, folder: "ModelFolder", head: str, device: str = DEFAULT_DEVICE
+) -> Engine:
+    """Load a variant of a model folder into an engine, built in or of a plugin.
+
+    Args:
+        name: Of the engine.
+        folder: Of `open_model_folder`.
+        head: One of its variants.
+        device: `"cpu"`; `"gpu"`, the first one; `"gpu:1"`, the second one, and so on; or `"auto"`:
+            the first GPU that the engine can use, or else the CPU.
 
     Raises:
-        EngineError: If there is no such engine, or its packages are not installed.
+        EngineError: If there is no such engine or device, or its packages are not installed.
     """
+    check_device(device)
     engines = plugins().engines
     if name not in engines:
         raise EngineError(
@@ -35,6 +47,20 @@ def create_engine(name: str, folder: "ModelFolder", head: str) -> Engine:
             f"Received: {name!r}"
         )
     try:
-        return engines[name](folder, head)
+        return engines[name](folder, head, device)
     except ImportError as error:
         raise EngineError(f"`engine` {name!r} can't be used: {error}") from error
+
+
+def check_device(device: str) -> None:
+    """Raise `EngineError` for what is no name of a device."""
+    if not re.fullmatch(r"auto|cpu|gpu(:\d+)?", device):
+        raise EngineError(
+            f"`device` should be 'auto', 'cpu', 'gpu' or a GPU by its number, such as 'gpu:1'. "
+            f"Received: {device!r}"
+        )
+
+
+def gpu_number(device: str) -> int:
+    """The number of a GPU, from 0; 0 for `"auto"`."""
+    return int(device.partition(":")[2] or 0)

@@ -19,14 +19,14 @@ def register_engines(register: "Callable[[str, EngineFactory], None]") -> None:
     register("keras", _keras)
 
 
-def _onnx(folder: "ModelFolder", head: str) -> "Engine":
+def _onnx(folder: "ModelFolder", head: str, device: str) -> "Engine":
     from kh_zoo.engines.onnx_engine import OnnxEngine
 
-    return OnnxEngine(folder, head)
+    return OnnxEngine(folder, head, device)
 
 
-def _keras(folder: "ModelFolder", head: str) -> "Engine":
+def _keras(folder: "ModelFolder", head: str, device: str) -> "Engine":
     from kh_zoo.engines.keras_engine import KerasEngine
     from kh_zoo.keras_model import build_model
 
-    return KerasEngine(build_model(folder, head))
+    return KerasEngine(lambda: build_model(folder, head), device)

@@ -1,12 +1,17 @@
-"""The default engine: ONNX Runtime on the CPU, on the graph that we build."""
+"""The default engine: ONNX Runtime, on the graph that we build."""
 
 import os
 
 import numpy as np
 import onnxruntime
 
+from kh_zoo.engines import DEFAULT_DEVICE, gpu_number
+from kh_zoo.errors import EngineError
 from kh_zoo.model_folder import ModelFolder
 from kh_zoo.onnx_graph import onnx_graph
+
+_GPU = ("CUDAExecutionProvider", "ROCMExecutionProvider", "DmlExecutionProvider")
+_CPU = "CPUExecutionProvider"
 
 
 class OnnxEngine:
@@ -15,9 +20,18 @@ class OnnxEngine:
     Args:
         folder: Of `open_model_folder`.
         head: One of its variants.
+        device: As for `create_engine`.
+
+    Raises:
+        EngineError: ONNX Runtime can't use the device.
     """
 
-    def __init__(self, folder: ModelFolder, head: str):
+    def __init__(self, folder: ModelFolder, head: str, device: str = DEFAULT_DEVICE):
+        there = onnxruntime.get_available_providers()
+        gpu = next((name for name in _GPU if name in there and device != "cpu"), None)
+        if gpu is None and device not in ("cpu", DEFAULT_DEVICE):
+            raise _no_gpu(device)
+        providers = [(gpu, {"device_id": gpu_number(device)})] if gpu else []
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
         # As other libraries do; ONNX Runtime itself doesn't look. The numbers are the same.
@@ -29,12 +43,23 @@ class OnnxEngine:
             "session.model_external_initializers_file_folder_path", str(folder.tensors_path.parent)
         )
         graph = onnx_graph(folder, head).SerializeToString()
-        self.session = onnxruntime.InferenceSession(
-            graph, options, providers=["CPUExecutionProvider"]
-        )
+        self.session = onnxruntime.InferenceSession(graph, options, providers=[*providers, _CPU])
+        # Where a provider can't start, ONNX Runtime takes the next one.
+        if self.session.get_providers()[0] != gpu:
+            if device not in ("cpu", DEFAULT_DEVICE):
+                raise _no_gpu(device)
+            gpu = None
+        self.device = f"gpu:{gpu_number(device)}" if gpu else "cpu"
 
     def predict_ab(self, lightness: np.ndarray) -> np.ndarray:
         """Return AB `(height, width, 2)` in CIELAB units for L `(height, width)`, 0..100."""
         feed = {"lightness": np.asarray(lightness, np.float32)[None, None]}
         (ab,) = self.session.run(["ab"], feed)
         return np.asarray(ab[0]).transpose(1, 2, 0)
+
+
+def _no_gpu(device: str) -> EngineError:
+    return EngineError(
+        "`device` should be 'cpu' here: ONNX Runtime finds no GPU that it can use (for NVIDIA's, "
+        f"install onnxruntime-gpu in place of onnxruntime). Received: {device!r}"
+    )
