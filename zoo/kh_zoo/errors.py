@@ -20,6 +20,10 @@ class EngineError(ZooError, ValueError):
     """No engine of that name, or one whose packages are not installed."""
 
 
+class RunnerError(ZooError, ValueError):
+    """No runner of that name, or one that can't be used here."""
+
+
 class DataError(ZooError, ValueError):
     """A folder of pictures that lacks what it is used for."""
 

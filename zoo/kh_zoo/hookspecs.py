@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from kh_zoo.catalog import Variant
     from kh_zoo.engines import Engine
     from kh_zoo.model_folder import ModelFolder
+    from kh_zoo.runners import Runner
+    from kh_zoo.settings import Settings
 
 PROJECT = "keras_hypercolumns"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -25,6 +27,9 @@ hookimpl = pluggy.HookimplMarker(PROJECT)
 EngineFactory: TypeAlias = "Callable[[ModelFolder, str, str], Engine]"
 """Loads a variant, the second argument, of a model folder, for a device, the third: `"auto"`,
 `"cpu"`, `"gpu"` or `"gpu:1"`. Imports what is heavy only then."""
+RunnerFactory: TypeAlias = "Callable[[Settings, int | None, float], Runner]"
+"""Makes what colours many pictures, from how, how many at a time (None: what suits), and the
+seconds that one may take. Imports what is heavy only then."""
 Reader: TypeAlias = "Callable[[Path], pyvips.Image | np.ndarray]"
 """Reads a picture file: a NumPy array of uint8 or uint16, `(height, width)` or `(height, width,
 channels)` with grey, grey and alpha, RGB or RGBA; or a libvips image that can be read twice."""
@@ -48,3 +53,8 @@ def register_engines(register: "Callable[[str, EngineFactory], None]") -> None:
 @hookspec
 def register_readers(register: "Callable[[str, Reader], None]") -> None:
     """Add kinds of pictures: `register(".suffix", reader)`, with a reader `(path) -> picture`."""
+
+
+@hookspec
+def register_runners(register: "Callable[[str, RunnerFactory], None]") -> None:
+    """Add places to run at: `register("name", factory)`; see `kh_zoo.runners.Runner`."""

@@ -15,7 +15,7 @@ import pluggy
 
 from kh_zoo import hookspecs
 from kh_zoo.errors import PluginError, PluginWarning
-from kh_zoo.hookspecs import EngineFactory, Reader
+from kh_zoo.hookspecs import EngineFactory, Reader, RunnerFactory
 from kh_zoo.nearest import nearest
 from kh_zoo.suffixes import READ
 
@@ -74,7 +74,7 @@ class Plugins:
         if self._loaded:
             return
         with self._collecting("plugins"):
-            from kh_zoo.engines import built_in
+            from kh_zoo import built_in
 
             self.add_built_in("kh_zoo", built_in)
             points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
@@ -111,6 +111,15 @@ class Plugins:
 
         return self._registered("register_readers", "suffix", entry)
 
+    @cached_property
+    def runners(self) -> dict[str, RunnerFactory]:
+        """The runners, by name."""
+
+        def entry(name: str, factory: RunnerFactory) -> tuple[str, RunnerFactory]:
+            return _name("runner", name), _callable("runner", name, factory)
+
+        return self._registered("register_runners", "runner", entry)
+
     def with_variants(self, bundled: "dict[str, Variant]") -> "dict[str, Variant]":
         """Return the variants that ship with the package and those of plugins, by name."""
         from kh_zoo.catalog import Variant
@@ -128,7 +137,7 @@ class Plugins:
         from kh_zoo.catalog import list_variants
 
         list_variants()
-        _ = self.engines, self.readers
+        _ = self.engines, self.readers, self.runners
         return self.all
 
     def call(self, hook: str, take: Callable[[Plugin, Callable[..., object]], None]) -> None:
@@ -165,7 +174,7 @@ class Plugins:
         self._owners |= {(kind, name): plugin.name for name in names}
 
     def owner(self, kind: str, name: str) -> str | None:
-        """Name of the plugin that a command, engine, variant or suffix is of."""
+        """Name of the plugin that a command, engine, runner, variant or suffix is of."""
         return self._owners.get((kind, name))
 
     def culprit(self, error: BaseException) -> str | None:

@@ -17,8 +17,8 @@ from kh_cli.stdout import write_record
 from kh_cli.streams import streams
 
 if TYPE_CHECKING:
-    from kh_zoo.batch import Outcome
     from kh_zoo.plan import Plan
+    from kh_zoo.runners.outcome import Outcome
 
 
 def colorize(
@@ -130,6 +130,13 @@ def colorize(
             "most 4.",
         ),
     ] = None,
+    runner: Annotated[
+        str,
+        typer.Option(
+            help="Where pictures are coloured: local, this machine; ray, a Ray cluster; or the "
+            "runner of a plugin."
+        ),
+    ] = "local",
     timeout: Annotated[
         float,
         typer.Option(min=1, help="Seconds that a picture may take before it counts as failed."),
@@ -159,8 +166,8 @@ def colorize(
     2 wrong use, or nothing to do; 130 interrupted.
     """
     set_hub(offline, cache_dir)
-    from kh_zoo.batch import Batch, default_workers
     from kh_zoo.catalog import DEFAULT_VARIANT
+    from kh_zoo.runners import create_runner
     from kh_zoo.settings import Settings
 
     settings = Settings(
@@ -173,12 +180,12 @@ def colorize(
         quality=quality,
         compare=compare,
     )
-    workers = 1 if len(paths) == 1 and not paths[0].is_dir() else jobs or default_workers()
+    workers = 1 if len(paths) == 1 and not paths[0].is_dir() else jobs
     with (
-        Batch(settings, workers=workers, timeout=timeout) as batch,
+        create_runner(runner, settings, workers, timeout) as running,
         contextlib.ExitStack() as opened,
     ):
-        batch.start()
+        running.start()
         paths, output, names = opened.enter_context(streams(paths, output, format, json))
         # Heavier, so not before the process has been started.
         from kh_zoo.plan import plan_batch
@@ -205,17 +212,17 @@ def colorize(
             report.fail(path, None, reason)
         if plan.jobs:
             if not quiet:
-                report.begin(plan, workers)
+                report.begin(plan, running.workers)
             for journal in journals.values():
                 opened.enter_context(journal)
             remove_unfinished(job.target for job in (*plan.jobs, *plan.finished))
-            for outcome in batch.run(plan.jobs, journals, interrupted):
+            for outcome in running.run(plan.jobs, journals, interrupted):
                 report.take(outcome)
         report.flush()
         report.left = len(plan.jobs) - report.tried
         stopped = interrupted()
     if not quiet or stopped:
-        report.summarize(plan, batch.device, stopped)
+        report.summarize(plan, running.device, stopped)
     if stopped:
         raise typer.Exit(INTERRUPTED)
     if report.failed:

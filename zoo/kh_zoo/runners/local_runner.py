@@ -1,6 +1,5 @@
-"""Many pictures, several at a time, in processes of their own."""
+"""The default runner: several pictures at a time, in processes of their own."""
 
-import dataclasses
 import os
 import queue
 import threading
@@ -8,52 +7,24 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from kh_zoo.errors import PluginWarning
-from kh_zoo.journal import Journal, Stamp
+from kh_zoo.runners import TIMEOUT
+from kh_zoo.runners.outcome import Outcome, begin, no_journal, settle
 from kh_zoo.settings import Settings
 from kh_zoo.worker import Worker
 
 if TYPE_CHECKING:
+    from kh_zoo.journal import Journal
     from kh_zoo.plan import Job
 
-TIMEOUT = 900.0
-"""Seconds that a picture may take."""
-MOST = 4
+_MOST = 4
 """At a time, unless more are asked for: each takes memory for a model."""
 _POLL = 0.1
 
 
-def default_workers() -> int:
-    """How many pictures at a time suit this machine."""
-    return min(MOST, _cores())
-
-
-def _cores() -> int:
-    try:
-        return len(os.sched_getaffinity(0))
-    except AttributeError:  # not on Linux
-        return os.cpu_count() or 1
-
-
-@dataclasses.dataclass(frozen=True)
-class Outcome:
-    """What became of a picture."""
-
-    number: int
-    """Its place among the jobs."""
-    job: "Job"
-    reason: str | None
-    """Why it failed; None if it was written."""
-    notes: tuple[str, ...]
-    """What was not taken from its file."""
-    seconds: float
-    fatal: bool
-    """Whether what is left would fail for the same reason, so that it is not begun."""
-
-
-class Batch:
+class LocalRunner:
     """Colours pictures, several at a time, each in one of a few processes.
 
     Reading, predicting and writing overlap because the processes do. Each has one picture at a
@@ -61,14 +32,17 @@ class Batch:
 
     Args:
         settings: How they are coloured.
-        workers: How many processes.
+        workers: How many processes; None for as many as cores, at most 4.
         timeout: Seconds that a picture may take.
     """
 
-    def __init__(self, settings: Settings, *, workers: int, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self, settings: Settings, workers: int | None = None, timeout: float = TIMEOUT
+    ) -> None:
+        self.workers = workers or min(_MOST, _cores())
         # One process has all cores; several share them, and get in each other's way if they don't.
-        threads = max(1, _cores() // workers) if workers > 1 else None
-        self._workers = [Worker(settings, timeout, threads) for _ in range(workers)]
+        threads = max(1, _cores() // self.workers) if self.workers > 1 else None
+        self._workers = [Worker(settings, timeout, threads) for _ in range(self.workers)]
         self._done: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._killed = threading.Event()
@@ -87,20 +61,10 @@ class Batch:
     def run(
         self,
         jobs: Sequence["Job"],
-        journals: Mapping[Path, Journal],
+        journals: "Mapping[Path, Journal]",
         interrupted: Callable[[], bool],
     ) -> Iterator[Outcome]:
-        """Yield what becomes of each picture, as soon as it is known.
-
-        Args:
-            jobs: The pictures.
-            journals: To write to, by the output folder; open.
-            interrupted: Asked now and then. Once it says so, the processes are ended, and only
-                what was written before is yielded.
-
-        Raises:
-            ZooError: The model can't be loaded.
-        """
+        """Yield what becomes of each picture: see `Runner`."""
         remaining = iter(enumerate(jobs))
         threads = [
             threading.Thread(target=self._serve, args=(worker, remaining, journals))
@@ -144,7 +108,7 @@ class Batch:
             worker.stop()
             worker.close()
 
-    def __enter__(self) -> "Batch":
+    def __enter__(self) -> "LocalRunner":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -160,7 +124,7 @@ class Batch:
         self,
         worker: Worker,
         remaining: Iterator[tuple[int, "Job"]],
-        journals: Mapping[Path, Journal],
+        journals: "Mapping[Path, Journal]",
     ) -> None:
         """Give one process picture after picture, in a thread."""
         try:
@@ -179,31 +143,21 @@ class Batch:
             self._done.put(None)
 
     def _do(
-        self, worker: Worker, number: int, job: "Job", journals: Mapping[Path, Journal]
+        self, worker: Worker, number: int, job: "Job", journals: "Mapping[Path, Journal]"
     ) -> None:
-        journal = journals.get(job.root) if job.root else None
-        started = time.monotonic()
-        answer: dict[str, Any] = {}
         try:
-            if journal:
-                journal.begin(job.target)
+            begin(job, journals)
+            started = time.monotonic()
             answer = worker.colorize(job.source, job.target)
-            reason = answer.get("reason")
-            if reason and self._killed.is_set():
+            if "reason" in answer and self._killed.is_set():
                 return
-            fatal = answer.get("disk_full", False)
-            if journal and reason is None:
-                read, written = Stamp(**answer["read"]), Stamp(**answer["written"])
-                journal.done(job.source, job.target, read, written)
-            elif journal and reason and not fatal:
-                journal.failed(job.source, job.target, reason)
-        except OSError as error:  # without its journal the run could not go on later
-            reason, fatal = f"can't write its journal: {error.strerror or error}", True
-        if fatal:
+            answer.setdefault("seconds", time.monotonic() - started)
+            outcome = settle(number, job, answer, journals)
+        except OSError as error:
+            outcome = no_journal(number, job, error)
+        if outcome.fatal:
             self.stop()
-        notes = tuple(answer.get("notes", ()))
-        seconds = answer.get("seconds", time.monotonic() - started)
-        self._done.put(Outcome(number, job, reason, notes, seconds, fatal))
+        self._done.put(outcome)
 
     def _warn(self) -> None:
         """Say what plugins warned of, once though each process does."""
@@ -213,3 +167,10 @@ class Batch:
                 if text not in self._warned:
                     self._warned.add(text)
                     warnings.warn(PluginWarning(text), stacklevel=2)
+
+
+def _cores() -> int:
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on Linux
+        return os.cpu_count() or 1
