@@ -26,7 +26,7 @@ from keras_hypercolumns.training.gram_matrix import GramMatrix
 from keras_hypercolumns.training.picture_dataset import center_crop
 from keras_hypercolumns.training.recipe import read_recipe
 from kh_zoo.joint_model import load_full_trunk
-from kh_zoo.split import list_pictures
+from kh_zoo.split import evenly, list_pictures
 
 TAPS = VARIANTS["relu1to5"]
 COORDINATES = ("half_pixel", "legacy")
@@ -96,9 +96,7 @@ def alignment(init, data, seed):
     random = np.random.default_rng(seed)
     sums = {}
     for split, count in PICTURES.items():
-        names = list_pictures(data, split)
-        if len(names) > count:
-            names = [names[len(names) * i // count] for i in range(count)]
+        names = evenly(list_pictures(data, split), count)
         grams = {one: GramMatrix(sum(map(tap_channels, TAPS)), 2) for one in COORDINATES}
         for start in range(0, len(names), BATCH):
             rgb = np.stack(

@@ -3,7 +3,9 @@
 import json
 import os
 import pty
+import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,20 +16,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from skimage.data import chelsea
+from skimage.data import astronaut, camera, chelsea
 
 from kh_zoo.catalog import list_variants
 
 KH = Path(sys.executable).with_name("kh")
 
 
-def kh(*arguments, cwd, **environment):
+def kh(*arguments, cwd, input=None, **environment):
     return subprocess.run(
         [KH, *map(str, arguments)],
         cwd=cwd,
         env={**os.environ, **environment},
+        input=input,
         capture_output=True,
         text=True,
+        errors="surrogateescape",
         timeout=300,
         check=False,
     )
@@ -134,6 +138,39 @@ class TestColorize:
         assert by_status["done"]["reason"] is None
         assert by_status["failed"]["reason"]
         assert by_status["skipped"]["reason"] == "already there"
+
+    def test_a_list_of_paths(self, tmp_path, photo, model):
+        photo("dir/a.jpg")
+        photo("b.jpg")
+        odd = os.fsencode(tmp_path) + b"/\xff.jpg"  # a name that is no UTF-8
+        shutil.copy(tmp_path / "b.jpg", odd)
+        (tmp_path / "list").write_bytes(b"dir/a.jpg\r\n\n" + odd + b"\n")
+        work = ("colorize", "b.jpg", "--from", "list", "-o", "out", "-q", "-m", model)
+        result = kh(*work, cwd=tmp_path)
+        assert result.returncode == 0, result.stderr
+        assert sorted(os.listdir(os.fsencode(tmp_path / "out"))) == [
+            b".kh-journal.jsonl",
+            b"a.jpg",
+            b"b.jpg",
+            b"\xff.jpg",
+        ]
+        result = kh("colorize", "--from", "-", "-m", model, cwd=tmp_path, input="dir\n")
+        assert result.returncode == 0, result.stderr
+        assert result.stdout == "dir-color/a.jpg\n"
+        for wrong in (["--from", "none"], ["--from", "dir"], []):
+            result = kh("colorize", *wrong, "-m", model, cwd=tmp_path)
+            assert result.returncode == 2
+            assert re.match("Error: `(--from|PATH)` should be a ", result.stderr)
+            assert result.stderr.count("\n") == 1
+
+    def test_what_is_not_taken_from_a_file_is_said(self, tmp_path, model):
+        Image.fromarray(astronaut()).save(tmp_path / "a.png")
+        Image.fromarray(camera()).save(tmp_path / "b.png")
+        result = kh("colorize", "a.png", "b.png", "--json", "-m", model, cwd=tmp_path)
+        assert "1 of them: colour: only its lightness is used" in result.stderr.splitlines()
+        records = [json.loads(line) for line in result.stdout.splitlines()]
+        notes = {record["input"]: record["notes"] for record in records}
+        assert notes == {"a.png": ["colour: only its lightness is used"], "b.png": []}
 
     def test_options_reach_the_picture(self, tmp_path, photo, model):
         photo("a.jpg")

@@ -30,6 +30,17 @@ def folder(tmp_path):
     return folder
 
 
+def test_the_vivid_head_is_a_column_of_its_own(folder, tmp_path):
+    page = tmp_path / "page.html"
+    command(["relu1to5"], [folder / "cat.png"], page, vivid=True, saturation=[1, 0.5], quiet=True)
+    [cat] = cells(page.read_text(encoding="utf-8"))
+    columns = ["relu1to5, 1", "relu1to5, 0.5", "relu1to5, vivid, 1", "relu1to5, vivid, 0.5"]
+    assert [alt for alt, _ in cat] == [f"cat.png, {c}" for c in ("grey", *columns, "picture")]
+    seen = dict(cat)["cat.png, relu1to5, vivid, 1"]
+    expected = Colorizer(vivid=True).colorize(folder / "cat.png").flatten().numpy()
+    assert np.abs(seen - expected).mean() < 3
+
+
 def cells(page):
     """Rows of the page: the pictures, decoded, and their descriptions."""
     return [

@@ -18,7 +18,7 @@ from kh_zoo.metrics.ciede2000 import ciede2000
 from kh_zoo.metrics.ssim import ssim
 from kh_zoo.model_folder import ModelFolder
 from kh_zoo.resolve import find_folder, resolve, vivid_head
-from kh_zoo.split import list_pictures
+from kh_zoo.split import evenly, list_pictures
 
 TRAINING_PICTURES = 1000
 """Training pictures of each folder, at most, that the mean and the frequency of colours are of."""
@@ -231,10 +231,8 @@ def psnr(rgb: np.ndarray, other: np.ndarray) -> float:
 def training_colors(data: Path, group: str) -> tuple[np.ndarray, ColorPrior]:
     """Mean AB of the training pictures of one top folder, or zero, and how frequent colours are."""
     names = [name for name in list_pictures(data, "train") if _group(name) == group]
-    if len(names) > TRAINING_PICTURES:
-        names = [names[len(names) * i // TRAINING_PICTURES] for i in range(TRAINING_PICTURES)]
     prior, means = ColorPrior(), []
-    for name in names:
+    for name in evenly(names, TRAINING_PICTURES):
         ab = srgb_to_lab(load_square(data / name, 32) / 255)[..., 1:]
         means.append(ab.mean(axis=(0, 1)))
         prior.add(ab)

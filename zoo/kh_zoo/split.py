@@ -4,8 +4,11 @@ The rule of `keras_hypercolumns.training.split`, for those who have no Keras.
 """
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
+_Thing = TypeVar("_Thing")
 SPLITS = ("train", "validation", "test")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp")
 
@@ -31,3 +34,14 @@ def list_pictures(folder: Path, split: str | None = None) -> list[str]:
         if path.suffix.lower() in SUFFIXES
     )
     return sorted(name for name in names if split in (None, split_of(name)))
+
+
+def evenly(things: Sequence[_Thing], count: int) -> list[_Thing]:
+    """Return `count` of the things, evenly spread; all, if there are no more.
+
+    >>> evenly("abcdef", 3)
+    ['a', 'c', 'e']
+    """
+    if len(things) <= count:
+        return list(things)
+    return [things[len(things) * number // count] for number in range(count)]

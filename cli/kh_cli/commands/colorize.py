@@ -9,21 +9,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kh_cli.errors import FAILED, INTERRUPTED
+from kh_cli.errors import FAILED, INTERRUPTED, WrongUse
 from kh_cli.hub_options import CacheDir, Offline, bring, set_hub
 from kh_cli.interrupt import noted_interrupt
 from kh_cli.progress import Progress
 from kh_cli.stdout import write_record
-from kh_cli.streams import streams
+from kh_cli.streams import STREAM, streams
 
 if TYPE_CHECKING:
     from kh_zoo.plan import Plan
     from kh_zoo.runners.outcome import Outcome
 
+_NOTES = 5
+"""Kinds of notes in the summary; `--json` has all."""
+
 
 def colorize(
     paths: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
             metavar="PATH",
             help="Pictures, and folders of them. photo.jpg becomes photo.color.jpg, and the "
@@ -31,7 +34,16 @@ def colorize(
             "input.",
             show_default=False,
         ),
-    ],
+    ] = None,
+    listing: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="FILE",
+            help="File with further PATHs, one a line; - is standard input. Default: none.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -180,6 +192,9 @@ def colorize(
         quality=quality,
         compare=compare,
     )
+    paths = [*(paths or ()), *(_listed(listing) if listing else ())]
+    if not paths:
+        raise WrongUse("`PATH` should be a picture or a folder of pictures. Received: none")
     workers = 1 if len(paths) == 1 and not paths[0].is_dir() else jobs
     with (
         create_runner(runner, settings, workers, timeout) as running,
@@ -229,6 +244,21 @@ def colorize(
         raise typer.Exit(FAILED)
 
 
+def _listed(listing: Path) -> list[Path]:
+    """Read the paths that a file names."""
+    # A name may be no UTF-8.
+    source = sys.stdin.fileno() if listing == STREAM else listing
+    try:
+        with open(source, errors="surrogateescape", closefd=listing != STREAM) as lines:
+            paths = [line.rstrip("\r\n") for line in lines]
+    except OSError as error:
+        raise WrongUse(
+            f"`--from` should be a file with a path on each line. Received: {listing} "
+            f"({error.strerror})"
+        ) from error
+    return [Path(path) for path in paths if path]
+
+
 class _Report:
     """Prints what becomes of each input, in the order of the inputs, and counts it."""
 
@@ -240,6 +270,7 @@ class _Report:
         self.failed = 0
         self.tried = 0
         self.left = 0
+        self.notes: Counter[str] = Counter()
         self.started = time.monotonic()
         self._waiting: dict[int, Outcome] = {}
         self._next = 0
@@ -273,9 +304,9 @@ class _Report:
                 self.progress.say("stopped: what is left would fail for the same reason")
             return
         self.written += 1
-        why = [f"again: {job.reason}"] if job.reason else []
-        notes = "; ".join((*outcome.notes, *why)) or None
-        self.record(job.source, job.target, "done", notes, outcome.seconds)
+        self.notes.update(outcome.notes)
+        why = f"again: {job.reason}" if job.reason else None
+        self.record(job.source, job.target, "done", why, outcome.seconds, outcome.notes)
         if not self.json and job.target not in self.names:
             print(job.target, flush=True)
 
@@ -286,6 +317,7 @@ class _Report:
         status: str,
         reason: str | None = None,
         seconds: float = 0.0,
+        notes: tuple[str, ...] = (),
     ) -> None:
         if self.json:
             write_record(
@@ -294,6 +326,7 @@ class _Report:
                     "output": str(target) if target else None,
                     "status": status,
                     "reason": reason,
+                    "notes": notes,
                     "seconds": round(seconds, 3),
                 }
             )
@@ -308,6 +341,7 @@ class _Report:
         on = f" on {device}" if device else ""
         seconds = time.monotonic() - self.started
         lines = [f"{stopped}{self.written} coloured in {seconds:.1f} s{on}"]
+        lines += [f"{count} of them: {note}" for note, count in self.notes.most_common(_NOTES)]
         for reason, count in Counter(job.reason for job in plan.finished).items():
             lines.append(f"{count} skipped: {reason}, --overwrite redoes them")
         if plan.own:

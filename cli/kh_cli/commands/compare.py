@@ -1,5 +1,6 @@
 """`kh compare`: the same pictures through several models, to look at."""
 
+import itertools
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -53,6 +54,14 @@ def compare(
             show_default=False,
         ),
     ] = None,
+    vivid: Annotated[
+        bool,
+        typer.Option(
+            "--vivid",
+            help="A further column for each model: its vivid head, as for `kh colorize`. Default: "
+            "none.",
+        ),
+    ] = False,
     size: Annotated[
         int | None,
         typer.Option(
@@ -90,17 +99,16 @@ def compare(
         bring(model, quiet)
     from kh_zoo.colorizer import Colorizer
     from kh_zoo.comparison import compare
+    from kh_zoo.split import evenly
 
-    found = [pair for path in data for pair in _pictures(path)]
+    found = evenly([pair for path in data for pair in _pictures(path)], count)
     if not found:
         raise WrongUse(f"`--data` should hold pictures. Received: {', '.join(map(str, data))}")
-    if len(found) > count:
-        found = [found[len(found) * number // count] for number in range(count)]
     colorizers = {}
-    for model in models:
+    for model, head in itertools.product(models, [False, True] if vivid else [False]):
         for factor in saturation or [1.0]:
-            heading = f"{model}, {factor:g}" if saturation else model
-            colorizers[heading] = Colorizer(model, size=size, saturation=factor)
+            heading = model + ", vivid" * head + (f", {factor:g}" if saturation else "")
+            colorizers[heading] = Colorizer(model, size=size, saturation=factor, vivid=head)
     failures = 0
     with Progress("comparing", len(found), quiet=quiet) as progress:
 

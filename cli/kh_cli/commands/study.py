@@ -82,7 +82,7 @@ def study(
     from keras_hypercolumns.training.study_plot import study_plot
     from keras_hypercolumns.training.tap_study import TapStudy, sum_hypercolumns
     from kh_zoo.joint_model import load_full_trunk
-    from kh_zoo.split import list_pictures
+    from kh_zoo.split import evenly, list_pictures
 
     if size % 16:
         raise WrongUse(f"`--size` should be a multiple of 16. Received: {size}")
@@ -98,8 +98,7 @@ def study(
         names = list_pictures(data, split)
         if not names:
             raise WrongUse(f"`--data` should hold pictures of the {split} split. Received: {data}")
-        spread = [names[len(names) * i // count] for i in range(count)]
-        chosen[split] = [data / name for name in (spread if len(names) > count else names)]
+        chosen[split] = [data / name for name in evenly(names, count)]
     trunk = load_full_trunk(model)
     with Progress("sampling", sum(map(len, chosen.values())), quiet=quiet, log=True) as progress:
         sums = []

@@ -22,8 +22,10 @@ TIMEOUT = 900.0
 class Runner(Protocol):
     """Colours pictures, several at a time; a context manager that ends whatever it started."""
 
-    workers: int
-    """How many at a time; known once it is started."""
+    @property
+    def workers(self) -> int:
+        """How many at a time; asked once it is started."""
+        ...
 
     @property
     def device(self) -> str:
