@@ -24,8 +24,10 @@ from kh_zoo.picture import Picture
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
-    colorizer = Colorizer("relu1to5")
+    parser.add_argument("--size", type=int, help="As for `kh colorize`. Default: the model's.")
+    arguments = parser.parse_args()
+    rounds = arguments.rounds
+    colorizer = Colorizer("relu1to5", size=arguments.size)
     times: dict[str, list[float]] = {}
 
     with tempfile.TemporaryDirectory() as folder:

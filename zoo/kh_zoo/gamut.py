@@ -4,6 +4,7 @@ import pyvips
 
 # Keeps the division defined at black and white, where there is no room for any colour.
 _LEAST_ROOM = 1e-6
+_MOST = 1e12
 
 
 def lab_to_srgb_pixels(lab: pyvips.Image, sixteen_bit: bool = False) -> pyvips.Image:
@@ -31,16 +32,16 @@ def lab_to_srgb_pixels(lab: pyvips.Image, sixteen_bit: bool = False) -> pyvips.I
     xyz = lab.copy(interpretation="lab").colourspace("xyz")
     linear, luminance = xyz.colourspace("scrgb"), xyz[1] / 100
     # The channels that reach furthest up and down decide; one band each is less work than three.
-    channels = [linear[1], linear[2]]
-    above = linear[0].bandrank(channels, index=2) - luminance
-    below = luminance - linear[0].bandrank(channels, index=0)
+    red, green, blue = linear.bandsplit()
+    above = red.maxpair(green).maxpair(blue) - luminance
+    below = luminance - red.minpair(green).minpair(blue)
     # 1 where a channel just reaches the border of the gamut, more where it lies beyond.
     excess = above / _at_least(1 - luminance, _LEAST_ROOM)
-    worst = excess.bandrank([below / _at_least(luminance, _LEAST_ROOM)], index=1)
+    worst = excess.maxpair(below / _at_least(luminance, _LEAST_ROOM))
     inside = luminance + (linear - luminance) / _at_least(worst, 1)
     space = "rgb16" if sixteen_bit else "srgb"
     return inside.copy(interpretation="scrgb").colourspace(space)
 
 
 def _at_least(image: pyvips.Image, least: float) -> pyvips.Image:
-    return (image > least).ifthenelse(image, least)
+    return image.clamp(min=least, max=_MOST)
