@@ -1,5 +1,6 @@
 """`kh colorize --runner ray`, on a local Ray of two workers."""
 
+import contextlib
 import json
 import os
 import signal
@@ -81,20 +82,34 @@ def _actors():
     return found
 
 
-def test_a_worker_that_is_killed_changes_nothing(folder):
+@contextlib.contextmanager
+def _running(folder, output):
+    """A run of two workers, from when its first picture is done."""
     with subprocess.Popen(
-        _command("in", "-o", "out", "--runner", "ray", "--jobs", "2", "--json"),
+        _command("in", "-o", output, "--runner", "ray", "--jobs", "2", "--json"),
         cwd=folder,
         env=_environment(),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        deadline = time.monotonic() + 200
-        while not (folder / "out").is_dir() or not _events(folder / "out", "done"):
-            assert process.poll() is None, process.stderr.read()
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
+        try:
+            _wait(lambda: (folder / output).is_dir() and _events(folder / output, "done"), process)
+            yield process
+        finally:
+            process.kill()
+
+
+def _wait(condition, process=None):
+    deadline = time.monotonic() + 200
+    while not condition():
+        assert process is None or process.poll() is None, process.stderr.read()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_worker_that_is_killed_changes_nothing(folder):
+    with _running(folder, "out") as process:
         actors = _actors()
         assert len(actors) == 2
         os.kill(actors[0], signal.SIGKILL)
@@ -102,9 +117,11 @@ def test_a_worker_that_is_killed_changes_nothing(folder):
         printed, said = process.communicate(timeout=300)
     assert done < PICTURES - 5, "killed too late to show anything"
     assert process.returncode == 1
-    assert said.count("broken.jpg: not a picture") == 1
-    assert f"{PICTURES - 1} coloured in" in said
-    assert "Traceback" not in said
+    lines = said.splitlines()
+    assert lines[0] == f"{PICTURES} to colour, 2 at a time (`--jobs`)"
+    assert lines[1].startswith("in/broken.jpg: not a picture")
+    assert lines[2].startswith(f"{PICTURES - 1} coloured in ")
+    assert lines[3:] == ["1 failed"]
     records = [json.loads(line) for line in printed.splitlines()]
     assert len(records) == PICTURES
     assert [record["input"] for record in records] == sorted(
@@ -117,6 +134,23 @@ def test_a_worker_that_is_killed_changes_nothing(folder):
     assert again.returncode == 1  # the broken one is tried again
     statuses = [json.loads(line)["status"] for line in again.stdout.splitlines()]
     assert sorted(statuses) == ["failed"] + ["skipped"] * (PICTURES - 1)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGKILL, -signal.SIGKILL)]
+)
+def test_a_run_that_is_ended_leaves_no_process_and_goes_on_on_one_machine(folder, number, code):
+    output = f"ended-by-{number}"
+    with _running(folder, output) as process:
+        process.send_signal(number)
+        process.communicate(timeout=100)
+    assert process.returncode == code
+    _wait(lambda: not _actors())
+    done = len(_events(folder / output, "done"))
+    assert done < PICTURES - 5, "ended too late to show anything"
+    again = _kh(folder, "in", "-o", output)
+    assert again.returncode == 1, again.stderr
+    assert _files(folder / output) == _files(folder / "alone")
 
 
 def test_a_model_that_can_not_be_loaded_is_one_line(folder):
