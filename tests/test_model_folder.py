@@ -174,7 +174,7 @@ def test_no_dequantization_is_left_at_run_time(tmp_path):
     assert kinds & {"Conv", "FusedConv"}
 
 
-def test_int8_is_within_half_a_step_of_each_channel(small, tmp_path):
+def test_int8_is_within_a_step_and_each_window_sums_within_half_a_step(small, tmp_path):
     export_run(small[0], tmp_path / "int8", "int8")
     precise = load_file(small[0] / TENSORS)
     rounded = expand(load_file(tmp_path / "int8" / TENSORS))
@@ -182,13 +182,29 @@ def test_int8_is_within_half_a_step_of_each_channel(small, tmp_path):
     for name, value in precise.items():
         if name.startswith("conv") and name.endswith(".kernel"):
             step = np.abs(value).max(axis=(1, 2, 3), keepdims=True) / 127
-            assert (np.abs(rounded[name] - value) <= 0.501 * step).all()
+            error = rounded[name] - value
+            assert (np.abs(error) <= 1.001 * step).all()
+            assert (np.abs(error.sum(axis=(2, 3))) <= 0.501 * step[..., 0, 0]).all()
             assert not np.array_equal(rounded[name], value)
         else:
             np.testing.assert_array_equal(rounded[name], value)
     folder = open_model_folder(tmp_path / "int8")
     assert folder.quantized
     assert not open_model_folder(small[0]).quantized
+
+
+def test_no_more_weights_than_needed_are_rounded_the_other_way(random):
+    kernel = random.normal(size=(4, 3, 3, 3)).astype(np.float32)
+    quantized = quantize({"conv1_1.kernel": kernel})
+    steps = kernel / quantized["conv1_1.scale"][:, None, None, None]
+    made = quantized["conv1_1.kernel"].reshape(12, 9)
+    for window, values in zip(steps.reshape(12, 9), made, strict=True):
+        left = window - np.round(window)
+        missing = int(np.round(left.sum()))
+        expected = np.round(window)
+        for place in np.argsort(left)[:: -1 if missing > 0 else 1][: abs(missing)]:
+            expected[place] += np.sign(missing)
+        np.testing.assert_array_equal(values, expected)
 
 
 def test_a_channel_of_zeros_stays_zero():

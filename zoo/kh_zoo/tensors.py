@@ -12,13 +12,19 @@ from kh_zoo.model_folder import CONFIG, TENSORS, ModelConfig, ModelFolder
 def quantize(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Replace the kernels of the trunk and of vivid heads by int8, a scale per output channel.
 
-    The largest magnitude of a channel becomes 127; rounding is to the nearest.
+    The largest magnitude of a channel becomes 127. Rounding is to the nearest, but for so many
+    weights of each window that its sum is off by half a step at most: feature maps are smooth, so
+    it is the sum that counts. That leaves an eighth to two thirds of the difference in AB.
 
     Args:
-        tensors: Dict from name to float32 array.
+        tensors: Dict from name to float32 array, kernels `(filters, channels, height, width)`.
 
     Returns:
         A new dict, with `LAYER.scale` beside each `LAYER.kernel` that is int8.
+
+    Reference:
+        - Guo et al., SQuant: On-the-Fly Data-Free Quantization via Diagonal Hessian Approximation,
+          ICLR 2022, section 3.3: its kernel-wise step alone.
     """
     quantized = {}
     for name, value in tensors.items():
@@ -28,9 +34,22 @@ def quantize(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             continue
         largest = np.abs(value).max(axis=(1, 2, 3))
         scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
-        quantized[name] = np.round(value / scale[:, None, None, None]).astype(np.int8)
+        steps = value / scale[:, None, None, None]
+        windows = _round(steps.reshape(-1, steps[0, 0].size))
+        quantized[name] = windows.reshape(steps.shape).astype(np.int8)
         quantized[name.replace(".kernel", ".scale")] = scale
     return quantized
+
+
+def _round(windows: np.ndarray) -> np.ndarray:
+    """Round `(windows, weights)`: each sum as near as can be, and each weight nearly so."""
+    rounded = np.round(windows)
+    left = windows - rounded
+    missing = np.round(left.sum(axis=1, keepdims=True))
+    # Those that were rounded furthest in the wrong direction are rounded in the other one.
+    place = np.argsort(np.argsort(-left * np.sign(missing), axis=1), axis=1)
+    changed = rounded + np.sign(missing) * (place < np.abs(missing))
+    return np.asarray(np.clip(changed, -127, 127))
 
 
 def expand(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
