@@ -77,6 +77,9 @@ def test_figures_against_scikit_image(folder, monkeypatch):
     assert row["rmse_ab_mean"] == pytest.approx(np.sqrt(mean_squares / values), rel=1e-3)
     assert row["explained_variance"] == pytest.approx(1 - squares / mean_squares, rel=1e-3)
     assert 0.3 < row["colorfulness"] / row["colorfulness_truth"] < 0.7
+    (strong,) = evaluate("relu1to5", folder, size=64, saturation=2)
+    assert strong["rmse_ab"] < 1e-3
+    assert strong["rmse_ab_gray"] == row["rmse_ab_gray"]
 
 
 def test_figures_of_appearance_and_their_intervals(folder, monkeypatch):

@@ -31,6 +31,7 @@ def evaluate(
     size: int | None = None,
     engine: str = DEFAULT_ENGINE,
     vivid: bool = False,
+    saturation: float = 1.0,
     on_picture: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
     """Measure a model on the test split of a folder of colour pictures.
@@ -58,6 +59,7 @@ def evaluate(
         size: In pixels. Defaults to `None`: the size that the model predicts at.
         engine: As for `create_engine`.
         vivid: Measure the vivid heads alone. Of a folder, they are among all heads anyway.
+        saturation: Factor on the predicted A and B.
         on_picture: Called with the number of pictures done and the number in all.
 
     Returns:
@@ -91,7 +93,7 @@ def evaluate(
             truths.append(colorfulness(rgb / 255))
             for kind, figures in measured.items():
                 if kind in engines:
-                    ab = engines[kind].predict_ab(lab[..., 0])
+                    ab = saturation * engines[kind].predict_ab(lab[..., 0])
                 else:
                     color = mean if kind == "mean" else np.zeros(2)
                     ab = np.broadcast_to(color, lab[..., 1:].shape)
@@ -110,6 +112,7 @@ def evaluate(
                 "variant": head,
                 "folder": group,
                 "size": size,
+                "saturation": saturation,
                 "pictures": len(names),
                 **_row(measured[head], measured["mean"], np.array(truths)),
                 **baselines,

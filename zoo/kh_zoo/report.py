@@ -80,7 +80,7 @@ def write_report(
             )
             for which in ("best", "median", "worst"):
                 source = Path(data) / row[which]
-                picture = _picture(source, row["size"], engines[row["variant"]])
+                picture = _picture(source, row, engines[row["variant"]])
                 caption = f"{which}: {html.escape(row[which])}"
                 parts.append(
                     f'<figure><img alt="{caption}" src="{picture}">'
@@ -116,11 +116,11 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
     return f"<table>{''.join(lines)}</table>"
 
 
-def _picture(path: Path, size: int, engine: Any) -> str:
+def _picture(path: Path, row: dict[str, Any], engine: Any) -> str:
     """Grey, prediction and truth side by side, as an address that holds the picture itself."""
-    rgb = load_square(path, size)
+    rgb = load_square(path, row["size"])
     lightness = srgb_to_lab(rgb / 255)[..., :1]
-    ab = engine.predict_ab(lightness[..., 0])
+    ab = row["saturation"] * engine.predict_ab(lightness[..., 0])
     three = np.concatenate([join(lightness, 0 * ab), join(lightness, ab), rgb.round()], axis=1)
     buffer = io.BytesIO()
     Image.fromarray(three.astype("uint8")).save(buffer, "JPEG", quality=85)

@@ -50,6 +50,10 @@ def evaluate(
             "a folder, all heads.",
         ),
     ] = False,
+    saturation: Annotated[
+        float,
+        typer.Option(min=0, max=10, help="Factor of the colours' strength, as for `kh colorize`."),
+    ] = 1.0,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -92,6 +96,7 @@ def evaluate(
             size=size,
             engine=engine,
             vivid=vivid,
+            saturation=saturation,
             on_picture=lambda done, total: progress.advance(done, total=total),
         )
     if report is not None:
