@@ -1,6 +1,6 @@
 """The variants under one protocol: `variants.py RUNS --data DIR`.
 
-From one common trunk, with new heads, and with several seeds:
+From one common trunk, with new heads, and with several seeds, study variants with one:
 
 - frozen: the heads of all linear variants in closed form on the trunk as it is;
 - trained: each variant for itself, with its own copy of the trunk, for the same number of steps on
@@ -32,7 +32,7 @@ from kh_zoo.joint_model import load_full_trunk
 from kh_zoo.split import list_pictures
 
 LINEAR = (*VARIANTS, *STUDY_VARIANTS)
-ALONE = (*VARIANTS, "relu1to4", "conv1to5", *ARCHITECTURES)
+STUDIED = ("conv1to5", "relu1to4")
 KINDS = ("frozen", "trained", "solved")
 BATCH = 32
 
@@ -53,16 +53,24 @@ def main():
     results = arguments.runs / "results.jsonl"
     stage = common.stages[-1]
     judges = {folder: judge(arguments.data[0], folder, stage.size) for folder in stage.batch}
-    for seed in range(1, arguments.seeds + 1):
-        for name in ("frozen", *ALONE):
-            if (name, seed) in {(row["run"], row["seed"]) for row in read(results)}:
-                continue
-            recipe = recipe_of(common, name, seed)
-            rows = one_run(recipe, arguments.data, arguments.runs / f"{name}-{seed}", judges)
-            with results.open("a", encoding="utf-8") as file:
-                for row in rows:
-                    file.write(json.dumps({"run": name, "seed": seed, **row}) + "\n")
+    done = {(row["run"], row["seed"]) for row in read(results)}
+    for name, seed in [one for one in runs(arguments.seeds) if one not in done]:
+        recipe = recipe_of(common, name, seed)
+        rows = one_run(recipe, arguments.data, arguments.runs / f"{name}-{seed}", judges)
+        with results.open("a", encoding="utf-8") as file:
+            for row in rows:
+                file.write(json.dumps({"run": name, "seed": seed, **row}) + "\n")
     print_table(read(results))
+
+
+def runs(seeds):
+    """What is run with which seed, the most telling first."""
+    others = range(2, seeds + 1)
+    yield from ((name, 1) for name in ("frozen", *VARIANTS))
+    yield from ((name, 1) for name in ARCHITECTURES)
+    yield from (("frozen", seed) for seed in others)
+    yield from ((name, seed) for seed in others for name in VARIANTS)
+    yield from ((name, 1) for name in STUDIED)
 
 
 def read(results):
