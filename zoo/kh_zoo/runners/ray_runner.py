@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from kh_zoo.plan import Job
 
 _POLL = 0.1
+_PATIENCE = 60
+"""Seconds that leaving a cluster may take."""
 
 
 class RayRunner:
@@ -124,7 +126,11 @@ class RayRunner:
         """Leave the cluster; what runs for this one is ended."""
         if self._driver and self._driver.stdin:
             self._driver.stdin.close()
-            self._driver.wait()
+            try:
+                self._driver.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:  # a cluster that no longer answers
+                self._driver.kill()
+                self._driver.wait()
 
     def _tell(self, line: Any) -> None:
         if self._driver and self._driver.stdin:
