@@ -13,6 +13,8 @@ import pytest
 from PIL import Image
 from skimage import data
 
+from kh_zoo.catalog import BUNDLE
+
 pytest.importorskip("ray")
 
 KH = Path(sys.executable).with_name("kh")
@@ -29,13 +31,15 @@ def folder(tmp_path_factory):
         name = f"{'sub/' if number % 3 else ''}{number}.jpg"
         image.rotate(9 * number).save(folder / "in" / name)
     (folder / "in" / "broken.jpg").write_text("no picture")
+    (folder / "model").symlink_to(BUNDLE)
     alone = _kh(folder, "in", "-o", "alone", "--runner", "local")
     assert alone.returncode == 1, alone.stderr
     return folder
 
 
 def _command(*arguments):
-    return [str(KH), "colorize", *map(str, arguments)]
+    # By a path that says nothing to a process in another folder.
+    return [str(KH), "colorize", "-m", "model", *map(str, arguments)]
 
 
 def _environment():

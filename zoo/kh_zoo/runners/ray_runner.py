@@ -1,5 +1,6 @@
 """The runner that colours pictures on a Ray cluster, by Ray Data."""
 
+import dataclasses
 import json
 import os
 import queue
@@ -14,6 +15,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from kh_zoo import errors
 from kh_zoo.errors import PluginWarning, RunnerError, WorkerError
+from kh_zoo.resolve import find
 from kh_zoo.runners import TIMEOUT
 from kh_zoo.runners.outcome import Outcome, begin, no_journal, settle
 from kh_zoo.settings import Settings
@@ -51,6 +53,8 @@ class RayRunner:
             raise RunnerError(
                 "`runner` 'ray' needs Ray: pip install 'keras-hypercolumns[ray]', on each machine"
             )
+        if find(settings.model).where == "path":  # an actor has another working folder
+            settings = dataclasses.replace(settings, model=str(Path(settings.model).absolute()))
         self.device = ""
         self._question = {"settings": settings.__dict__, "workers": workers, "timeout": timeout}
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
