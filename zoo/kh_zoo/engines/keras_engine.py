@@ -65,12 +65,18 @@ def _default_device() -> str:
 
 
 def _gpus() -> list[str]:
-    if keras.config.backend() == "torch":
-        import torch
-
-        return [f"gpu:{number}" for number in range(torch.cuda.device_count())]
-    try:
-        devices: list[str] = keras.distribution.list_devices("gpu")
-    except RuntimeError:  # JAX, where there is none
-        return []
-    return devices
+    if keras.config.backend() != "torch":
+        try:
+            devices: list[str] = keras.distribution.list_devices("gpu")
+        except RuntimeError:  # JAX, where there is none
+            return []
+        return devices
+    # There Keras has no list: one after the other is tried.
+    found: list[str] = []
+    while True:
+        try:
+            with keras.device(f"gpu:{len(found)}"):
+                keras.ops.zeros(1)
+        except (AssertionError, RuntimeError):
+            return found
+        found.append(f"gpu:{len(found)}")
