@@ -295,7 +295,6 @@ class TestWrongUse:
         "arguments",
         [
             ["colour"],
-            ["colorize"],
             ["colorize", "a.jpg", "--sise", "64"],
             ["colorize", "a.jpg", "--size", "8"],
             ["colorize", "a.jpg", "--quality", "101"],
