@@ -78,5 +78,10 @@ def describe(error: BaseException) -> str:
 
 def show_traceback(error: BaseException | None) -> None:
     """Print the traceback on stderr, if KH_DEBUG=1 asks for it."""
-    if error and os.environ.get("KH_DEBUG", "") not in ("", "0"):
+    if error and debugging():
         traceback.print_exception(error)
+
+
+def debugging() -> bool:
+    """Whether KH_DEBUG=1 asks for what is otherwise kept from the user."""
+    return os.environ.get("KH_DEBUG", "") not in ("", "0")

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import queue
 import subprocess
 import sys
@@ -63,13 +62,12 @@ class RayRunner:
 
     def start(self) -> None:
         """Start the process that joins the cluster."""
-        debug = os.environ.get("KH_DEBUG", "") not in ("", "0")
         self._driver = subprocess.Popen(
             [sys.executable, "-P", "-m", "kh_zoo.runners.ray_driver"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             # It talks a lot of its own affairs.
-            stderr=None if debug else subprocess.DEVNULL,
+            stderr=None if errors.debugging() else subprocess.DEVNULL,
             text=True,
             encoding="ascii",
             # Ctrl-C is for who started it.
