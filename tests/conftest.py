@@ -1,6 +1,7 @@
 """Fixtures of the whole suite."""
 
 import hashlib
+import signal
 from types import SimpleNamespace
 
 import keras
@@ -15,6 +16,10 @@ from kh_zoo.tensors import write_model_folder
 
 
 def pytest_configure(config):
+    # A shell without job control starts background jobs with Ctrl-C ignored, and what they start
+    # inherits that: nothing would end the programs that the tests interrupt.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     # Keras 3.15 itself: the `__array__` of its variables, and a NumPy-2 `np.array` of them.
     config.addinivalue_line(
         "filterwarnings",
