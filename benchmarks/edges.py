@@ -18,7 +18,7 @@ from skimage.feature import canny
 from skimage.transform import resize
 
 from kh_zoo.colorizer import working_size
-from kh_zoo.guided_upsampling import guided_upsampling
+from kh_zoo.guided_upsampling import GuidedUpsampling
 
 
 def edge_band(lab: np.ndarray) -> np.ndarray:
@@ -34,7 +34,8 @@ def ratio(lab: np.ndarray, size: int) -> float:
     small = full.resize(width / full.width, vscale=height / full.height)
     pixels = small.numpy()
     bilinear = resize(pixels[..., 1:], lab[..., 1:].shape, order=1, mode="edge")
-    guided = guided_upsampling(pixels[..., 0], pixels[..., 1:], full[0]).numpy()
+    upsampling = GuidedUpsampling(pixels[..., 0], pixels[..., 1:], full.width, full.height)
+    guided = np.moveaxis(upsampling.rows(0, lab[..., 0].astype(np.float32)), 0, -1)
     band = edge_band(lab)
     errors = [
         np.sqrt(np.mean(np.sum((ab - lab[..., 1:]) ** 2, axis=-1)[band]))

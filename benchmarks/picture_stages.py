@@ -15,8 +15,7 @@ from skimage import data
 
 from kh_zoo import Colorizer
 from kh_zoo.colorizer import working_size
-from kh_zoo.gamut import lab_to_srgb_pixels
-from kh_zoo.guided_upsampling import guided_upsampling
+from kh_zoo.joining import join
 from kh_zoo.output import Output
 from kh_zoo.picture import Picture
 
@@ -43,8 +42,7 @@ def main() -> None:
             ab = colorizer.engine.predict_ab(small)
             marks.append(time.perf_counter())
             lightness, _ = picture.full("sequential")
-            rgb = lab_to_srgb_pixels(lightness.bandjoin(guided_upsampling(small, ab, lightness)))
-            pixels = rgb.copy_memory()
+            pixels = join(lightness, small, ab).image.copy_memory()
             marks.append(time.perf_counter())
             Output(target, source).write(pixels)
             marks.append(time.perf_counter())

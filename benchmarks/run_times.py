@@ -18,8 +18,7 @@ from skimage import data
 
 from kh_zoo import Colorizer
 from kh_zoo.colorizer import working_size
-from kh_zoo.gamut import lab_to_srgb_pixels
-from kh_zoo.guided_upsampling import guided_upsampling
+from kh_zoo.joining import join
 from kh_zoo.output import Output
 from kh_zoo.picture import Picture
 
@@ -36,8 +35,7 @@ def parts(colorizer: Colorizer, source: Path, target: Path) -> list[float]:
     marks.append(time.perf_counter())
     ab = colorizer.engine.predict_ab(small)
     marks.append(time.perf_counter())
-    lab = lightness.bandjoin(guided_upsampling(small, ab, lightness))
-    rgb = lab_to_srgb_pixels(lab).copy_memory()
+    rgb = join(lightness, small, ab).image.copy_memory()
     marks.append(time.perf_counter())
     Output(target, source).write(rgb)
     marks.append(time.perf_counter())

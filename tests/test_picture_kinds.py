@@ -22,7 +22,7 @@ from skimage.color import rgb2lab
 from kh_zoo.colorizer import Colorizer, working_size
 from kh_zoo.errors import PictureError
 from kh_zoo.gamut import lab_to_srgb_pixels
-from kh_zoo.guided_upsampling import guided_upsampling
+from kh_zoo.guided_upsampling import GuidedUpsampling
 from kh_zoo.picture import COLOR, Picture
 
 RGB = np.ascontiguousarray(data.astronaut()[:96:2, :144:2])  # 48 x 72
@@ -399,9 +399,10 @@ def test_streamed_in_strips_equals_one_piece(tmp_path, shape, orientation):
     colorizer.colorize_file(tmp_path / "a.tif", tmp_path / "b.tif")
     picture = Picture(tmp_path / "a.tif")
     small = picture.small_lightness(*working_size(picture.width, picture.height, 64))
-    lightness = picture.full("random")[0].copy_memory()
-    ab = guided_upsampling(small, colorizer.engine.predict_ab(small), lightness).copy_memory()
-    whole = lab_to_srgb_pixels(lightness.bandjoin(ab), sixteen_bit=True).numpy()
+    lightness = picture.full("random")[0].numpy().reshape(picture.height, picture.width)
+    ab = colorizer.engine.predict_ab(small)
+    upsampling = GuidedUpsampling(small, ab, picture.width, picture.height)
+    whole = lab_to_srgb_pixels(lightness, upsampling.rows(0, lightness), sixteen_bit=True)
     np.testing.assert_array_equal(tifffile.imread(tmp_path / "b.tif"), whole)
 
 

@@ -10,7 +10,7 @@ _XYZ_FROM_RGB = np.array(
         [0.019334, 0.119193, 0.950227],
     ]
 ) / np.array([[0.95047], [1.0], [1.08883]])
-_RGB_FROM_XYZ = np.linalg.inv(_XYZ_FROM_RGB)
+RGB_FROM_XYZ = np.linalg.inv(_XYZ_FROM_RGB)
 
 
 def srgb_to_lab(rgb: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ def lab_to_srgb(lab: np.ndarray) -> np.ndarray:
     y = (lab[..., 0] + 16) / 116
     f = np.stack([y + lab[..., 1] / 500, y, np.maximum(y - lab[..., 2] / 200, 0)], axis=-1)
     xyz = np.where(f > 0.2068966, f**3, (f - 16 / 116) / 7.787)
-    linear = xyz @ _RGB_FROM_XYZ.T
+    linear = xyz @ RGB_FROM_XYZ.T
     curved = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
     return np.clip(np.where(linear > 0.0031308, curved, linear * 12.92), 0, 1)
 

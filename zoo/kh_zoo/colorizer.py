@@ -8,13 +8,13 @@ import pyvips
 
 from kh_zoo.catalog import DEFAULT_VARIANT
 from kh_zoo.engines import DEFAULT_DEVICE, DEFAULT_ENGINE, Engine, check_device, create_engine
-from kh_zoo.errors import EngineError
-from kh_zoo.gamut import lab_to_srgb_pixels
-from kh_zoo.guided_upsampling import guided_upsampling
+from kh_zoo.errors import EngineError, OutputError
+from kh_zoo.joining import gray, join
 from kh_zoo.model_folder import CONFIG, read_table
 from kh_zoo.output import Output, with_alpha
 from kh_zoo.picture import Picture
 from kh_zoo.resolve import fetch, find, no_vivid_head, open_source, vivid_head
+from kh_zoo.strips import StripSource
 
 # Networks of five blocks halve the size four times before their last features.
 _MULTIPLE = 16
@@ -107,13 +107,19 @@ class Colorizer:
 
         Returns:
             sRGB as displayed (EXIF orientation applied), of 8 bits, or of 16 where the file has
-            them, with alpha if the file has it. The full size is computed when it is read.
+            them, with alpha if the file has it; in memory.
 
         Raises:
             PictureError: The file can't be read.
         """
         picture = Picture(path)
-        _, rgb, alpha = self._colorize(picture, picture.sixteen_bit, "random")
+        joined, alpha = self._colorize(picture, picture.sixteen_bit)
+        try:
+            rgb = joined.image.copy_memory()
+        except pyvips.Error:
+            if joined.error:
+                raise joined.error from None
+            raise
         return with_alpha(rgb, alpha) if alpha else rgb
 
     def colorize_file(
@@ -144,23 +150,29 @@ class Colorizer:
         picture = Picture(source)
         output = Output(target, source, quality)
         sixteen_bit = picture.sixteen_bit and output.sixteen_bit
-        lightness, rgb, alpha = self._colorize(picture, sixteen_bit, "sequential")
+        joined, alpha = self._colorize(picture, sixteen_bit)
+        rgb = joined.image
         if compare:
-            gray = lab_to_srgb_pixels(lightness.bandjoin([0, 0]), sixteen_bit)
-            rgb = gray.join(rgb, "horizontal")
+            rgb = gray(picture.full()[0], sixteen_bit).join(rgb, "horizontal")
             alpha = alpha and alpha.join(alpha, "horizontal")
-        output.write(rgb, alpha)
+        try:
+            output.write(rgb, alpha)
+        except OutputError:
+            if joined.error:
+                raise joined.error from None
+            raise
         return tuple(picture.notes)
 
     def _colorize(
-        self, picture: Picture, sixteen_bit: bool, access: str
-    ) -> tuple[pyvips.Image, pyvips.Image, pyvips.Image | None]:
-        """L, colour and alpha at full size; what is predicted is predicted here."""
+        self, picture: Picture, sixteen_bit: bool
+    ) -> tuple[StripSource, pyvips.Image | None]:
+        """Colour and alpha at full size; what is predicted is predicted here."""
         small = picture.small_lightness(*working_size(picture.width, picture.height, self.size))
         ab = self.engine.predict_ab(small) * self.saturation
-        lightness, alpha = picture.full(access)
-        lab = lightness.bandjoin(guided_upsampling(small, ab, lightness))
-        return lightness, lab_to_srgb_pixels(lab, sixteen_bit), alpha
+        lightness, alpha = picture.full()
+        joined = join(lightness, small, ab, sixteen_bit)
+        # Each is read from top to bottom at a pace of its own: so the file is opened for both.
+        return joined, None if alpha is None else picture.full()[1]
 
 
 def _keras_engine(path: Path, engine: str | None, device: str) -> tuple[Engine, int | None]:

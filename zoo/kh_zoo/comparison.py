@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kh_zoo.colorizer import Colorizer
 from kh_zoo.errors import OutputError, PictureError
-from kh_zoo.gamut import lab_to_srgb_pixels
+from kh_zoo.joining import gray
 from kh_zoo.picture import Picture, last_line
 
 FORMATS = (".html", ".jpg", ".png")
@@ -118,13 +118,12 @@ def compare(
 
 def _cells(colorizers: dict[str, Colorizer], path: Path, pixels: int) -> tuple[np.ndarray, ...]:
     lightness, _ = Picture(path).full("random")
-    gray = lab_to_srgb_pixels(lightness.bandjoin([0, 0]))
     try:
-        cells = [_reduced(gray, pixels)]
+        cells = [_reduced(gray(lightness), pixels)]
         for colorizer in colorizers.values():
             cells.append(_reduced(colorizer.colorize(path), pixels))
         source = pyvips.Source.new_from_file(os.fsencode(path))
-        picture = pyvips.Image.thumbnail_source(source, pixels, size="down", export_profile="srgb")
+        picture = pyvips.Image.thumbnail_source(source, pixels, size="down", output_profile="srgb")
         own = _reduced(picture.colourspace("srgb"), pixels)
     except pyvips.Error as error:
         raise PictureError(f"damaged or cut short ({last_line(error)})") from error

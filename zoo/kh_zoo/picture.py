@@ -31,6 +31,7 @@ _OVERSHOOT = 0.1
 # A picture is coloured where a hundredth of it has more than this chroma, in units of CIELAB.
 _COLORED = 10
 _LAB = ("lab", "labs")
+_PROFILE = "icc-profile-data"
 # Bands of colour in each kind of pixel; a further one is alpha.
 _COLOR_BANDS = {
     **{"b-w": 1, "grey16": 1, "srgb": 3, "rgb": 3, "rgb16": 3, "scrgb": 3},
@@ -114,9 +115,7 @@ class Picture:
             width, height = height, width
         try:
             image = self._open("sequential", shrink_to=(width, height))
-            lab = _lab(image)
-            if image.bands < 3:
-                lab = lab[0]
+            lab = _lab(image) if image.bands >= 3 else _lightness(image)
             small = lab.resize(width / image.width, vscale=height / image.height, kernel="lanczos3")
             # In memory before it is turned: turning reads in another order than the file's.
             pixels = small.copy_memory().autorot().numpy()
@@ -148,7 +147,7 @@ class Picture:
             image = self._open("random" if self._orientation > 2 else access).autorot()
             bands = _COLOR_BANDS[image.interpretation]
             alpha = image[bands] if image.bands > bands else None
-            return _lab(image)[0], alpha
+            return _lightness(image), alpha
         except pyvips.Error as error:
             raise PictureError(_reason(error)) from error
 
@@ -299,16 +298,27 @@ def _reason(error: pyvips.Error) -> str:
     return f"damaged or cut short ({reason})"
 
 
+def _lightness(image: pyvips.Image) -> pyvips.Image:
+    """L alone. Of grey levels it is looked up: each of the 256 or 65536 is converted once."""
+    if _COLOR_BANDS[image.interpretation] > 1:
+        return _lab(image)[0]
+    levels = pyvips.Image.identity(ushort=image.format == "ushort")
+    levels = levels.copy(interpretation=image.interpretation)
+    if image.get_typeof(_PROFILE):
+        levels.set_type(pyvips.GValue.blob_type, _PROFILE, image.get(_PROFILE))
+    return image[0].maplut(_lab(levels)[0])
+
+
 def _lab(image: pyvips.Image) -> pyvips.Image:
     """A picture of any kind in CIELAB, through its own ICC profile where it has a usable one."""
     color = image.extract_band(0, n=_COLOR_BANDS[image.interpretation])
-    if color.get_typeof("icc-profile-data") and color.interpretation not in _LAB:
+    if color.get_typeof(_PROFILE) and color.interpretation not in _LAB:
         # A profile that can't be used counts as none, as in browsers.
         try:
             color = color.icc_transform("srgb", embedded=True, depth=_depth(color))
         except pyvips.Error:
             color = color.copy()
-            color.remove("icc-profile-data")
+            color.remove(_PROFILE)
     if color.interpretation == "rgb":
         color = color.copy(interpretation="srgb" if color.format == "uchar" else "rgb16")
     return color.colourspace("lab")

@@ -1,0 +1,70 @@
+"""The lightness of a picture and the colour that is predicted for it become one picture."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pyvips
+
+from kh_zoo.errors import PictureError
+from kh_zoo.gamut import lab_to_srgb_pixels
+from kh_zoo.guided_upsampling import GuidedUpsampling
+from kh_zoo.picture import last_line
+from kh_zoo.strips import StripSource
+
+# So many pixels are computed at once: their arrays stay in a processor's cache.
+_PIXELS = 2**16
+
+
+def join(
+    lightness: pyvips.Image,
+    small_lightness: np.ndarray,
+    small_ab: np.ndarray,
+    sixteen_bit: bool = False,
+) -> StripSource:
+    """Colour a picture, strip by strip while the result is read.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from kh_zoo.joining import join
+    >>> from kh_zoo.picture import Picture
+    >>> picture = Picture("examples/coffee.jpg")
+    >>> small = picture.small_lightness(96, 64)
+    >>> lightness, _ = picture.full()
+    >>> image = join(lightness, small, np.zeros((64, 96, 2))).image
+    >>> image.width, image.height, image.bands
+    (600, 400, 3)
+
+    Args:
+        lightness: L at full size, one float band, in 0..100; read once from top to bottom. Its
+            metadata are those of the result.
+        small_lightness: L at the size of the prediction, `(h, w)`.
+        small_ab: A and B at that size, `(h, w, 2)`, in CIELAB units.
+        sixteen_bit: 16 bits a channel instead of 8.
+
+    Returns:
+        The sRGB image, and the `PictureError` if `lightness` can't be read to its end.
+    """
+    upsampling = GuidedUpsampling(small_lightness, small_ab, lightness.width, lightness.height)
+    return StripSource(_strips(lightness, upsampling, sixteen_bit), lightness, sixteen_bit)
+
+
+def gray(lightness: pyvips.Image, sixteen_bit: bool = False) -> pyvips.Image:
+    """The picture without colour: sRGB of 8 or 16 bits a channel."""
+    lab = lightness.bandjoin([0, 0]).copy(interpretation="lab")
+    return lab.colourspace("rgb16" if sixteen_bit else "srgb")
+
+
+def _strips(
+    lightness: pyvips.Image, upsampling: GuidedUpsampling, sixteen_bit: bool
+) -> Iterator[np.ndarray]:
+    width, height = lightness.width, lightness.height
+    region = pyvips.Region.new(lightness)
+    rows = max(1, _PIXELS // width)
+    for top in range(0, height, rows):
+        try:
+            content = region.fetch(0, top, width, min(rows, height - top))
+        except pyvips.Error as error:
+            raise PictureError(f"damaged or cut short ({last_line(error)})") from error
+        strip = np.frombuffer(content, np.float32).reshape(-1, width)
+        yield lab_to_srgb_pixels(strip, upsampling.rows(top, strip), sixteen_bit)
