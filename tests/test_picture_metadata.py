@@ -132,10 +132,11 @@ def test_exiftool_reads_the_same(outputs, suffix):
     assert warning in ("-", "[minor] Improper EXIF header")
 
 
-def test_iptc_of_tiff_arrives_in_jpeg(tmp_path):
+def test_iptc_of_tiff_arrives_in_tiff_and_jpeg(tmp_path):
     padded = IPTC + bytes(-len(IPTC) % 4)
     Image.new("L", (20, 20), 90).save(tmp_path / "a.tif", tiffinfo={33723: padded})
-    Colorizer(Gray(), size=16).colorize_file(tmp_path / "a.tif", tmp_path / "b.jpg")
+    Colorizer(Gray(), size=16).colorize_file(tmp_path / "a.tif", tmp_path / "b.tif")
+    Colorizer(Gray(), size=16).colorize_file(tmp_path / "b.tif", tmp_path / "b.jpg")
     with Image.open(tmp_path / "b.jpg") as image:
         assert IptcImagePlugin.getiptcinfo(image)[2, 90] == b"Rome"
 
@@ -152,3 +153,41 @@ def test_metadata_of_jpeg_2000_arrive(tmp_path):
         assert image.size == (30, 20)
         assert image.getexif()[0x013B] == "Ada"
         assert b"Daguerreotype" in image.info["xmp"]
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("suffix", ["tif", "jpg"])
+def test_exif_of_tiff_arrives(tmp_path, order, suffix):
+    # An Exif directory of two entries, the first one pointing to 20 bytes; tifffile writes the
+    # rest, and refuses to write a pointer to a directory: so it is a field of another number first.
+    date = b"1931:05:06 07:08:09\0"
+    pixels = np.linspace(0, 65535, 40 * 50).astype(np.uint16).reshape(40, 50)
+    extra = [(315, "s", 0, "Ada", True), (65000, "I", 1, 0, True)]
+    source = tmp_path / "a.tif"
+    tifffile.imwrite(source, pixels, byteorder=order, extratags=extra, datetime=True)
+    content = bytearray(source.read_bytes())
+    at = len(content) + len(content) % 2
+    with tifffile.TiffFile(source) as file:
+        entry = file.pages[0].tags[65000]
+        content[entry.offset : entry.offset + 2] = struct.pack(order + "H", 34665)
+        content[entry.valueoffset : entry.valueoffset + 4] = struct.pack(order + "I", at)
+        wanted = file.pages[0].tags["DateTime"].value
+    content += bytes(len(content) % 2) + struct.pack(order + "H", 2)
+    content += struct.pack(order + "HHII", 0x9003, 2, len(date), at + 2 + 24 + 4)
+    content += struct.pack(order + "HHIHH", 0x8822, 3, 1, 3, 0) + bytes(4) + date
+    source.write_bytes(content)
+    target = tmp_path / f"b.{suffix}"
+    Colorizer(Gray(), size=16).colorize_file(source, target)
+    with Image.open(target) as image:
+        exif = image.getexif()
+        assert (exif[315], exif[306]) == ("Ada", wanted)
+        assert exif.get_ifd(0x8769)[0x9003] == "1931:05:06 07:08:09"
+        assert exif.get_ifd(0x8769)[0x8822] == 3
+    if suffix == "tif":
+        assert np.abs(tifffile.imread(target)[..., 1].astype(int) - pixels).max() < 16
+
+
+def test_damaged_exif_of_a_tiff_costs_only_itself(tmp_path):
+    Image.new("L", (30, 20), 99).save(tmp_path / "a.tif", tiffinfo={34665: 10**9})
+    Colorizer(Gray(), size=16).colorize_file(tmp_path / "a.tif", tmp_path / "b.tif")
+    assert (tifffile.imread(tmp_path / "b.tif") == 99).all()

@@ -12,6 +12,7 @@ import pyvips
 
 from kh_zoo.errors import OutputError
 from kh_zoo.picture import last_line, open_image
+from kh_zoo.tiff_exif import write_exif_and_iptc
 
 SOFTWARE = "keras-hypercolumns"
 """What the EXIF field Software (in TIFF: the XMP property tiff:Software) of an output says."""
@@ -134,6 +135,8 @@ class Output:
         if form is _TIFF:
             # Classic TIFF ends at 4 GB; compression may make it smaller, which can't be known.
             options["bigtiff"] = image.width * image.height * image.bands * 2 > 2**32
+            exif, iptc = (_field(image, f"{name}-data") for name in ("exif", "iptc"))
+            image.remove("iptc-data")  # which libvips would cut short
         name = f".{self.target.stem}.{secrets.token_hex(4)}{self.target.suffix}"
         temporary = self.target.with_name(name)
         try:
@@ -148,6 +151,8 @@ class Output:
                     file.write(bytes(2**20))
                 raise
             else:
+                if form is _TIFF:
+                    write_exif_and_iptc(temporary, exif, iptc, image.width, image.height)
                 with temporary.open("r+b") as file:  # or a power cut could leave a name and nothing
                     os.fsync(file.fileno())
                 os.replace(temporary, self.target)
@@ -216,6 +221,10 @@ def _describe(image: pyvips.Image, form: _Format) -> pyvips.Image:
             content = _in_photoshop_block(records) if form is _JPEG else records
             image.set_type(pyvips.GValue.blob_type, "iptc-data", content)
     return image
+
+
+def _field(image: pyvips.Image, name: str) -> bytes | None:
+    return image.get(name) if image.get_typeof(name) else None
 
 
 def _iptc_records(content: bytes) -> bytes:

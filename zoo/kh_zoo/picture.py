@@ -9,6 +9,7 @@ import pyvips
 from kh_zoo.errors import PictureError
 from kh_zoo.pillow_reader import read_with_pillow
 from kh_zoo.plugins import plugins
+from kh_zoo.tiff_exif import with_exif
 
 MAX_PIXELS = 500_000_000
 """A picture of more pixels is refused before anything of it is decoded."""
@@ -78,6 +79,7 @@ class Picture:
             raise PictureError(error.strerror or str(error)) from error
         self._read = _read_with_plugin(self.path)
         self._white: int | None = None
+        self._tiff = False
         self.notes: list[str] = []
         """What is not taken from the file, in a few words each; complete after
         `small_lightness`."""
@@ -144,7 +146,10 @@ class Picture:
         """
         try:
             # A mirrored picture (2) streams, one that is turned (3 and above) does not.
-            image = self._open("random" if self._orientation > 2 else access).autorot()
+            image = self._open("random" if self._orientation > 2 else access)
+            if self._tiff:
+                image = with_exif(image, self.path)
+            image = image.autorot()
             bands = _COLOR_BANDS[image.interpretation]
             alpha = image[bands] if image.bands > bands else None
             return _lightness(image), alpha
@@ -161,8 +166,8 @@ class Picture:
             if read is None:
                 raise
         else:
-            tiff = header.get("vips-loader").startswith("tiffload")
-            read = read_with_pillow(self.path, _check_size) if tiff else None
+            self._tiff = header.get("vips-loader").startswith("tiffload")
+            read = read_with_pillow(self.path, _check_size) if self._tiff else None
         if read is not None:
             self._read, frames = read
             if frames > 1:

@@ -1,5 +1,6 @@
 """Read with Pillow what libvips can't: BMP, JPEG 2000, AVIF that moves, TIFF in Lab."""
 
+import contextlib
 import io
 import logging
 import struct
@@ -8,7 +9,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 import pyvips
@@ -68,9 +69,7 @@ def read_with_pillow(
         if kind is None or (kind is TiffImagePlugin.TiffImageFile and not _is_misread_tiff(file)):
             return None
         file.seek(0)
-        # Pillow warns of what is odd in a file. Warnings are of the whole process: one at a time.
-        with _LOCK, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        with quiet():
             try:
                 image = kind(file)
                 check_size(*image.size)
@@ -81,6 +80,32 @@ def read_with_pillow(
                 raise
             except Exception as error:  # Pillow's readers raise nearly anything on damaged files
                 raise PictureError(_reason(error)) from error
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Without Pillow's warnings of what is odd in a file.
+
+    Warnings are of the whole process: one thread at a time.
+    """
+    with _LOCK, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def carried(mode: str, **metadata: Any) -> pyvips.Image:
+    """Metadata as libvips keeps them: it takes EXIF apart where it reads a file, so let it.
+
+    Args:
+        mode: Pillow's mode of the picture that has the metadata.
+        metadata: As Pillow saves them in JPEG.
+
+    Returns:
+        An image of one pixel that has them.
+    """
+    carrier = io.BytesIO()
+    Image.new(mode, (1, 1)).save(carrier, "JPEG", **metadata)
+    return pyvips.Image.new_from_buffer(carrier.getvalue(), "")
 
 
 def _is_misread_tiff(file: BinaryIO) -> bool:
@@ -132,10 +157,7 @@ def _with_metadata(decoded: pyvips.Image, image: ImageFile.ImageFile, path: Path
     kept = {name: info[name] for name in ("exif", "xmp", "dpi", "icc_profile") if info.get(name)}
     if not kept:
         return decoded
-    # libvips takes EXIF apart only where it reads a file: so let it read one.
-    carrier = io.BytesIO()
-    Image.new("CMYK" if image.mode == "CMYK" else "RGB", (1, 1)).save(carrier, "JPEG", **kept)
-    header = pyvips.Image.new_from_buffer(carrier.getvalue(), "")
+    header = carried("CMYK" if image.mode == "CMYK" else "RGB", **kept)
     decoded = decoded.copy(xres=header.xres, yres=header.yres)
     for field in header.get_fields():
         if field.startswith(("exif-", "xmp-", "icc-", "orientation", "resolution-unit")):
