@@ -7,7 +7,6 @@ import runpy
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 
@@ -225,53 +224,37 @@ def test_two_runs_do_not_write_into_one_folder(tmp_path, scans, model):
 
 
 @pytest.fixture
-def open_path():
-    """A folder that others may enter, unlike those of pytest."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder)
-        path.chmod(0o755)
-        yield path
-        for inner in path.rglob("*"):
-            if inner.is_dir():
-                inner.chmod(0o755)
+def held_to_modes():
+    """What a command begins with to be held to the modes of files, which root is not."""
+    if os.getuid():
+        return []
+    begin = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    if subprocess.run([*begin, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("root can't give up its rights here")
+    return begin
 
 
-def test_folders_that_a_user_may_not_read_or_write(open_path):
-    """As somebody who may not do everything; what root imports before needn't be readable."""
-    for name in ("dir/a.png", "dir/locked/b.png"):
-        (open_path / name).parent.mkdir(parents=True, exist_ok=True)
-        Image.new("L", (4, 3), 90).save(open_path / name)
-    (open_path / "dir/locked").chmod(0)
-    (open_path / "out").mkdir()
-    (open_path / "closed").mkdir(mode=0o555)
-    program = """if True:
-        import os, sys
-        from pathlib import Path
-        from kh_zoo.errors import OutputError
-        from kh_zoo.plan import plan_batch
-        if os.getuid() == 0:
-            os.setgroups([])
-            os.setgid(65534)
-            os.setuid(65534)
-        plan = plan_batch([Path("dir")], output=Path("out"))
-        print(*(job.source for job in plan.jobs), plan.unreadable)
-        try:
-            plan_batch([Path("dir")], output=Path("closed"))
-        except OutputError as error:
-            print(error)
-    """
-    (open_path / "out").chmod(0o777)
-    result = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=open_path,
-        capture_output=True,
-        text=True,
-        check=False,
+def test_folders_and_files_that_a_user_may_not_read_or_write(tmp_path, scans, model, held_to_modes):
+    scans(2)
+    scans(1, "dir/locked")
+    (tmp_path / "dir/001.jpg").chmod(0)
+    (tmp_path / "dir/locked").chmod(0)
+    (tmp_path / "closed").mkdir(mode=0o555)
+    work = [*held_to_modes, KH, "colorize", "dir", "-m", model, "-o"]
+    given, refused = (
+        subprocess.run([*work, output], cwd=tmp_path, capture_output=True, text=True, check=False)
+        for output in ("out", "closed")
     )
-    assert result.returncode == 0, result.stderr
-    found, refused = result.stdout.splitlines()
-    assert found == "dir/a.png ((PosixPath('dir/locked'), 'Permission denied'),)"
-    assert "Received: closed (Permission denied)" in refused
+    (tmp_path / "dir/locked").chmod(0o755)
+    assert given.returncode == 1
+    assert given.stdout.split() == ["out/000.jpg"]
+    assert "dir/001.jpg: Permission denied" in given.stderr
+    assert "dir/locked: Permission denied" in given.stderr
+    assert "Traceback" not in given.stderr
+    assert refused.returncode == 2
+    assert "Received: closed (Permission denied)" in refused.stderr
+    assert sorted(contents(tmp_path / "out")) == ["000.jpg"]
+    assert not contents(tmp_path / "closed")
 
 
 def test_every_kind_of_picture_and_twenty_that_are_broken(tmp_path, model):
