@@ -32,15 +32,17 @@ PALETTE = Image.fromarray(RGB).quantize(32)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 P3 = {"red": (0.680, 0.320), "green": (0.265, 0.690), "blue": (0.150, 0.060)}
 ADOBE_RGB = {"red": (0.64, 0.33), "green": (0.21, 0.71), "blue": (0.15, 0.06)}
-# 16 x 16 pixels in HEVC, written with pillow-heif.
+# 64 x 48 pixels in HEVC that are shown turned, written with pillow-heif: a ramp from blue to red.
 HEIC = base64.b64decode(
-    "AAAAHGZ0eXBoZWljAAAAAG1pZjFoZWljbWlhZgAAAXxtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAA"
-    "AAAAAAAAAAAAACJpbG9jAAAAAERAAAEAAQAAAAABoAABAAAAAAAAACYAAAAjaWluZgAAAAAAAQAAABVpbmZlAgAA"
-    "AAABAABodmMxAAAAAA5waXRtAAAAAAABAAAA/GlwcnAAAADcaXBjbwAAAHVodmNDAQNwAAAAkAAAAAAAHvAA/P34"
-    "+AAADwNgAAEAGEABDAH//wNwAAADAJAAAAMAAAMAHroCQGEAAQApQgEBA3AAAAMAkAAAAwAAAwAeoCCBBZbqrprm"
-    "4CGgwIAAAAyAAAADAIRiAAEABkQBwXPBiQAAABNjb2xybmNseAABAA0ABoAAAAAUaXNwZQAAAAAAAABAAAAAQAAA"
-    "AChjbGFwAAAAEAAAAAEAAAAQAAAAAf///9AAAAAC////0AAAAAIAAAAQcGl4aQAAAAADCAgIAAAAGGlwbWEAAAAA"
-    "AAAAAQABBYECAwWEAAAALm1kYXQAAAAiKAGvBRITTOD6ulI7n+WcdvAaMHs+VKzvFvyglVoQkfFbQA=="
+    "AAAAHGZ0eXBoZWl4AAAAAG1pZjFoZWl4bWlhZgAAAcltZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAA"
+    "AAAAAAAAADRpbG9jAAAAAERAAAIAAQAAAAAB7QABAAAAAAAAAEcAAgAAAAACNAABAAAAAAAAADAAAAA4aWluZgAAAAAA"
+    "AgAAABVpbmZlAgAAAAABAABodmMxAAAAABVpbmZlAgAAAQACAABFeGlmAAAAAA5waXRtAAAAAAABAAABCGlwcnAAAADn"
+    "aXBjbwAAAHdodmNDAQQIAAAAnjgAAAAAHvAA/P/4+AAADwNgAAEAF0ABDAH//wQIAAADAJ44AAADAAAeugJAYQABACpC"
+    "AQEECAAAAwCeOAAAAwAAHpAEECCy3VyU1zcBDQYEAAADAGQAAAMABCBiAAEACEQBwXMYMAiQAAAAE2NvbHJuY2x4AAEA"
+    "DQAGgAAAABRpc3BlAAAAAAAAAEAAAABAAAAAKGNsYXAAAABAAAAAAQAAADAAAAABAAAAAAAAAAL////wAAAAAgAAABBw"
+    "aXhpAAAAAAMICAgAAAAJaXJvdAMAAAAZaXBtYQAAAAAAAAABAAEGgQIDBYSGAAAAGmlyZWYAAAAAAAAADmNkc2MAAgAB"
+    "AAEAAAB/bWRhdAAAAEMoAa8J4D4KKgbfR9+Fwbbr9lCln7b6clRyyWgqFrYKvXHlPRIH6c9r14LlZUysyxw9u8MqqkYf"
+    "JSLERGXxFn//va//AAAABkV4aWYAAE1NACoAAAAIAAIBEgADAAAAAQAGAAABOwACAAAABEFkYQAAAAAA"
 )
 
 
@@ -296,10 +298,20 @@ def _refused(path):
     return str(error.value)
 
 
-def test_heic_says_what_to_do(tmp_path):
+def test_heic(tmp_path):
     (tmp_path / "a.heic").write_bytes(HEIC)
-    assert "HEVC" in _refused(tmp_path / "a.heic")
-    assert "save it as JPEG" in _refused(tmp_path / "a.heic")
+    ramp = np.tile(np.linspace(20, 235, 64), (48, 1)).astype(np.uint8)
+    shown = np.rot90(np.stack([ramp, ramp // 2 + 20, 255 - ramp], -1), -1)
+    picture = Picture(tmp_path / "a.heic")
+    assert (picture.width, picture.height) == (48, 64)
+    picture.small_lightness(48, 64)
+    assert picture.notes == [COLOR]
+    lightness, alpha = picture.full()
+    assert alpha is None
+    assert np.abs(lightness.numpy() - rgb2lab(shown)[..., 0]).mean() < 2
+    assert "Ada" in picture.full()[0].get("exif-ifd0-Artist")
+    (tmp_path / "b.heic").write_bytes(HEIC[:-200])
+    assert "cut short" in _refused(tmp_path / "b.heic")
 
 
 @pytest.mark.parametrize(

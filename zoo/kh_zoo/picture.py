@@ -21,7 +21,7 @@ _LOADERS = (
     *("jpegload", "pngload", "webpload", "tiffload", "gifload", "heifload"),
     *("jxlload", "jp2kload"),
 )
-_KNOWN = "JPEG, PNG, WebP, TIFF, GIF, AVIF, BMP and JPEG 2000"
+_KNOWN = "JPEG, PNG, WebP, TIFF, GIF, AVIF, HEIC, BMP and JPEG 2000"
 # Of files that move: what is read of them is a frame, of others a page.
 _MOVING = ("gifload", "webpload", "heifload")
 # What may be white where pixels are not of 8 or 16 bits: the least that holds all of them.
@@ -56,10 +56,10 @@ class Picture:
     (600, 400, None)
 
     Args:
-        path: A JPEG, PNG, WebP, TIFF, GIF, AVIF, BMP or JPEG 2000 file: bilevel, grey, palette,
-            RGB, CMYK or Lab, 1 to 16 bits, 32-bit whole numbers or floats, with or without alpha.
-            Of several pages or frames the first one counts. BMP, JPEG 2000, and files with the
-            suffix of a plugin's reader, are read at once.
+        path: A JPEG, PNG, WebP, TIFF, GIF, AVIF, HEIC, BMP or JPEG 2000 file: bilevel, grey,
+            palette, RGB, CMYK or Lab, 1 to 16 bits, 32-bit whole numbers or floats, with or without
+            alpha. Of several pages or frames the first one counts. BMP, HEIC, JPEG 2000, and files
+            with the suffix of a plugin's reader, are read at once.
 
     Raises:
         PictureError: The file is no such picture, or is larger than `MAX_PIXELS`. The message is
@@ -167,7 +167,9 @@ class Picture:
                 raise
         else:
             self._tiff = header.get("vips-loader").startswith("tiffload")
-            read = read_with_pillow(self.path, _check_size) if self._tiff else None
+            codec = "heif-compression"
+            hevc = header.get_typeof(codec) and header.get(codec) == "hevc"
+            read = read_with_pillow(self.path, _check_size) if self._tiff or hevc else None
         if read is not None:
             self._read, frames = read
             if frames > 1:
@@ -296,8 +298,6 @@ def last_line(error: pyvips.Error) -> str:
 def _reason(error: pyvips.Error) -> str:
     """Why libvips can't read a file, and what to do about it."""
     reason = last_line(error)
-    if "not been built in" in reason:
-        return "HEIC (HEVC), which can't be decoded here: save it as JPEG, PNG or AVIF"
     if "not configured" in reason or "samples out of range" in reason:
         return f"of a kind that can't be decoded here ({reason}): save it as PNG or as plain TIFF"
     return f"damaged or cut short ({reason})"

@@ -1,4 +1,4 @@
-"""Read with Pillow what libvips can't: BMP, JPEG 2000, AVIF that moves, TIFF in Lab."""
+"""Read with Pillow what libvips can't: BMP, HEIC, JPEG 2000, AVIF that moves, TIFF in Lab."""
 
 import contextlib
 import io
@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import pyvips
+from pi_heif import HeifImageFile
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
@@ -30,6 +31,8 @@ _KINDS: tuple[tuple[int, bytes, type[ImageFile.ImageFile]], ...] = (
     (0, b"\xff\x4f\xff\x51", Jpeg2KImagePlugin.Jpeg2KImageFile),
     (0, b"\0\0\0\x0cjP  \r\n\x87\n", Jpeg2KImagePlugin.Jpeg2KImageFile),
     (4, b"ftypavis", AvifImagePlugin.AvifImageFile),
+    *((4, b"ftyp" + brand, HeifImageFile) for brand in (b"heic", b"heix", b"heim", b"heis")),
+    *((4, b"ftyp" + brand, HeifImageFile) for brand in (b"hevc", b"hevx", b"mif1", b"msf1")),
     (0, b"II*\0", TiffImagePlugin.TiffImageFile),
     (0, b"MM\0*", TiffImagePlugin.TiffImageFile),
 )

@@ -2,10 +2,10 @@
 
 READ = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"),
-    *(".tif", ".tiff", ".avif", ".heif", ".gif"),
+    *(".tif", ".tiff", ".avif", ".heic", ".heif", ".gif"),
     *(".bmp", ".dib", ".jp2", ".j2k", ".j2c", ".jpf", ".jpx"),
 )
 """Of the files that are read."""
-UNREAD = (".heic", ".jxl")
+UNREAD = (".jxl",)
 """Of pictures that can't be read unless a plugin does: so that they are named as failures instead
 of passed over in silence."""
