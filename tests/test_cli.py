@@ -314,16 +314,17 @@ class TestInterrupt:
     ):
         for number in range(300):
             photo(f"dir/{number:03}.jpg")
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [KH, "colorize", "dir", "-m", model],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
-        first = process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        rest, talk = process.communicate(timeout=300)
+        ) as process:
+            first = process.stdout.readline()
+            process.send_signal(signal.SIGINT)
+            # `communicate` would miss the lines that came together with the first one.
+            rest, talk = process.stdout.read(), process.stderr.read()
         assert process.returncode == 130
         done = [first.strip(), *rest.split()]
         assert 0 < len(done) < 300
