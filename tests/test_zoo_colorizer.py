@@ -93,8 +93,12 @@ def test_saturation(photo):
     assert half == pytest.approx(whole / 2, rel=0.1)
 
 
-def test_an_image_for_python_can_be_read_twice(colorizer, photo):
+@pytest.mark.parametrize("alpha", [False, True])
+def test_an_image_for_python_can_be_read_twice(colorizer, photo, alpha):
+    if alpha:
+        Image.open(photo).convert("LA").save(photo)
     image = colorizer.colorize(photo)
+    assert image.bands == 3 + alpha
     np.testing.assert_array_equal(image.numpy(), image.numpy())
 
 

@@ -114,13 +114,13 @@ class Colorizer:
         """
         picture = Picture(path)
         joined, alpha = self._colorize(picture, picture.sixteen_bit)
+        image = with_alpha(joined.image, alpha) if alpha else joined.image
         try:
-            rgb = joined.image.copy_memory()
+            return image.copy_memory()
         except pyvips.Error:
             if joined.error:
                 raise joined.error from None
             raise
-        return with_alpha(rgb, alpha) if alpha else rgb
 
     def colorize_file(
         self,
