@@ -12,7 +12,7 @@ from kh_zoo.errors import EngineError, OutputError
 from kh_zoo.joining import gray, join
 from kh_zoo.model_folder import CONFIG, read_table
 from kh_zoo.output import Output, with_alpha
-from kh_zoo.picture import Picture
+from kh_zoo.picture import Picture, unreadable
 from kh_zoo.resolve import fetch, find, no_vivid_head, open_source, vivid_head
 from kh_zoo.strips import StripSource
 
@@ -117,10 +117,8 @@ class Colorizer:
         image = with_alpha(joined.image, alpha) if alpha else joined.image
         try:
             return image.copy_memory()
-        except pyvips.Error:
-            if joined.error:
-                raise joined.error from None
-            raise
+        except pyvips.Error as error:
+            raise joined.error or unreadable(error) from error
 
     def colorize_file(
         self,

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from kh_zoo.colorizer import Colorizer
 from kh_zoo.errors import OutputError, PictureError
 from kh_zoo.joining import gray
-from kh_zoo.picture import Picture, last_line
+from kh_zoo.picture import Picture, unreadable
 
 FORMATS = (".html", ".jpg", ".png")
 """Suffixes of what can be written: a page, or a sheet."""
@@ -126,7 +126,7 @@ def _cells(colorizers: dict[str, Colorizer], path: Path, pixels: int) -> tuple[n
         picture = pyvips.Image.thumbnail_source(source, pixels, size="down", output_profile="srgb")
         own = _reduced(picture.colourspace("srgb"), pixels)
     except pyvips.Error as error:
-        raise PictureError(f"damaged or cut short ({last_line(error)})") from error
+        raise unreadable(error) from error
     # Rounding and JPEG give a grey scan some colour.
     if np.ptp(own.astype(float), axis=-1).mean() >= GRAYSCALE:
         cells.append(own)

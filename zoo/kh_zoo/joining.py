@@ -5,10 +5,9 @@ from collections.abc import Iterator
 import numpy as np
 import pyvips
 
-from kh_zoo.errors import PictureError
 from kh_zoo.gamut import lab_to_srgb_pixels
 from kh_zoo.guided_upsampling import GuidedUpsampling
-from kh_zoo.picture import last_line
+from kh_zoo.picture import unreadable
 from kh_zoo.strips import StripSource
 
 # So many pixels are computed at once: their arrays stay in a processor's cache.
@@ -65,6 +64,6 @@ def _strips(
         try:
             content = region.fetch(0, top, width, min(rows, height - top))
         except pyvips.Error as error:
-            raise PictureError(f"damaged or cut short ({last_line(error)})") from error
+            raise unreadable(error) from error
         strip = np.frombuffer(content, np.float32).reshape(-1, width)
         yield lab_to_srgb_pixels(strip, upsampling.rows(top, strip), sixteen_bit)

@@ -122,7 +122,7 @@ class Picture:
             # In memory before it is turned: turning reads in another order than the file's.
             pixels = small.copy_memory().autorot().numpy()
         except pyvips.Error as error:
-            raise PictureError(_reason(error)) from error
+            raise unreadable(error) from error
         if pixels.ndim == 3:
             if np.percentile(np.hypot(pixels[..., 1], pixels[..., 2]), 99) > _COLORED:
                 self.notes = [*(note for note in self.notes if note != COLOR), COLOR]
@@ -154,7 +154,7 @@ class Picture:
             alpha = image[bands] if image.bands > bands else None
             return _lightness(image), alpha
         except pyvips.Error as error:
-            raise PictureError(_reason(error)) from error
+            raise unreadable(error) from error
 
     def _header(self) -> pyvips.Image:
         if self._read is not None:
@@ -187,7 +187,7 @@ class Picture:
             image = self._open("sequential")
             low, high = (float(x) for x in image.stats().numpy()[0, :2])
         except pyvips.Error as error:
-            raise PictureError(_reason(error)) from error
+            raise unreadable(error) from error
         whole = image.format != "float"
         for white in _WHITE_OF_WHOLE_NUMBERS if whole else _WHITE_OF_FLOATS:
             over = 0 if whole else white * _OVERSHOOT
@@ -236,7 +236,7 @@ def _open_header(path: Path) -> pyvips.Image:
             raise PictureError(
                 f"not a picture, or of an unknown format ({_KNOWN} are known), or cut short"
             ) from error
-        raise PictureError(_reason(error)) from error
+        raise unreadable(error) from error
     loader = header.get("vips-loader").removesuffix("_source")
     if loader not in _LOADERS:
         raise PictureError(
@@ -295,12 +295,14 @@ def last_line(error: pyvips.Error) -> str:
     return lines[-1] if lines else str(error.message)
 
 
-def _reason(error: pyvips.Error) -> str:
-    """Why libvips can't read a file, and what to do about it."""
+def unreadable(error: pyvips.Error) -> PictureError:
+    """The error of a file that libvips can't read: why, and what to do about it."""
     reason = last_line(error)
     if "not configured" in reason or "samples out of range" in reason:
-        return f"of a kind that can't be decoded here ({reason}): save it as PNG or as plain TIFF"
-    return f"damaged or cut short ({reason})"
+        return PictureError(
+            f"of a kind that can't be decoded here ({reason}): save it as PNG or as plain TIFF"
+        )
+    return PictureError(f"damaged or cut short ({reason})")
 
 
 def _lightness(image: pyvips.Image) -> pyvips.Image:
