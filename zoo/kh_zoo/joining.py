@@ -1,6 +1,7 @@
 """The lightness of a picture and the colour that is predicted for it become one picture."""
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
 import pyvips
@@ -58,12 +59,22 @@ def _strips(
     lightness: pyvips.Image, upsampling: GuidedUpsampling, sixteen_bit: bool
 ) -> Iterator[np.ndarray]:
     width, height = lightness.width, lightness.height
-    region = pyvips.Region.new(lightness)
     rows = max(1, _PIXELS // width)
-    for top in range(0, height, rows):
-        try:
-            content = region.fetch(0, top, width, min(rows, height - top))
-        except pyvips.Error as error:
-            raise unreadable(error) from error
-        strip = np.frombuffer(content, np.float32).reshape(-1, width)
-        yield lab_to_srgb_pixels(strip, upsampling.rows(top, strip), sixteen_bit)
+    # One thread for all that is read: a region of libvips belongs to the thread that made it. So
+    # the next strip is read while one is computed.
+    with ThreadPoolExecutor(1) as reader:
+        region = reader.submit(pyvips.Region.new, lightness).result()
+
+        def read(top: int) -> "Future[bytes]":
+            return reader.submit(region.fetch, 0, top, width, min(rows, height - top))
+
+        following = read(0)
+        for top in range(0, height, rows):
+            try:
+                content = following.result()
+            except pyvips.Error as error:
+                raise unreadable(error) from error
+            if top + rows < height:
+                following = read(top + rows)
+            strip = np.frombuffer(content, np.float32).reshape(-1, width)
+            yield lab_to_srgb_pixels(strip, upsampling.rows(top, strip), sixteen_bit)
