@@ -1,10 +1,14 @@
 """The documentation site: `sphinx-build -W docs build/site`."""
 
+import logging
 import sys
 from importlib import metadata
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent / "extensions"))
+# Ray, imported for its docstrings, lets all of them talk.
+for library in ("pyvips", "jax"):
+    logging.getLogger(library).setLevel(logging.WARNING)
 
 project = "keras_hypercolumns"
 release = metadata.version("keras-hypercolumns")
