@@ -4,10 +4,10 @@
     python benchmarks/fuzz_pictures.py --seconds 600 --corpus corpus/
 
 Seeds of every format are made in the corpus folder, unless it holds some; those of HEIC need
-pillow-heif. An input that raises
-anything but `PictureError` (a warning counts), takes more than ten seconds or kills the process is
-a finding: atheris writes it to `crash-*` or `timeout-*` in the folder it is started in. Coverage
-is that of the Python modules that read pictures; libvips and Pillow's decoders are black boxes.
+pillow-heif. An input that raises anything but `PictureError` (a warning counts), takes more than
+ten seconds or kills the process is a finding: atheris writes it to `crash-*` or `timeout-*` in the
+folder it is started in. Coverage is that of the Python modules that read pictures; libvips and
+Pillow's decoders are black boxes.
 """
 
 import argparse

@@ -64,9 +64,14 @@ def lab_to_srgb(lab: np.ndarray) -> np.ndarray:
     y = (lab[..., 0] + 16) / 116
     f = np.stack([y + lab[..., 1] / 500, y, np.maximum(y - lab[..., 2] / 200, 0)], axis=-1)
     xyz = np.where(f > 0.2068966, f**3, (f - 16 / 116) / 7.787)
-    linear = xyz @ RGB_FROM_XYZ.T
+    return np.asarray(np.clip(encode_srgb(xyz @ RGB_FROM_XYZ.T), 0, 1))
+
+
+def encode_srgb(linear: np.ndarray) -> np.ndarray:
+    """The curve of sRGB, from linear light, where white is 1."""
+    # The power is taken of a base bounded away from 0, so that no negative value reaches it.
     curved = 1.055 * np.maximum(linear, 0.0031308) ** (1 / 2.4) - 0.055
-    return np.clip(np.where(linear > 0.0031308, curved, linear * 12.92), 0, 1)
+    return np.where(linear > 0.0031308, curved, linear * 12.92)
 
 
 def colorfulness(rgb: np.ndarray) -> float:

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from kh_zoo.color import RGB_FROM_XYZ
+from kh_zoo.color import RGB_FROM_XYZ, encode_srgb
 
 # Keeps the division defined at black and white, where there is no room for any colour.
 _LEAST_ROOM = np.float32(1e-6)
@@ -81,7 +81,5 @@ def _from_cube_root(f: np.ndarray) -> np.ndarray:
 def _encoded(sixteen_bit: bool) -> np.ndarray:
     """sRGB of each level of the square root of linear light: nearly even steps, dark ones too."""
     linear = np.linspace(0, 1, _LEVELS) ** 2
-    curved = 1.055 * linear ** (1 / 2.4) - 0.055
     white, kind = (65535, np.uint16) if sixteen_bit else (255, np.uint8)
-    encoded = np.where(linear > 0.0031308, curved, 12.92 * linear) * white
-    return np.asarray(np.rint(encoded), kind)
+    return np.asarray(np.rint(encode_srgb(linear) * white), kind)

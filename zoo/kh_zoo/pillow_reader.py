@@ -111,6 +111,13 @@ def carried(mode: str, **metadata: Any) -> pyvips.Image:
     return pyvips.Image.new_from_buffer(carrier.getvalue(), "")
 
 
+def copy_fields(source: pyvips.Image, target: pyvips.Image, begins: tuple[str, ...]) -> None:
+    """Give an image the fields of another whose names begin so."""
+    for field in source.get_fields():
+        if field.startswith(begins):
+            target.set_type(source.get_typeof(field), field, source.get(field))
+
+
 def _is_misread_tiff(file: BinaryIO) -> bool:
     """Whether libvips takes the pixels of a TIFF file for others: Lab, and YCbCr without JPEG."""
     file.seek(0)
@@ -162,9 +169,7 @@ def _with_metadata(decoded: pyvips.Image, image: ImageFile.ImageFile, path: Path
         return decoded
     header = carried("CMYK" if image.mode == "CMYK" else "RGB", **kept)
     decoded = decoded.copy(xres=header.xres, yres=header.yres)
-    for field in header.get_fields():
-        if field.startswith(("exif-", "xmp-", "icc-", "orientation", "resolution-unit")):
-            decoded.set_type(header.get_typeof(field), field, header.get(field))
+    copy_fields(header, decoded, ("exif-", "xmp-", "icc-", "orientation", "resolution-unit"))
     return decoded
 
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO
 import pyvips
 from PIL import ExifTags, Image, TiffImagePlugin, TiffTags
 
-from kh_zoo.pillow_reader import carried, quiet
+from kh_zoo.pillow_reader import carried, copy_fields, quiet
 
 # Of the fields that a TIFF shares with EXIF, those that describe the picture, not how it is stored.
 _DESCRIPTIVE = (
@@ -47,11 +47,8 @@ def with_exif(image: pyvips.Image, path: Path) -> pyvips.Image:
             exif.get_ifd(tag).update(value)
         else:
             exif[tag] = value
-    header = carried("RGB", exif=exif)
     image = image.copy()
-    for field in header.get_fields():
-        if field.startswith("exif-"):
-            image.set_type(header.get_typeof(field), field, header.get(field))
+    copy_fields(carried("RGB", exif=exif), image, ("exif-",))
     return image
 
 
