@@ -4,6 +4,10 @@ import hashlib
 import signal
 from types import SimpleNamespace
 
+# Before what calls home otherwise.
+import kh_zoo.telemetry  # noqa: F401
+
+# isort: split
 import keras
 import numpy as np
 import pytest

@@ -2,6 +2,10 @@
 
 import os
 
+# Before ONNX Runtime, which would call home as soon as it is loaded.
+import kh_zoo.telemetry  # noqa: F401
+
+# isort: split
 import numpy as np
 import onnxruntime
 
