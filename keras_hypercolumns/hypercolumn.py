@@ -29,6 +29,21 @@ class HyperColumn(TapLayer):
     >>> [[float(v) for v in pixel] for pixel in np.asarray(y)[0, 1]]
     [[3.0, 10.0], [4.0, 10.0]]
 
+    In most backbones the cells of a map lie elsewhere than in the middle of as many pixels as the
+    stride; `feature_info` tells where. Here, at every second pixel, from the first one on:
+
+    >>> maps = {
+    ...     "deep": np.array([0.0, 10.0, 20.0], "float32").reshape(1, 1, 3, 1),
+    ...     "picture": np.zeros((1, 1, 6, 1), "float32"),
+    ... }
+    >>> settings = {"taps": ("deep",), "reference": "picture", "strides": {"deep": 2}}
+    >>> y = HyperColumn(**settings, centers={"deep": 0}, data_format="channels_last")(maps)
+    >>> [float(v) for v in np.asarray(y)[0, 0, :, 0]]
+    [0.0, 5.0, 10.0, 15.0, 20.0, 20.0]
+    >>> y = HyperColumn(**settings, data_format="channels_last")(maps)  # (2 - 1) / 2
+    >>> [float(v) for v in np.asarray(y)[0, 0, :, 0]]
+    [0.0, 2.5, 7.5, 12.5, 17.5, 20.0]
+
     Args:
         taps: List or tuple of the names of the feature maps to concatenate, in this order.
         reference: Name of the map whose height and width the output takes: one of the taps, or a
@@ -44,6 +59,13 @@ class HyperColumn(TapLayer):
             it a map is upsampled by the ratio of the strides, then cropped, or continued by its
             edge, to the output's size: then maps are aligned also where a pooling dropped an odd
             row. Defaults to `None`: upsampled by the ratio of the sizes.
+        centers: Dict from tap (and the reference, where it is neither a tap nor the input itself)
+            to the place of the centre of its first cell, down and across, in pixels of the
+            network's input, whose pixel i has its centre at i; `FeatureInfo.center` is that. Only
+            along with `strides`, and for half-pixel coordinates. A tap that it leaves out has
+            (stride - 1) / 2, as poolings have it; strided convolutions of padded maps move the
+            cells by up to 15 pixels at a stride of 32. Defaults to `None`: all have
+            (stride - 1) / 2.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to Keras's
             `image_data_format`.
 
@@ -65,7 +87,8 @@ class HyperColumn(TapLayer):
 
     Raises:
         ValueError: If `taps` is empty, or names a map twice; if `strides` leaves out a tap; if
-            an input is missing, is not 4D, or differs from the others in its batch size.
+            `centers` is given without `strides` or for other coordinates, or names something
+            else; if an input is missing, is not 4D, or differs from the others in its batch size.
 
     Reference:
         - [Hariharan et al., 2015](https://arxiv.org/abs/1411.5752), "Hypercolumns for Object

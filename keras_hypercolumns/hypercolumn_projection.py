@@ -38,7 +38,7 @@ class HyperColumnProjection(TapLayer):
     Args:
         filters: Number of output channels, a positive int.
         taps: As for `HyperColumn`; likewise `reference`, `interpolation`, `coordinates`,
-            `strides` and `data_format`.
+            `strides`, `centers` and `data_format`.
         activation: Applied to the sum. Defaults to `None`: linear.
         use_bias: Whether to add a bias. Defaults to `True`.
         kernel_initializer: Defaults to `"glorot_uniform"`.
@@ -74,6 +74,7 @@ class HyperColumnProjection(TapLayer):
         interpolation: str = "bilinear",
         coordinates: str = "half_pixel",
         strides: Mapping[str, int] | None = None,
+        centers: Mapping[str, float] | None = None,
         data_format: str | None = None,
         activation: Any = None,
         use_bias: bool = True,
@@ -84,7 +85,7 @@ class HyperColumnProjection(TapLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            taps, reference, interpolation, coordinates, strides, data_format, **kwargs
+            taps, reference, interpolation, coordinates, strides, centers, data_format, **kwargs
         )
         if not isinstance(filters, int) or filters < 1:
             raise ValueError(f"`filters` should be a positive int. Received: {filters!r}")

@@ -35,7 +35,7 @@ class HyperColumnSampler(TapLayer):
 
     Args:
         taps: As for `HyperColumn`; likewise `reference`, `interpolation`, `coordinates`,
-            `strides` and `data_format`.
+            `strides`, `centers` and `data_format`.
 
     Input shape:
         One tuple `(features, points)`.
@@ -74,11 +74,12 @@ class HyperColumnSampler(TapLayer):
         interpolation: str = "bilinear",
         coordinates: str = "half_pixel",
         strides: Mapping[str, int] | None = None,
+        centers: Mapping[str, float] | None = None,
         data_format: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
-            taps, reference, interpolation, coordinates, strides, data_format, **kwargs
+            taps, reference, interpolation, coordinates, strides, centers, data_format, **kwargs
         )
         # Keras would cast the points to the compute type, and half precision ruins coordinates.
         self.autocast = False
@@ -98,7 +99,14 @@ class HyperColumnSampler(TapLayer):
         settings = (*size, self.interpolation, self.coordinates)
         return ops.concatenate(
             [
-                sample(maps[tap], points, *settings, self._scale(tap), self.data_format)
+                sample(
+                    maps[tap],
+                    points,
+                    *settings,
+                    self._scale(tap),
+                    self.data_format,
+                    self._offset(tap),
+                )
                 for tap in self.taps
             ],
             axis=-1,

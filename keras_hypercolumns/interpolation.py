@@ -22,6 +22,7 @@ def source_cells(
     interpolation: str,
     coordinates: str,
     scale: float | None = None,
+    offset: float | None = None,
 ) -> Any:
     """Return where `pixels` of the output fall among the cells of a map, along one axis.
 
@@ -29,7 +30,9 @@ def source_cells(
     centres at i. The cells are within the map, and whole numbers for nearest interpolation.
 
     `pixels` is an array of NumPy, where both sizes are ints, or a float32 tensor. `scale` is the
-    number of output pixels per cell; without it, the ratio of the sizes.
+    number of output pixels per cell; without it, the ratio of the sizes. With a scale and an
+    `offset`, in pixels of the output, pixel i lies at the cell `(i + offset) / scale`; without the
+    offset, half-pixel coordinates have `(1 - scale) / 2`.
     """
     if isinstance(pixels, np.ndarray):
         xp, outputs, inputs = np, output_size, input_size
@@ -43,7 +46,9 @@ def source_cells(
         position, shift = pixels * (inputs - 1), 0.0
     else:
         shift = 0.5 if coordinates == "half_pixel" else 0.0
-        position, step = pixels + shift, scale
+        # An offset is counted from the centre of a cell, the position from where the cell begins.
+        first = shift if offset is None or scale is None else offset + shift * scale
+        position, step = pixels + first, scale
         if scale is None:
             position, step = position * inputs, outputs
     if interpolation == "nearest":
@@ -63,17 +68,20 @@ def interpolation_matrix(
     interpolation: str,
     coordinates: str,
     scale: float | None = None,
+    offset: float | None = None,
 ) -> Any:
     """Return the `(output_size, input_size)` matrix that interpolates along one axis.
 
-    Computed in float64 with NumPy where both sizes are ints, else in the graph. `scale` as in
-    `source_cells`.
+    Computed in float64 with NumPy where both sizes are ints, else in the graph. `scale` and
+    `offset` as in `source_cells`.
     """
     known = isinstance(output_size, int) and isinstance(input_size, int)
     xp, dtype = (np, "float64") if known else (ops, "float32")
     pixels = xp.arange(output_size, dtype=dtype)
     cells = xp.arange(input_size, dtype=dtype)
-    source = source_cells(pixels, output_size, input_size, interpolation, coordinates, scale)
+    source = source_cells(
+        pixels, output_size, input_size, interpolation, coordinates, scale, offset
+    )
     weights = xp.maximum(1 - xp.abs(source[:, None] - cells[None, :]), 0)
     return ops.convert_to_tensor(weights, dtype="float32")
 
@@ -86,16 +94,18 @@ def resize(
     coordinates: str,
     scale: float | None,
     data_format: str,
+    offset: float | None = None,
 ) -> Any:
-    """Interpolate `maps` to `height` x `width`; `scale` as in `source_cells`."""
+    """Interpolate `maps` to `height` x `width`; `scale` and `offset` as in `source_cells`."""
     rows, columns = (1, 2) if data_format == "channels_last" else (2, 3)
     shape = ops.shape(maps)
     sizes = (shape[rows], shape[columns], height, width)
     known = all(isinstance(size, int) for size in sizes)
-    if known and scale in (None, 1) and sizes[:2] == sizes[2:]:
+    if known and scale in (None, 1) and not offset and sizes[:2] == sizes[2:]:
         return maps
-    vertical = interpolation_matrix(height, shape[rows], interpolation, coordinates, scale)
-    horizontal = interpolation_matrix(width, shape[columns], interpolation, coordinates, scale)
+    settings = (interpolation, coordinates, scale, offset)
+    vertical = interpolation_matrix(height, shape[rows], *settings)
+    horizontal = interpolation_matrix(width, shape[columns], *settings)
     along_rows, along_columns = (
         ("bhwc,ph->bpwc", "bhwc,qw->bhqc")
         if data_format == "channels_last"
@@ -114,6 +124,7 @@ def sample(
     coordinates: str,
     scale: float | None,
     data_format: str,
+    offset: float | None = None,
 ) -> Any:
     """Interpolate `maps` at `points`: `(batch, points, channels)`, in either data format.
 
@@ -129,7 +140,9 @@ def sample(
         """The one or two cells around each point, and their weights, on a new axis 1."""
         # Beyond the edge of the output, its edge.
         pixels = ops.clip(points[:, :, axis], 0, ops.cast(output_size - 1, "float32"))
-        source = source_cells(pixels, output_size, input_size, interpolation, coordinates, scale)
+        source = source_cells(
+            pixels, output_size, input_size, interpolation, coordinates, scale, offset
+        )
         if interpolation == "nearest":
             return ops.cast(source, "int32")[:, None], ops.ones_like(source)[:, None]
         first = ops.floor(source)

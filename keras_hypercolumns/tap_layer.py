@@ -1,5 +1,7 @@
 """What the hypercolumn layers share: their taps, the reference, and how inputs are read."""
 
+import math
+import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -23,6 +25,7 @@ class TapLayer(keras.layers.Layer):
         interpolation: str = "bilinear",
         coordinates: str = "half_pixel",
         strides: Mapping[str, int] | None = None,
+        centers: Mapping[str, float] | None = None,
         data_format: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -55,6 +58,7 @@ class TapLayer(keras.layers.Layer):
         self.interpolation = interpolation
         self.coordinates = coordinates
         self.strides = None if strides is None else self._check_strides(strides)
+        self.centers = None if centers is None else self._check_centers(centers)
         self.data_format = keras.config.image_data_format() if data_format is None else data_format
         if self.data_format not in ("channels_last", "channels_first"):
             raise ValueError(
@@ -66,13 +70,38 @@ class TapLayer(keras.layers.Layer):
         if (
             not isinstance(strides, Mapping)
             or not set(self.taps) <= set(strides) <= names
-            or not all(isinstance(stride, int) and stride > 0 for stride in strides.values())
+            or not all(
+                isinstance(stride, numbers.Integral) and stride > 0 for stride in strides.values()
+            )
         ):
             raise ValueError(
                 "`strides` should map each tap to its pixels per cell, a positive int (and may "
                 f"map the reference), with the taps {list(self.taps)}. Received: {strides!r}"
             )
-        return dict(strides)
+        return {name: int(stride) for name, stride in strides.items()}
+
+    def _check_centers(self, centers: Mapping[str, float]) -> dict[str, float]:
+        names = set(self.taps) | ({self.reference} if self.reference else set())
+        if (
+            not isinstance(centers, Mapping)
+            or not set(centers) <= names
+            or not all(
+                isinstance(center, numbers.Real) and math.isfinite(center)
+                for center in centers.values()
+            )
+        ):
+            raise ValueError(
+                "`centers` should map taps (and may map the reference) to the place of the centre "
+                "of their first cell, a number in pixels of the network's input, with the taps "
+                f"{list(self.taps)}; leave out what isn't known. Received: {centers!r}"
+            )
+        if self.strides is None or self.coordinates != "half_pixel":
+            raise ValueError(
+                "`centers` should be given along with `strides`, and with half-pixel coordinates. "
+                f"Received: {centers!r} with the strides {self.strides!r} and the coordinates "
+                f"{self.coordinates!r}"
+            )
+        return {name: float(center) for name, center in centers.items()}
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -160,11 +189,43 @@ class TapLayer(keras.layers.Layer):
         # A reference that stands in no list of strides is the picture itself.
         return self.strides[tap] / self.strides.get(self.reference, 1)
 
+    def placement(self, tap: str) -> tuple[float, float]:
+        """Return the output's pixels per cell of a tap, and what is added to a pixel's place.
+
+        Pixel i of the output lies at the cell `(i + offset) / scale` of the tap's map. For a layer
+        with `strides` whose coordinates are not `"align_corners"`.
+        """
+        scale = self._scale(tap)
+        assert scale is not None  # there are strides
+        if self.coordinates == "legacy":
+            return scale, 0.0
+        offset = self._offset(tap)
+        return scale, (1 - scale) / 2 if offset is None else offset
+
+    def _offset(self, tap: str) -> float | None:
+        """As in `source_cells`, or None without `centers`."""
+        if self.centers is None or self.strides is None:
+            return None
+        # Where none is named, the finest tap is; the first of them.
+        reference = self.reference or min(self.taps, key=self.strides.__getitem__)
+        stride = self.strides.get(reference, 1)
+        return (self._center(reference, stride) - self._center(tap, self.strides[tap])) / stride
+
+    def _center(self, name: str, stride: int) -> float:
+        """Place of the centre of the first cell, in pixels of the network's input."""
+        return (self.centers or {}).get(name, (stride - 1) / 2)
+
     def _resize(self, maps: Any, tap: str, size: tuple[Any, Any]) -> Any:
         if tap == self.reference:
             return maps
         return resize(
-            maps, *size, self.interpolation, self.coordinates, self._scale(tap), self.data_format
+            maps,
+            *size,
+            self.interpolation,
+            self.coordinates,
+            self._scale(tap),
+            self.data_format,
+            self._offset(tap),
         )
 
     def _batch(self, shapes: Mapping[str, tuple[int | None, ...]]) -> int | None:
@@ -187,6 +248,7 @@ class TapLayer(keras.layers.Layer):
             "interpolation": self.interpolation,
             "coordinates": self.coordinates,
             "strides": None if self.strides is None else dict(self.strides),
+            "centers": None if self.centers is None else dict(self.centers),
             "data_format": self.data_format,
         }
 

@@ -1,5 +1,7 @@
 """The `HyperColumn` layer."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -49,6 +51,12 @@ class TestAsKerasTestsItsLayers(TestCase):
                 "coordinates": "legacy",
                 "interpolation": "nearest",
                 "strides": {"early": 1, "late": 4},
+                "data_format": LAST,
+            },
+            {
+                "taps": ["early", "late"],
+                "strides": {"early": np.int64(1), "late": 4},
+                "centers": {"early": 0, "late": np.float32(3.5)},
                 "data_format": LAST,
             },
         ):
@@ -133,6 +141,107 @@ def test_with_strides_an_edge_lands_at_133_where_it_does_at_144(stride):
     assert profile[95] + profile[96] == pytest.approx(1, abs=1e-5)
 
 
+def column_by_hand(maps, taps, strides, centers, reference, size):
+    """The values `(height, width, channels)` above a grid of the stride and centre of `reference`.
+
+    The picture itself has the stride 1.
+    """
+    first = {name: centers.get(name, (stride - 1) / 2) for name, stride in strides.items()}
+    stride, start = strides.get(reference, 1), first.get(reference, 0)
+    output = np.zeros((*size, sum(maps[tap].shape[-1] for tap in taps)))
+    for place in np.ndindex(*size):
+        values = []
+        for tap in taps:
+            corners = []
+            for pixel, cells in zip(place, maps[tap].shape[1:3], strict=True):
+                position = (start + pixel * stride - first[tap]) / strides[tap]
+                position = min(max(position, 0), cells - 1)
+                lower = int(position)
+                upper = min(lower + 1, cells - 1)
+                corners.append(((lower, 1 - position + lower), (upper, position - lower)))
+            values.append(
+                sum(
+                    down * right * maps[tap][0, row, column].astype("float64")
+                    for row, down in corners[0]
+                    for column, right in corners[1]
+                )
+            )
+        output[place] = np.concatenate(values)
+    return output
+
+
+CENTERS = {
+    "MobileNetV2": {"early": 1, "middle": 3, "late": 7.0},
+    "ResNet": {"early": 0, "middle": 0, "late": 0},
+    "some": {"middle": 5.25},
+    "none": {},
+}
+
+
+@pytest.mark.parametrize("centers", CENTERS.values(), ids=CENTERS)
+@pytest.mark.parametrize("reference", [None, "middle", "picture", "grid"])
+@pytest.mark.parametrize("data_format", [LAST, "channels_first"])
+def test_centers_are_where_they_say_as_by_hand(centers, reference, data_format, random):
+    strides = {"early": 2, "middle": 4, "late": 8}
+    taps = ("late", "early", "middle")
+    sizes = {"early": (9, 7), "middle": (5, 4), "late": (2, 2)}
+    maps = {tap: random.normal(size=(1, *size, 2)).astype("float32") for tap, size in sizes.items()}
+    sizes |= {"picture": (17, 13), "grid": (6, 5)}
+    if reference == "grid":
+        strides, centers = {**strides, "grid": 3}, {**centers, "grid": 1.5}
+    given = dict(maps)
+    if reference in ("picture", "grid"):
+        given[reference] = np.zeros((1, *sizes[reference], 1), "float32")
+    if data_format == "channels_first":
+        given = {name: x.transpose(0, 3, 1, 2) for name, x in given.items()}
+    settings = {
+        "taps": taps,
+        "reference": reference,
+        "strides": strides,
+        "data_format": data_format,
+    }
+    found = ops.convert_to_numpy(HyperColumn(**settings, centers=centers)(given))[0]
+    found = found if data_format == LAST else found.transpose(1, 2, 0)
+    size = sizes[reference or "early"]
+    expected = column_by_hand(maps, taps, strides, centers, reference or "early", size)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    if not centers:
+        without = ops.convert_to_numpy(HyperColumn(**settings)(given))[0]
+        without = without if data_format == LAST else without.transpose(1, 2, 0)
+        np.testing.assert_allclose(without, expected, rtol=0, atol=1e-5)
+
+
+def crossing(profile):
+    """Where a row of values that rises from 0 to 1 is 0.5."""
+    after = int(np.argmax(profile > 0.5))
+    low, high = profile[after - 1 : after + 1].astype("float64")
+    return after - 1 + (0.5 - low) / (high - low)
+
+
+@pytest.mark.parametrize("size", [128, 133])
+@pytest.mark.parametrize("stride", [2, 4, 8, 16])
+@pytest.mark.parametrize("before", [0, 1])
+def test_with_centers_an_edge_lands_in_its_place(before, stride, size):
+    # Windows of 3 x 3, moved by 2, that see as much on both sides of 2i, or two cells behind it.
+    settings = {"taps": ("deep",), "reference": "picture", "data_format": LAST}
+    center = (1 - before) * (stride - 1)
+    places = {"half pixels": [], "centers": []}
+    # The grid of the cells adds an error of its own, which cancels over a stride of edges.
+    for edge in range(56, 56 + stride):
+        picture = x = step_edge(size, edge)
+        for _ in range(stride.bit_length() - 1):
+            # Continued by its edge, or zeros would be an edge too.
+            x = np.pad(x, ((0, 0), (before, 2), (before, 2), (0, 0)), "edge")
+            x = ops.convert_to_numpy(keras.layers.AveragePooling2D(3, 2, data_format=LAST)(x))
+        for name, centers in (("half pixels", None), ("centers", {"deep": center})):
+            layer = HyperColumn(strides={"deep": stride}, centers=centers, **settings)
+            column = ops.convert_to_numpy(layer({"deep": x, "picture": picture}))
+            places[name].append(crossing(column[0, size - 8, :, 0]) - (edge - 0.5))
+    assert np.mean(places["centers"]) == pytest.approx(0, abs=1e-3)
+    assert np.max(np.abs(places["centers"])) < stride / 8
+    assert np.mean(places["half pixels"]) == pytest.approx((stride - 1) / 2 - center, abs=1e-3)
+
+
 def test_without_strides_that_edge_is_pixels_away():
     picture = step_edge(133, 96)
     layer = HyperColumn(("deep",), reference="picture", data_format=LAST)
@@ -152,6 +261,68 @@ def test_legacy_coordinates_shift_a_map_of_stride_8_by_seven_halves():
     inside = slice(8, 48)
     shift = (rows["legacy"][inside] - rows["half_pixel"][inside]) * 8
     np.testing.assert_allclose(shift, 3.5, atol=1e-4)
+
+
+def test_of_two_finest_taps_the_first_has_the_pixels_of_the_output():
+    row = np.arange(4, dtype="float32").reshape(1, 1, 4, 1)
+    settings = {"strides": {"a": 2, "b": 2}, "centers": {"a": 0, "b": 1}, "data_format": LAST}
+    for taps, expected in ((("a", "b"), [0, 0.5, 1.5, 2.5]), (("b", "a"), [0.5, 1.5, 2.5, 3])):
+        y = ops.convert_to_numpy(HyperColumn(taps, **settings)({"a": row, "b": row}))[0, 0]
+        np.testing.assert_allclose(y[:, 0], row[0, 0, :, 0])
+        np.testing.assert_allclose(y[:, 1], expected, atol=1e-6)
+
+
+def test_centers_are_saved_as_plain_numbers(tmp_path):
+    layer = HyperColumn(
+        ("early", "late"),
+        reference="picture",
+        strides={"early": np.int64(2), "late": np.int32(4)},
+        centers={"late": np.float32(1.5), "picture": np.int64(0)},
+        data_format=LAST,
+    )
+    config = layer.get_config()
+    assert config["strides"] == {"early": 2, "late": 4}
+    assert config["centers"] == {"late": 1.5, "picture": 0}
+    assert {type(n) for n in config["strides"].values()} == {int}
+    assert {type(n) for n in config["centers"].values()} == {float}
+    json.dumps(config)
+    inputs = {
+        name: keras.Input((None, None, 1), name=name) for name in ("early", "late", "picture")
+    }
+    model = keras.Model(inputs, layer(inputs))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.get_layer(layer.name).get_config() == config
+
+
+WRONG_CENTERS = {
+    "no strides": ({"centers": {"early": 1}}, ["along with `strides`", "Received: {'early': 1}"]),
+    "other coordinates": (
+        {"centers": {"early": 1}, "strides": {"early": 2}, "coordinates": "legacy"},
+        ["`centers`", "half-pixel coordinates", "'legacy'"],
+    ),
+    "of something else": (
+        {"centers": {"late": 1}, "strides": {"early": 2}},
+        ["`centers` should map taps", "['early']", "Received: {'late': 1}"],
+    ),
+    "unknown": (
+        {"centers": {"early": None}, "strides": {"early": 2}},
+        ["leave out what isn't known", "{'early': None}"],
+    ),
+    "nowhere": (
+        {"centers": {"early": float("nan")}, "strides": {"early": 2}},
+        ["a number in pixels", "nan"],
+    ),
+    "without names": ({"centers": (1,), "strides": {"early": 2}}, ["Received: (1,)"]),
+}
+
+
+@pytest.mark.parametrize(("settings", "words"), WRONG_CENTERS.values(), ids=WRONG_CENTERS)
+def test_wrong_centers_are_refused(settings, words):
+    with pytest.raises(ValueError, match="`centers`") as error:
+        HyperColumn(("early",), data_format=LAST, **settings)
+    for word in words:
+        assert word in str(error.value)
 
 
 def test_sizes_may_be_unknown_when_a_model_is_built(maps):

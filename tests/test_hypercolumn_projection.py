@@ -98,6 +98,23 @@ def test_equals_dense_in_every_setting(
     check_equal_to_dense(settings, ODD, random, output_and_gradients)
 
 
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+def test_equals_dense_with_centers(interpolation, data_format, random, output_and_gradients):
+    taps = ("relu1_2", "relu2_2", "pool3")
+    settings = {
+        "taps": taps,
+        "interpolation": interpolation,
+        "strides": {tap: tap_stride(tap) for tap in taps},
+        "centers": {"relu2_2": 1, "pool3": 0.25},
+        "data_format": data_format,
+    }
+    check_equal_to_dense(settings, ODD, random, output_and_gradients)
+    layer = HyperColumnProjection(2, **settings)
+    copy = HyperColumnProjection.from_config(layer.get_config())
+    assert copy.centers == layer.centers == {"relu2_2": 1, "pool3": 0.25}
+
+
 def test_weights_are_interchangeable_with_the_dense_pair(random):
     taps = VARIANTS["pool1to4"]
     maps = feature_maps(taps, ODD, "channels_last", random)

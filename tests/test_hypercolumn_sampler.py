@@ -161,6 +161,32 @@ def test_at_pixel_centres_equals_dense(
         np.testing.assert_allclose(gradient, dense_gradient, rtol=0, atol=limit)
 
 
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
+@pytest.mark.parametrize("data_format", [LAST, FIRST])
+@pytest.mark.parametrize("reference", [None, "middle", "picture"])
+def test_with_centers_too(reference, data_format, interpolation, random):
+    strides, centers = {"early": 2, "middle": 4, "late": 8}, {"early": 1, "middle": 3, "late": 7}
+    maps = feature_maps((12, 8), random, data_format)
+    size = {None: (12, 8), "middle": (6, 4), "picture": (25, 17)}[reference]
+    if reference == "picture":
+        shape = (2, *size, 1) if data_format == LAST else (2, 1, *size)
+        maps["picture"] = np.zeros(shape, "float32")
+    settings = {
+        "taps": tuple(strides),
+        "reference": reference,
+        "interpolation": interpolation,
+        "strides": strides,
+        "centers": centers,
+        "data_format": data_format,
+    }
+    expected = ops.convert_to_numpy(HyperColumn(**settings)(maps))
+    expected = expected if data_format == LAST else expected.transpose(0, 2, 3, 1)
+    sampler = HyperColumnSampler(**settings)
+    found = ops.convert_to_numpy(sampler((maps, pixel_centres(*size))))
+    np.testing.assert_allclose(found.reshape(expected.shape), expected, rtol=0, atol=1e-5)
+    assert HyperColumnSampler.from_config(sampler.get_config()).centers == centers
+
+
 def test_gradients_reach_the_points(random, output_and_gradients):
     size = (13, 9)
     maps = feature_maps(size, random)

@@ -11,12 +11,15 @@ from keras_hypercolumns.interpolation import COORDINATES, interpolation_matrix, 
 SIZES = [(8, 4), (9, 4), (33, 16), (133, 8), (7, 7), (5, 1), (1, 4), (3, 10)]
 
 
-def interpolate_by_hand(row, outputs, interpolation, coordinates, scale=None):
+def interpolate_by_hand(row, outputs, interpolation, coordinates, scale=None, offset=None):
     """Interpolate the list `row` to `outputs` values, pixel by pixel."""
     last = len(row) - 1
     values = []
     for pixel in range(outputs):
-        if coordinates == "half_pixel":
+        if offset is not None:
+            position = (pixel + offset) / scale
+            nearest = max(math.floor(position + 0.5), 0)
+        elif coordinates == "half_pixel":
             position = (pixel + 0.5) / (scale or outputs / len(row)) - 0.5
             nearest = math.floor((pixel + 0.5) / (scale or outputs / len(row)))
         elif coordinates == "legacy":
@@ -48,6 +51,28 @@ def test_matrix_interpolates_each_pixel_as_by_hand(
     matrix = interpolation_matrix(outputs, inputs, interpolation, coordinates, scale)
     expected = interpolate_by_hand(row, outputs, interpolation, coordinates, scale)
     np.testing.assert_allclose(ops.convert_to_numpy(matrix) @ row, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("scale", [1.0, 1.5, 2.0, 4.0])
+@pytest.mark.parametrize("offset", [-15.5, -0.5, 0.0, 0.25, 2.0, 7.5])
+def test_matrix_of_an_offset_interpolates_as_by_hand(offset, scale, interpolation, random):
+    row = random.normal(size=9)
+    settings = (interpolation, "half_pixel", scale, offset)
+    matrix = interpolation_matrix(23, 9, *settings)
+    expected = interpolate_by_hand(row, 23, *settings)
+    np.testing.assert_allclose(ops.convert_to_numpy(matrix) @ row, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("scale", [1.0, 1.5, 2.0, 4.0])
+def test_the_offset_of_half_pixels_is_the_default(scale, interpolation):
+    settings = (interpolation, "half_pixel", scale)
+    np.testing.assert_allclose(
+        ops.convert_to_numpy(interpolation_matrix(23, 9, *settings, (1 - scale) / 2)),
+        ops.convert_to_numpy(interpolation_matrix(23, 9, *settings)),
+        atol=1e-6,
+    )
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
@@ -103,6 +128,15 @@ def test_tensorflow_resizes_alike(size, coordinates, interpolation, random):
     )
     found = resize(maps, *size, interpolation, coordinates, None, "channels_last")
     np.testing.assert_allclose(ops.convert_to_numpy(found), expected.numpy(), atol=1e-5)
+
+
+def test_only_what_stays_in_place_is_returned_as_it_is(random):
+    maps = random.normal(size=(1, 4, 3, 2)).astype("float32")
+    for offset in (None, 0.0):
+        assert resize(maps, 4, 3, "bilinear", "half_pixel", 1, "channels_last", offset) is maps
+    moved = resize(maps, 4, 3, "bilinear", "half_pixel", 1, "channels_last", 1.0)
+    expected = maps[:, [1, 2, 3, 3]][:, :, [1, 2, 2]]
+    np.testing.assert_allclose(ops.convert_to_numpy(moved), expected, atol=1e-6)
 
 
 def test_channels_first_is_channels_last_transposed(random):
