@@ -125,7 +125,9 @@ class HubServer:
             pattern: Regular expression, searched for in `"METHOD /path"`.
             fault: A key of `ERRORS`; or, of a body, `"cut"` (the line breaks in its middle),
                 `"slow"`, `"wrong_hash"` (a byte is another) or `"truncated"` (its second half is
-                missing, and nothing says so).
+                missing, and nothing says so); a dict of headers that are others, or missing where
+                they are None; bytes in place of the body; or a function that gets the handler, and
+                answers by itself.
             times: How often.
         """
         self._faults.append([re.compile(pattern), fault, times])
@@ -646,7 +648,12 @@ def _handler(hub):
             fault = hub.take_fault(f"{self.command} {self.path}")
             try:
                 self.body()  # or else it would be taken for the next request
-                if fault in ERRORS:
+                if callable(fault):
+                    self.close_connection = True
+                    with suppress(OSError):
+                        fault(self)
+                    return
+                if isinstance(fault, str | int) and fault in ERRORS:
                     self.extra |= {"Retry-After": "0"} if fault in (429, 503) else {}
                     raise Refused(fault)
                 content = self.dispatch(token)
@@ -677,6 +684,10 @@ def _handler(hub):
             elif not isinstance(content, bytes):
                 content = json.dumps(content).encode()
                 self.extra.setdefault("Content-Type", "application/json")
+            if isinstance(fault, bytes):
+                content = fault
+            if isinstance(fault, dict):
+                self.extra = {k: v for k, v in {**self.extra, **fault}.items() if v is not None}
             if fault == "wrong_hash" and content:
                 content = content[:-1] + bytes([content[-1] ^ 1])
             if fault == "truncated":

@@ -1,21 +1,24 @@
 """Publishing a model to the Hugging Face Hub: one commit, then its tag."""
 
 import dataclasses
+import io
 import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import kh_zoo.telemetry  # noqa: F401
 from kh_zoo.card import card_license
 from kh_zoo.errors import HubError, ModelError
-from kh_zoo.hub import hub_client, hub_errors, is_offline, split_hub_id
+from kh_zoo.hub import ask_client, hub_client, hub_errors, is_offline, split_hub_id
+from kh_zoo.hub_reader import HubReader, Remote, is_commit
+from kh_zoo.model_folder import MAX_HEADER
 from kh_zoo.repository import build_repository, check_repository
 from kh_zoo.store import CARD, file_digest, read_license
 
 if TYPE_CHECKING:
     import keras
     from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import GitRefs, ModelInfo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,27 +98,28 @@ def publish(
     if is_offline():
         raise HubError(f"{repository}: the network is off (HF_HUB_OFFLINE): nothing is published")
     client = hub_client()
+    reader = HubReader(repository)
     with tempfile.TemporaryDirectory() as temporary, hub_errors(repository):
-        info, refs = _look(client, repository)
-        _refuse(repository, info, private, create_pr)
-        before = _read_card(client, repository, info, Path(temporary) / "there")
+        there, tags = _look(reader)
+        _refuse(repository, there, private, create_pr)
+        before = _read_card(reader, there)
         folder = Path(temporary) / "repository"
         build_repository(model, repository, folder, license=license, before=before)
         problems = check_repository(folder)
         if problems:
             raise ModelError(f"{repository}: would not be sound: {'; '.join(problems)}")
-        changed = _changed(folder, info)
-        head = info.sha if info else None
-        name = None if create_pr else _choose_tag(repository, refs, tag, None if changed else head)
+        changed = _changed(folder, there)
+        head = there.commit if there else None
+        name = None if create_pr else _choose_tag(repository, tags, tag, None if changed else head)
         pull_request = None
         if not dry_run:
-            if info is None:
-                client.create_repo(repository, private=private)
-                head = client.model_info(repository).sha
+            if there is None:
+                ask_client(client.create_repo, repository, private=private)
+                head = reader.look().commit
             if changed:
                 head, pull_request = _commit(client, repository, folder, changed, head, create_pr)
-            if name and not any(ref.name == name for ref in (refs.tags if refs else [])):
-                client.create_tag(repository, tag=name, revision=head)
+            if name and name not in tags:
+                ask_client(client.create_tag, repository, tag=name, revision=head)
         return Published(
             repository=repository,
             url=f"{client.endpoint}/{repository}",
@@ -127,70 +131,68 @@ def publish(
                 for path in sorted(folder.iterdir())
             },
             changed=changed,
-            created=info is None,
+            created=there is None,
             pull_request=pull_request,
         )
 
 
-def _look(client: "HfApi", repository: str) -> "tuple[ModelInfo | None, GitRefs | None]":
-    """What is on the Hub; None if nothing is."""
+def _look(reader: HubReader) -> tuple[Remote | None, dict[str, str]]:
+    """What is on the Hub, None if nothing is, and the commit of each tag."""
     from huggingface_hub.errors import RepositoryNotFoundError
 
     try:
-        info = client.model_info(repository, files_metadata=True)
+        there = reader.look()
     except RepositoryNotFoundError:
-        return None, None
-    return info, client.list_repo_refs(repository)
+        return None, {}
+    return there, reader.tags()
 
 
-def _refuse(repository: str, info: "ModelInfo | None", private: bool, create_pr: bool) -> None:
-    if info is None and create_pr:
+def _refuse(repository: str, there: Remote | None, private: bool, create_pr: bool) -> None:
+    if there is None and create_pr:
         raise HubError(f"{repository}: a pull request needs a repository that is there already")
-    if info is not None and private and not info.private:
+    if there is not None and private and not there.private:
         raise HubError(
             f"{repository}: is public: `private` is for a new one; its settings are on its page"
         )
 
 
-def _read_card(
-    client: "HfApi", repository: str, info: "ModelInfo | None", folder: Path
-) -> str | None:
+def _read_card(reader: HubReader, there: Remote | None) -> str | None:
     """Return the card that is on the Hub; None if there is none."""
-    if info is None or all(file.rfilename != CARD for file in info.siblings or []):
+    if there is None or CARD not in there.files:
         return None
-    path = client.hf_hub_download(repository, CARD, revision=info.sha, local_dir=folder)
+    content = io.BytesIO()
+    reader.read(CARD, there.commit, content, most=MAX_HEADER)
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = content.getvalue().decode("utf-8")
         card_license(text)
     except (ModelError, UnicodeDecodeError) as error:
         raise ModelError(
-            f"{repository}: its `{CARD}` on the Hub should be a card, so that what was written in "
-            f"it can be kept; correct it there, or remove it. Received: one where {error}"
+            f"{reader.repository}: its `{CARD}` on the Hub should be a card, so that what was "
+            "written in it can be kept; correct it there, or remove it. Received: one where "
+            f"{error}"
         ) from None
     return text
 
 
-def _changed(folder: Path, info: "ModelInfo | None") -> tuple[str, ...]:
-    there = {file.rfilename: file for file in (info.siblings or [] if info else [])}
+def _changed(folder: Path, there: Remote | None) -> tuple[str, ...]:
     changed = []
     for path in sorted(folder.iterdir()):
-        file = there.get(path.name)
+        file = there.files.get(path.name) if there else None
         if file is None:
             same = False
-        elif file.lfs is not None:
-            same = file.lfs.sha256 == file_digest(path)
+        elif file.sha256 is not None:
+            same = file.sha256 == file_digest(path)
         else:
-            same = file.blob_id == file_digest(path, git=True)
+            same = file.oid == file_digest(path, git=True)
         if not same:
             changed.append(path.name)
     return tuple(changed)
 
 
 def _choose_tag(
-    repository: str, refs: "GitRefs | None", wanted: str | None, commit: str | None
+    repository: str, tags: dict[str, str], wanted: str | None, commit: str | None
 ) -> str | None:
     """Return the tag that the commit should have; `commit` is None if it is still to be made."""
-    tags = {ref.name: ref.target_commit for ref in (refs.tags if refs else [])}
     if wanted is not None:
         if wanted in tags and tags[wanted] != commit:
             raise HubError(
@@ -215,11 +217,15 @@ def _commit(
 ) -> tuple[str | None, str | None]:
     from huggingface_hub import CommitOperationAdd
 
-    commit = client.create_commit(
+    commit = ask_client(
+        client.create_commit,
         repository,
         [CommitOperationAdd(name, folder / name) for name in changed],
         commit_message=f"Publish {', '.join(changed)}",
         parent_commit=parent,
         create_pr=create_pr,
+        most=sum((folder / name).stat().st_size for name in changed),
     )
+    if not is_commit(commit.oid):
+        raise HubError(f"{repository}: the Hub answers with a commit that is none")
     return commit.oid, commit.pr_url

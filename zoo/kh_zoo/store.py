@@ -5,16 +5,21 @@ with the sha1 that Git has for them), which the cache keeps as the name of the f
 are used.
 """
 
+import contextlib
 import dataclasses
 import hashlib
+import io
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping
+import shutil
+import stat
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, Any
 
 from kh_zoo.errors import HubError, ModelError
-from kh_zoo.hub import hub_client, hub_errors, is_offline
+from kh_zoo.hub import hub_errors, is_hub_id, is_offline
+from kh_zoo.hub_reader import HubReader, Remote, RemoteFile, is_commit, is_hash
 from kh_zoo.model_folder import (
     CONFIG,
     MAX_HEADER,
@@ -24,9 +29,6 @@ from kh_zoo.model_folder import (
     read_config,
     read_table,
 )
-
-if TYPE_CHECKING:
-    from huggingface_hub.hf_api import RepoSibling
 
 CARD = "README.md"
 KERAS_WEIGHTS = "model.weights.h5"
@@ -70,11 +72,12 @@ def find_stored(repository: str, revision: str | None = None) -> Path | None:
     Raises:
         ModelError: If what is there is no model of this package.
     """
-    folder = cache_folder() / f"models--{repository.replace('/', '--')}"
+    folder = _repository_folder(repository, revision)
     commit = revision or "main"
-    ref = folder / "refs" / commit
-    if ref.is_file():
-        commit = ref.read_text(encoding="utf-8").strip()
+    with contextlib.suppress(OSError, ValueError), _open_file(folder / "refs" / commit) as ref:
+        commit = ref.read(100).decode("ascii").strip()
+    if not is_commit(commit):
+        return None
     snapshot = folder / "snapshots" / commit
     if not (snapshot / CONFIG).is_file():
         return None
@@ -98,7 +101,7 @@ def list_stored() -> list[Stored]:
 
 def needed_files(table: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the files that an engine needs, for what `read_table` returned."""
-    return (CONFIG, TENSORS) if table["architecture"] == "vgg19_gray" else KERAS_FILES
+    return (CONFIG, TENSORS) if table["architecture"] != "keras" else KERAS_FILES
 
 
 def check_pinned(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
@@ -153,8 +156,9 @@ def pull(
         refresh: Ask the Hub whether the revision has moved. Where all files are on the disk, no
             network is used otherwise.
         files: The sha256 of each file, where the catalogue pins them.
-        on_bytes: Called as bytes arrive, with how many more, and with how many there are in all;
-            with None the Hub's client shows bars of its own.
+        on_bytes: Called several times a second, with how many more bytes have come (fewer than none
+            where a file begins anew), and with how many there are in all. What it raises ends the
+            pulling. With None a bar of the Hub's client is shown.
 
     Raises:
         HubError: The Hub can't be reached, or refuses.
@@ -166,32 +170,56 @@ def pull(
             return _stored(repository, found)
     if is_offline():
         raise HubError(_off(repository, revision))
-    with hub_errors(repository):
-        info = hub_client().model_info(repository, revision=revision, files_metadata=True)
-    commit = info.sha or ""
-    remote = {sibling.rfilename: sibling for sibling in info.siblings or []}
-    _check_names(repository, remote)
-    fetch = _Fetch(repository, commit, remote, on_bytes)
+    with _bar(repository) if on_bytes is None else contextlib.nullcontext(on_bytes) as shown:
+        stored = _pull(repository, revision, every_file, files or {}, shown)
+    return dataclasses.replace(stored, fetched=True)
+
+
+def _pull(
+    repository: str,
+    revision: str | None,
+    every_file: bool,
+    files: Mapping[str, Mapping[str, Any]],
+    on_bytes: Callable[[int, int], None],
+) -> Stored:
+    fetch = _Fetch(repository, revision, on_bytes)
+    commit, remote = fetch.remote.commit, fetch.remote.files
     fetch.expect([CONFIG], MAX_HEADER)
     snapshot = fetch([CONFIG])
     table = read_table(snapshot / CONFIG)
     names = [*needed_files(table)]
     most = _MOST_BYTES
-    if table["architecture"] == "vgg19_gray":
+    if table["architecture"] != "keras":
         # Header and float32 tensors: more can't be what the configuration describes.
         most = read_config(snapshot / CONFIG).most_bytes() + MAX_HEADER
     fetch.expect(names, most)
     if CARD in remote and (remote[CARD].size or 0) <= MAX_HEADER:
         names.append(CARD)
+        fetch.expect([CARD], MAX_HEADER)
     if every_file:
-        names += [name for name in KERAS_FILES if name in remote and name not in names]
-        fetch.expect(names, _MOST_BYTES)
+        more = [name for name in KERAS_FILES if name in remote and name not in names]
+        names += more
+        fetch.expect(more, _MOST_BYTES)
     fetch([name for name in names if name != CONFIG])
-    check_pinned(snapshot, files or {})
+    check_pinned(snapshot, files)
     open_any(snapshot)
     if revision != commit:
         _note_revision(snapshot, revision or "main")
-    return dataclasses.replace(_stored(repository, snapshot), fetched=True)
+    return _stored(repository, snapshot)
+
+
+@contextlib.contextmanager
+def _bar(repository: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar of the Hub's client, which `HF_HUB_DISABLE_PROGRESS_BARS` turns off."""
+    from huggingface_hub.utils import tqdm  # type: ignore[attr-defined]
+
+    with tqdm(desc=repository, unit="B", unit_scale=True) as bar:  # type: ignore[no-untyped-call]
+
+        def on_bytes(more: int, total: int) -> None:
+            bar.total = total
+            bar.update(more)
+
+        yield on_bytes
 
 
 def open_any(folder: Path) -> None:
@@ -200,7 +228,7 @@ def open_any(folder: Path) -> None:
     Raises:
         ModelError: If it is not sound.
     """
-    if read_table(folder / CONFIG)["architecture"] == "vgg19_gray":
+    if read_table(folder / CONFIG)["architecture"] != "keras":
         open_model_folder(folder)
     else:
         from kh_zoo.keras_folder import check_keras_folder
@@ -214,23 +242,25 @@ def remove(repository: str) -> int:
     Raises:
         ModelError: If no model of this package is there under that name.
     """
-    from huggingface_hub import scan_cache_dir
-
     if all(stored.repository != repository for stored in list_stored()):
         names = ", ".join(sorted({stored.repository for stored in list_stored()}))
         raise ModelError(
             f"`name` should be a repository on this disk: {names or 'there is none'}. "
             f"Received: {repository!r}"
         )
-    [found] = [
-        repo
-        for repo in scan_cache_dir(cache_folder()).repos
-        if repo.repo_type == "model" and repo.repo_id == repository
-    ]
-    commits = [revision.commit_hash for revision in found.revisions]
-    strategy = scan_cache_dir(cache_folder()).delete_revisions(*commits)
-    strategy.execute()
-    return strategy.expected_freed_size
+    folder = _repository_folder(repository)
+    freed = 0
+    if folder.is_symlink():  # to another disk; what is there is not ours
+        folder.unlink()
+    else:
+        for path in folder.rglob("*"):
+            entry = path.lstat()
+            freed += entry.st_size if stat.S_ISREG(entry.st_mode) else 0
+        shutil.rmtree(folder)  # which follows no links
+    locks = cache_folder() / ".locks" / folder.name
+    if not locks.is_symlink():
+        shutil.rmtree(locks, ignore_errors=True)
+    return freed
 
 
 def hub_id(repository: str, revision: str | None) -> str:
@@ -243,7 +273,8 @@ def read_license(path: Path) -> str | None:
     from kh_zoo.card import card_license
 
     try:
-        return card_license(path.read_text(encoding="utf-8"))
+        with _open_file(inside(path)) as file:
+            return card_license(file.read(MAX_HEADER).decode("utf-8"))
     except (OSError, ValueError):  # of no text, or a ModelError
         return None
 
@@ -257,102 +288,227 @@ def read_remote(repository: str, revision: str | None) -> tuple[dict[str, Any], 
     Raises:
         HubError: The Hub can't be reached, or refuses.
     """
-    from huggingface_hub import hf_hub_download
+    from kh_zoo.card import card_license
 
     if is_offline():
         raise HubError(_off(repository, revision))
+    reader = HubReader(repository)
     with hub_errors(repository):
-        info = hub_client().model_info(repository, revision=revision, files_metadata=True)
-        sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
-        card, found = "", None
-        if sizes.get(CARD, MAX_HEADER + 1) <= MAX_HEADER:
-            path = hf_hub_download(
-                repository,
-                CARD,
-                revision=info.sha,
-                cache_dir=cache_folder(),
-                tqdm_class=_counter(None, 0),
-            )
-            card, found = Path(path).read_text(encoding="utf-8"), read_license(Path(path))
+        remote = reader.look(revision)
+        card = ""
+        if CARD in remote.files and (remote.files[CARD].size or 0) <= MAX_HEADER:
+            content = io.BytesIO()
+            reader.read(CARD, remote.commit, content, most=MAX_HEADER)
+            card = content.getvalue().decode("utf-8", errors="replace")
+    found = None
+    with contextlib.suppress(ValueError):  # a ModelError, too
+        found = card_license(card)
     return {
-        "revision": info.sha,
+        "revision": remote.commit,
         "license": found,
-        "files": {name: {"bytes": size} for name, size in sizes.items()},
+        "files": {name: {"bytes": file.size or 0} for name, file in remote.files.items()},
     }, card
 
 
 class _Fetch:
-    """Fetches files of one commit into the cache, and checks each."""
+    """Fetches files of one commit into the cache, and checks each before it has its name there."""
 
     def __init__(
-        self,
-        repository: str,
-        commit: str,
-        remote: "Mapping[str, RepoSibling]",
-        on_bytes: Callable[[int, int], None] | None,
+        self, repository: str, revision: str | None, on_bytes: Callable[[int, int], None]
     ) -> None:
-        self.repository, self.commit, self.remote = repository, commit, remote
         self.on_bytes = on_bytes
         self.total = 0
+        self.reader = HubReader(repository, lambda: self._came(0))
+        self.repository = repository
+        with hub_errors(repository):
+            self.remote: Remote = self.reader.look(revision)
+        self._most: dict[str, int] = {}
 
     def expect(self, names: list[str], most: int) -> None:
         """Check that the repository has the files, and their sizes, before any is fetched."""
         for name in names:
-            if name not in self.remote:
-                raise ModelError(_lacks(self.repository, name, self.remote))
-            size = self.remote[name].size or 0
+            if name not in self.remote.files:
+                raise ModelError(_lacks(self.repository, name, self.remote.files))
+            size = self.remote.files[name].size or 0
             if size > most:
                 raise ModelError(
                     f"{self.repository}: `{name}` should have at most {most:,} bytes. Received: "
                     f"{size:,}"
                 )
-        self.total = sum(self.remote[name].size or 0 for name in {CONFIG, *names})
+            self._most[name] = min(most, self._most.get(name, most))
+        self.total = sum(self.remote.files[name].size or 0 for name in self._most)
 
     def __call__(self, names: list[str]) -> Path:
-        from huggingface_hub import hf_hub_download
-
+        folder = _repository_folder(self.repository)
+        blobs = _own_folder(folder / "blobs")
+        snapshot = _own_folder(folder / "snapshots" / self.remote.commit)
+        _remove_unfinished(blobs)
         for name in names:
-            with hub_errors(self.repository):
-                path = hf_hub_download(
-                    self.repository,
+            if not _is_whole(snapshot / name):
+                _link(snapshot / name, self._blob(name, blobs))
+        _sync_folder(snapshot)
+        return snapshot
+
+    def _blob(self, name: str, blobs: Path) -> Path:
+        """Return the file in `blobs` with the content of `name`, which is fetched if need be."""
+        file = self.remote.files[name]
+        known = file.sha256 or file.oid
+        if known and _is_sound(blobs / known):  # of another commit
+            self._came(file.size or 0)
+            return blobs / known
+        unfinished = blobs / f"{_UNFINISHED}{uuid.uuid4().hex}.incomplete"
+        try:
+            with _create(unfinished) as out, hub_errors(self.repository):
+                hash_ = self.reader.read(
                     name,
-                    revision=self.commit,
-                    cache_dir=cache_folder(),
-                    tqdm_class=_counter(self.on_bytes, self.total) if self.on_bytes else None,
+                    self.remote.commit,
+                    out,
+                    most=self._most[name],
+                    size=file.size,
+                    on_bytes=self._came,
                 )
-            self.check(Path(path))
-        return Path(path).parent
+                out.flush()
+                self._check(name, hash_, file, unfinished)
+                os.fsync(out.fileno())
+                if os.name != "nt":  # where an open file can't be renamed
+                    # Before the lock goes, lest it is taken for what a killed process has left.
+                    unfinished.replace(blobs / hash_)
+            if os.name == "nt":
+                unfinished.replace(blobs / hash_)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        _sync_folder(blobs)
+        return blobs / hash_
 
-    def check(self, path: Path) -> None:
-        """Remove a file that did not arrive as it is on the Hub."""
-        blob = path.resolve()
-        lfs = self.remote[path.name].lfs
-        expected = lfs.sha256 if lfs else self.remote[path.name].blob_id
-        if expected and file_digest(blob, git=lfs is None) == expected:
-            return
-        path.unlink()
-        blob.unlink(missing_ok=True)
-        raise HubError(
-            f"{self.repository}: `{path.name}` did not arrive as it is on the Hub (another hash): "
-            "it was removed, and the same command fetches it again"
+    def _check(self, name: str, hash_: str, file: RemoteFile, path: Path) -> None:
+        # A mirror may not say that a file is a large one: then what Git calls it is of its pointer.
+        for expected in {hash_, file.sha256 or hash_}:
+            if file_digest(path, git=len(expected) == 40) != expected:
+                raise HubError(
+                    f"{self.repository}: `{name}` did not arrive as it is on the Hub (another "
+                    "hash): it was removed, and the same command fetches it again"
+                )
+
+    def _came(self, more: int) -> None:
+        self.on_bytes(more, self.total)
+
+
+_UNFINISHED = "kh-"
+
+
+@contextlib.contextmanager
+def _create(path: Path) -> Iterator[IO[bytes]]:
+    """Create a file that is there for nobody else, and that is known as being written."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
+    with os.fdopen(os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666), "w+b") as file:
+        _lock(file)
+        yield file
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Lock a file until it is closed, by a kill too; whether nobody else has."""
+    try:
+        import fcntl
+    except ImportError:
+        return False
+    try:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _remove_unfinished(blobs: Path) -> None:
+    """Remove what processes that were killed have left of files that they fetched."""
+    for path in blobs.glob(f"{_UNFINISHED}*.incomplete"):
+        with contextlib.suppress(OSError, ModelError), _open_file(path) as file:
+            if _lock(file):
+                path.unlink()
+
+
+def _repository_folder(repository: str, revision: str | None = None) -> Path:
+    """The folder of a repository in the cache.
+
+    Raises:
+        ModelError: If it would not be one.
+    """
+    name = repository if revision is None else f"{repository}@{revision}"
+    if not is_hub_id(name) or name.startswith("hf://"):
+        raise ModelError(
+            "`repository` and `revision` should be owner/repo on the Hugging Face Hub, and a "
+            f"branch, tag or commit. Received: {name!r}"
         )
+    return cache_folder() / f"models--{repository.replace('/', '--')}"
 
 
-def _counter(on_bytes: Callable[[int, int], None] | None, total: int) -> type[Any]:
-    """A bar of the client's kind that shows nothing, and tells how many bytes came."""
-    from tqdm import tqdm
+def _own_folder(path: Path) -> Path:
+    """Make a folder of the cache.
 
-    class Counter(tqdm):
-        def __init__(self, *arguments: Any, **keywords: Any) -> None:
-            keywords.pop("name", None)
-            super().__init__(*arguments, **{**keywords, "disable": True})
+    Raises:
+        ModelError: If a link leads from there to elsewhere, where nothing of ours belongs.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    if not path.resolve().is_relative_to(cache_folder().resolve()):
+        raise ModelError(
+            f"{path}: should be a folder of the cache, where files can be fetched to, not a link "
+            f"that leads out of it; remove the link. Received: one to {path.resolve()}"
+        )
+    return path
 
-        def update(self, n: float | None = 1) -> bool | None:
-            if on_bytes is not None:
-                on_bytes(int(n or 0), total)
+
+def _link(path: Path, blob: Path) -> None:
+    """Make `path` a link to a blob beside its folder, in place of what it was."""
+    if path.is_symlink():
+        path.unlink()
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        temporary.symlink_to(Path("..", "..", "blobs", blob.name))
+    except (OSError, NotImplementedError):  # where there are none, the file itself is there
+        blob.replace(path)
+    else:
+        temporary.replace(path)
+
+
+def _blob_name(path: Path) -> str | None:
+    """The name in `blobs` that a file of a snapshot is a link to; None if it is none to there."""
+    try:
+        folder, name = os.path.split(os.readlink(path))
+    except OSError:
+        return None
+    if folder != os.path.join("..", "..", "blobs"):
+        # As it stands, or the absolute path that other programs make of it.
+        blobs = os.path.normpath(os.path.join(os.path.abspath(path.parent), "..", "..", "blobs"))
+        if os.path.normpath(folder) != blobs:
             return None
+    return name if is_hash(name) else None
 
-    return Counter
+
+def _is_sound(blob: Path) -> bool:
+    """Whether a file of `blobs` is there, is no link, and has the hash that is its name."""
+    try:
+        return stat.S_ISREG(blob.lstat().st_mode) and (
+            file_digest(blob, git=len(blob.name) == 40) == blob.name
+        )
+    except (OSError, ModelError):
+        return False
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a file of a snapshot leads to a sound blob, or is one where there are no links."""
+    name = _blob_name(path)
+    if name is None:
+        return not path.is_symlink() and path.is_file()
+    return _is_sound(path.parent.parent.parent / "blobs" / name)
+
+
+def _sync_folder(path: Path) -> None:
+    """Bring to the disk what is in a folder by name."""
+    with contextlib.suppress(OSError):  # of a system that syncs no folders
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def _off(repository: str, revision: str | None) -> str:
@@ -378,15 +534,22 @@ def _whole(repository: str, revision: str | None, every_file: bool) -> Path | No
 
 
 def _forget_damaged(repository: str) -> None:
-    """Remove what is damaged from the cache, so that it is fetched anew."""
-    for snapshot in (cache_folder() / f"models--{repository.replace('/', '--')}").glob(
-        "snapshots/*"
-    ):
+    """Remove what is damaged from the cache, by its name there, so that it is fetched anew.
+
+    A link is removed, never what it leads to: that may be anywhere.
+    """
+    folder = _repository_folder(repository)
+    for snapshot in folder.glob("snapshots/*"):
+        if snapshot.is_symlink() or not snapshot.is_dir():
+            continue
         for path in snapshot.iterdir():
-            blob = path.resolve()
-            if path.is_symlink() and _is_damaged(path):
-                path.unlink()
-                blob.unlink(missing_ok=True)
+            if not path.is_symlink() or _is_whole(path):
+                continue
+            name = _blob_name(path)
+            path.unlink()
+            blob = folder / "blobs" / (name or "")
+            if name and not blob.parent.is_symlink() and (blob.is_symlink() or blob.is_file()):
+                blob.unlink()
 
 
 def _stored(repository: str, path: Path) -> Stored:
@@ -402,20 +565,17 @@ def _stored(repository: str, path: Path) -> Stored:
 def _note_revision(snapshot: Path, revision: str) -> None:
     """Write what a branch or a tag is. Last, so that it names nothing that is not all there."""
     ref = snapshot.parent.parent / "refs" / revision
-    ref.parent.mkdir(parents=True, exist_ok=True)
-    temporary = ref.with_name(f"{ref.name}.{os.getpid()}.tmp")
-    temporary.write_text(snapshot.name, encoding="utf-8")
-    temporary.replace(ref)
-
-
-def _check_names(repository: str, names: Mapping[str, object]) -> None:
-    for name in names:
-        parts = re.split(r"[/\\]", name)
-        if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in name:
-            raise ModelError(
-                f"{repository}: has a file whose name leads out of its folder, {name!r}: nothing "
-                "of it is fetched"
-            )
+    _own_folder(ref.parent)
+    temporary = ref.with_name(f"{ref.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        with _create(temporary) as file:
+            file.write(snapshot.name.encode())
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(ref)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _sync_folder(ref.parent)
 
 
 def _lacks(repository: str, name: str, names: Mapping[str, object]) -> str:
@@ -428,8 +588,19 @@ def _lacks(repository: str, name: str, names: Mapping[str, object]) -> str:
 
 
 def _is_damaged(path: Path) -> bool:
-    expected = path.resolve().name
-    return file_digest(path, git=len(expected) == 40) != expected
+    """Whether a link of a snapshot leads to what has another hash than its name."""
+    expected = _blob_name(path)
+    return expected is None or file_digest(path, git=len(expected) == 40) != expected
+
+
+@contextlib.contextmanager
+def _open_file(path: Path) -> Iterator[io.BufferedReader]:
+    """Open a plain file; what else there may be could have no end, or nobody who writes to it."""
+    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+    with os.fdopen(os.open(path, flags), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise ModelError(f"{path}: should be a file")
+        yield file
 
 
 def file_digest(path: Path, *, git: bool = False) -> str:
@@ -439,11 +610,12 @@ def file_digest(path: Path, *, git: bool = False) -> str:
         ModelError: If it can't be read.
     """
     try:
-        with path.open("rb") as file:
+        with _open_file(path) as file:
             if not git:
                 return hashlib.file_digest(file, "sha256").hexdigest()
             # Against damage; who could change one file could change its name too.
-            digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+            size = os.fstat(file.fileno()).st_size
+            digest = hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)
             return hashlib.file_digest(file, lambda: digest).hexdigest()
     except OSError as error:
         raise ModelError(f"{path}: can't be read ({error.strerror})") from None
