@@ -33,15 +33,21 @@ class FeatureInfo:
         stride: Pixels of the input from one cell to the next, the same down and across.
         receptive_field: Side of the square of input pixels that a cell can depend on (the longer
             side where it is no square). `None` where it isn't known.
+        center: Place of the centre of the first cell's receptive field, in pixels of the input,
+            whose first pixel has its centre at 0; the same down and across. The hypercolumn
+            layers take it in `centers`. It is (stride - 1) / 2 in VGG and ConvNeXt, 0 in ResNet,
+            and stride - 1 in MobileNet and EfficientNet, which pad at the end only where they
+            reduce. `None` where it isn't known, or differs down and across.
     """
 
     channels: int
     stride: int
     receptive_field: int | None
+    center: float | None = None
 
 
 def feature_info(model: keras.Model, taps: Iterable[str] | None = None) -> dict[str, FeatureInfo]:
-    """Tell channels, stride and receptive field of feature maps, without running the model.
+    """Tell channels, stride, receptive field and centre of maps, without running the model.
 
     Example:
 
@@ -52,18 +58,22 @@ def feature_info(model: keras.Model, taps: Iterable[str] | None = None) -> dict[
     >>> x = keras.layers.MaxPooling2D(2, data_format="channels_last", name="pool")(x)
     >>> model = keras.Model(picture, x)
     >>> feature_info(model)["pool"]
-    FeatureInfo(channels=8, stride=2, receptive_field=4)
+    FeatureInfo(channels=8, stride=2, receptive_field=4, center=0.5)
     >>> {tap: info.stride for tap, info in feature_info(model).items()}
     {'picture': 1, 'conv': 1, 'pool': 2}
 
     The receptive field is the theoretical one, by these rules:
 
-    - Where paths join, it is the least square that holds the fields of all of them.
+    - Where paths join, it is the least square that holds the fields of all of them. Its centre is
+      that of the widest path, unless a narrower one sees beyond it, far to one side.
     - What has no place doesn't count: a global pooling lets every pixel act on every other, so
       squeeze-and-excite would make every field infinite. The field told is that of the paths
       that keep their place. Likewise the statistics of normalisation layers count as constants.
     - Behind an upsampling the fields of neighbouring cells differ; it is the least square that
-      holds each of them.
+      holds each of them, around the middle of the pixels that they stand for.
+    - Padding "same" depends on the size where the stride is not 1: an odd size moves the centre.
+      It is that of the model's own height and width where they are known, else that of sizes that
+      the strides divide.
     - It is `None` behind a layer that is none of Keras's convolutions, poolings, paddings,
       croppings, upsamplings, merges and layers that work on each place alone: attention, a
       `Lambda`, a layer of your own. The stride is found there too, from the shapes that the
@@ -212,7 +222,11 @@ class _Survey:
         if strides or stride.denominator != 1 or channels is None:
             return None
         side = max(reach.last - reach.first + 1 for reach in places.values())
-        return FeatureInfo(channels, int(stride), None if math.isinf(side) else math.floor(side))
+        if math.isinf(side):
+            return FeatureInfo(channels, int(stride), None)
+        centers = {(reach.first + reach.last) / 2 for reach in places.values()}
+        center = float(centers.pop()) if len(centers) == 1 else None
+        return FeatureInfo(channels, int(stride), math.floor(side), center)
 
     def info_from_sizes(self, x: Any) -> FeatureInfo | None:
         """By the ratio of the sizes of the picture and the map, where they are known."""

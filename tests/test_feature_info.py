@@ -18,9 +18,18 @@ def model_of(*stack, inputs=None, name=None):
 
 
 def measured_fields(model, size, cells, output_and_gradients):
-    """Sides of the square of pixels that act on each of `cells`, by the gradient.
+    """Sides of the square of pixels that act on each of `cells`, by the gradient; see below."""
+    return [
+        max(last - first for first, last in ends) + 1
+        for ends in measured_ends(model, size, cells, output_and_gradients)
+    ]
 
-    The layers' weights have to be positive, so that nothing cancels.
+
+def measured_ends(model, size, cells, output_and_gradients):
+    """First and last row, and column, of the pixels that act on each of `cells`, by the gradient.
+
+    They are counted from the middle cell of the output. The layers' weights have to be positive,
+    so that nothing cancels.
     """
     picture = np.ones((1, size, size, model.inputs[0].shape[-1]), "float32")
     shape = model.compute_output_shape(picture.shape)
@@ -32,7 +41,7 @@ def measured_fields(model, size, cells, output_and_gradients):
         rows, columns = np.abs(gradient[0]).sum(-1).nonzero()
         inside = min(rows.min(), columns.min()) > 0 and max(rows.max(), columns.max()) < size - 1
         assert inside, "the picture is too small to measure it"
-        fields.append(max(np.ptp(rows), np.ptp(columns)) + 1)
+        fields.append([(int(x.min()), int(x.max())) for x in (rows, columns)])
     return fields
 
 
@@ -110,6 +119,24 @@ def test_the_receptive_field_is_what_the_gradient_reaches(seed, output_and_gradi
     )
     assert (large[1] - small[1], large[2] - small[2]) == (12, 12)
     assert info.channels == small[3]
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("odd", [0, 1])
+def test_the_center_is_that_of_what_the_gradient_reaches(seed, odd, output_and_gradients):
+    size = 161 + odd
+    # Of a known size, which padding "same" depends on.
+    inputs = keras.Input((size, size, 2))
+    model = keras.Model(inputs, random_stack(np.random.default_rng(seed), inputs))
+    tap = model.layers[-1].name
+    info = feature_info(model, [tap])[tap]
+    (ends,) = measured_ends(model, size, [(0, 0)], output_and_gradients)
+    middles = [cells // 2 for cells in model.output_shape[1:3]]
+    centers = {
+        (first + last) / 2 - middle * info.stride
+        for (first, last), middle in zip(ends, middles, strict=True)
+    }
+    assert info.center == (centers.pop() if len(centers) == 1 else None)
 
 
 @pytest.mark.parametrize(
@@ -216,14 +243,94 @@ def test_every_map_of_the_applications(family):
         assert known[tap].stride == stride
 
 
+# By stride, 2 to 32.
+CENTERS = {
+    "VGG19": {2: 0.5, 4: 1.5, 8: 3.5, 16: 7.5, 32: 15.5},
+    "ResNet50": dict.fromkeys((2, 4, 8, 16, 32), 0),
+    "MobileNetV2": {2: 1, 4: 3, 8: 7, 16: 15, 32: 31},
+    "EfficientNetV2B0": {2: 1, 4: 3, 8: 7, 16: 15, 32: 31},
+    "DenseNet121": {2: 0, 4: 0, 8: 2, 16: 6, 32: 14},
+    "ConvNeXtTiny": {4: 1.5, 8: 3.5, 16: 7.5, 32: 15.5},
+}
+
+
+def averaging(model):
+    """A copy in which nothing but averages are taken, so that a gradient is a field of weights."""
+
+    def copy(layer):
+        if isinstance(layer, layers.MaxPooling2D):
+            return layers.AveragePooling2D(**layer.get_config())
+        if isinstance(layer, (layers.LayerNormalization, layers.Activation, layers.ReLU)):
+            return layers.Identity(name=layer.name)
+        return layer.__class__.from_config(layer.get_config())
+
+    model = keras.models.clone_model(model, clone_function=copy, recursive=True)
+    for weight in model.weights:
+        if weight.path.endswith("/kernel"):
+            each = "dwconv" in weight.path or "depthwise" in weight.path
+            inputs = np.prod(weight.shape[: 2 if each else -1])
+            # The gate of squeeze-and-excite would see all of the picture.
+            weight.assign(np.full(weight.shape, 0.0 if "_se_" in weight.path else 1 / inputs))
+        elif weight.path.endswith("/gamma"):
+            weight.assign(np.ones(weight.shape))
+    return model
+
+
+@pytest.mark.parametrize("family", CENTERS)
+def test_the_centers_of_the_applications_are_those_of_their_gradients(family, output_and_gradients):
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("the graph is the same on every backend; building the large ones is slow")
+    size = (32, 512, 3)
+    model = averaging(
+        getattr(keras.applications, family)(include_top=False, weights=None, input_shape=size)
+    )
+    known = feature_info(model)
+    # The last of each stride. The cells of what pads begin outside; `/` is a layer of a layer.
+    taps = {
+        info.stride: tap
+        for tap, info in known.items()
+        if info.stride > 1 and "pad" not in tap and "/" not in tap
+    }
+    assert {stride: known[tap].center for stride, tap in taps.items()} == CENTERS[family]
+    picture = np.ones((1, *size), "float32")
+    for stride, tap in taps.items():
+        extractor = tap_extractor(model, [tap])
+        shape = extractor.compute_output_shape(picture.shape)[tap]
+        weight, cell = np.zeros(shape, "float32"), shape[2] // 2
+        weight[:, :, cell] = 1
+        _, (gradient,) = output_and_gradients(
+            lambda x, tap=tap, extractor=extractor: extractor(x)[tap], [picture], weight
+        )
+        mass = gradient[0].sum((0, 2)).astype("float64")
+        assert mass.min() >= 0
+        centroid = (mass * np.arange(len(mass))).sum() / mass.sum()
+        assert centroid - cell * stride == pytest.approx(CENTERS[family][stride], abs=0.25)
+
+
+def test_the_center_of_paths_that_join_is_that_of_the_widest():
+    inputs = keras.Input((None, None, 1))
+    wide = layers.Conv2D(1, 7, padding="same", **LAST)(inputs)
+    narrow = layers.Conv2D(1, 3, **LAST, name="narrow")(inputs)
+    narrow = layers.ZeroPadding2D(((0, 2), (0, 2)), **LAST)(narrow)
+    joined = layers.Add(name="joined")([wide, narrow])
+    known = feature_info(keras.Model(inputs, joined))
+    assert known["narrow"] == FeatureInfo(1, 1, 3, 1.0)
+    assert known["joined"] == FeatureInfo(1, 1, 7, 0.0)
+
+
+def test_where_down_and_across_differ_there_is_no_center():
+    model = model_of(layers.ZeroPadding2D(((1, 0), (0, 1)), **LAST, name="moved"))
+    assert feature_info(model)["moved"] == FeatureInfo(2, 1, 1, None)
+
+
 def test_vgg19_gray():
     # Simonyan and Zisserman's column E, counted by hand: 3x3 convolutions, 2x2 poolings.
     model = vgg19_gray(data_format="channels_last")
     known = feature_info(model)
-    assert known["relu1_2"] == FeatureInfo(64, 1, 5)
-    assert known["relu3_4"] == FeatureInfo(256, 4, 48)
-    assert known["relu5_4"] == FeatureInfo(512, 16, 252)
-    assert known["pool5"] == FeatureInfo(512, 32, 268)
+    assert known["relu1_2"] == FeatureInfo(64, 1, 5, 0.0)
+    assert known["relu3_4"] == FeatureInfo(256, 4, 48, 1.5)
+    assert known["relu5_4"] == FeatureInfo(512, 16, 252, 7.5)
+    assert known["pool5"] == FeatureInfo(512, 32, 268, 15.5)
     assert list(feature_info(model, ("pool2", "relu1_1"))) == ["pool2", "relu1_1"]
 
 
@@ -238,7 +345,7 @@ def test_channels_first_gives_the_same():
         return keras.Model(picture, x)
 
     assert feature_info(build("channels_first")) == feature_info(build("channels_last"))
-    assert feature_info(build("channels_first"))["picture"] == FeatureInfo(3, 1, 1)
+    assert feature_info(build("channels_first"))["picture"] == FeatureInfo(3, 1, 1, 0.0)
 
 
 def test_a_permutation_into_channels_first():
@@ -250,8 +357,8 @@ def test_a_permutation_into_channels_first():
         inputs=keras.Input((None, None, 5)),
     )
     known = feature_info(model)
-    assert known["scaled"] == known["permuted"] == FeatureInfo(5, 1, 1)
-    assert known["convolution"] == known["back"] == FeatureInfo(8, 2, 3)
+    assert known["scaled"] == known["permuted"] == FeatureInfo(5, 1, 1, 0.0)
+    assert known["convolution"] == known["back"] == FeatureInfo(8, 2, 3, 1.0)
 
 
 def test_squeeze_and_excite_counts_as_its_spatial_path():
@@ -265,7 +372,7 @@ def test_squeeze_and_excite_counts_as_its_spatial_path():
         x = layers.Multiply(name=f"scaled_{keepdims}")([x, scale])
     model = keras.Model(inputs, x)
     known = feature_info(model)
-    assert known["scaled_False"] == known["scaled_True"] == FeatureInfo(6, 2, 3)
+    assert known["scaled_False"] == known["scaled_True"] == FeatureInfo(6, 2, 3, 1.0)
     # What has no place has no stride.
     assert not {"mean_True", "dense_True"} & set(known)
     with pytest.raises(ValueError, match=r"`taps` of `feature_info` should have a stride.*mean"):
@@ -303,7 +410,7 @@ def test_arithmetic_on_symbolic_tensors_is_followed():
     x = keras.ops.relu(x) * 2.0 + layers.Conv2D(4, 5, padding="same", **LAST)(x)
     x = keras.ops.concatenate([x, inputs], axis=-1)
     model = keras.Model(inputs, layers.Activation("relu", name="last")(x))
-    assert feature_info(model, ["last"]) == {"last": FeatureInfo(7, 1, 7)}
+    assert feature_info(model, ["last"]) == {"last": FeatureInfo(7, 1, 7, 0.0)}
 
 
 def test_nested_models_count_in_pixels_of_the_outer_picture():
@@ -315,8 +422,8 @@ def test_nested_models_count_in_pixels_of_the_outer_picture():
     middle = model_of(inner, innermost, name="middle")
     model = model_of(layers.AveragePooling2D(3, **LAST), middle)
     known = feature_info(model)
-    assert known["middle/inner/convolution"] == FeatureInfo(4, 6, 9)
-    assert known["middle/innermost/deep"] == FeatureInfo(6, 12, 21)
+    assert known["middle/inner/convolution"] == FeatureInfo(4, 6, 9, 4.0)
+    assert known["middle/innermost/deep"] == FeatureInfo(6, 12, 21, 10.0)
     assert known["middle"] == known["middle/innermost"] == known["middle/innermost/deep"]
 
 
@@ -328,8 +435,8 @@ def test_several_inputs():
     x = layers.Conv2D(4, 3, strides=2, **LAST)(x)
     x = layers.Multiply(name="conditioned")([x, layers.Dense(4)(label)])
     known = feature_info(keras.Model([picture, depth, label], x))
-    assert known["both"] == FeatureInfo(4, 1, 1)
-    assert known["conditioned"] == FeatureInfo(4, 2, 3)
+    assert known["both"] == FeatureInfo(4, 1, 1, 0.0)
+    assert known["conditioned"] == FeatureInfo(4, 2, 3, 1.0)
     assert "label" not in known
 
 
