@@ -16,6 +16,7 @@ except (ModuleNotFoundError, ValueError) as error:
 from keras_hypercolumns.annealed_mean import AnnealedMean
 from keras_hypercolumns.color import lab_to_srgb, srgb_to_lab
 from keras_hypercolumns.colorizer import colorizer, joint_colorizer
+from keras_hypercolumns.efficientnet_lite import efficientnet_lite
 from keras_hypercolumns.feature_info import FeatureInfo, feature_info
 from keras_hypercolumns.fold_batch_norm import fold_batch_norm
 from keras_hypercolumns.hypercolumn import HyperColumn
@@ -37,6 +38,7 @@ __all__ = [
     "HyperColumnSampler",
     "LightnessToGray",
     "colorizer",
+    "efficientnet_lite",
     "feature_info",
     "fold_batch_norm",
     "joint_colorizer",

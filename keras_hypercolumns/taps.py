@@ -36,6 +36,9 @@ STUDY_VARIANTS = MappingProxyType(
 ARCHITECTURES = MappingProxyType({"layered": VARIANTS["full"], "residual": VARIANTS["relu1to5"]})
 """Study variants whose heads are built otherwise (`layered_head`, `residual_head`): their taps."""
 
+LITE = tuple(f"stage{i}" for i in range(1, 8))
+"""Taps of the variant `lite`: the stages of an EfficientNet-Lite."""
+
 
 def tap_names() -> tuple[str, ...]:
     """Every tap of VGG-19, from the input to the last pooling: `convB_I`, `reluB_I`, `poolB`."""

@@ -15,7 +15,7 @@ from hub_server import HubServer
 from huggingface_hub import constants
 from PIL import Image
 
-from kh_zoo.model_folder import ModelConfig
+from kh_zoo.model_folder import vgg19_config
 from kh_zoo.tensors import write_model_folder
 
 
@@ -110,10 +110,10 @@ def model(tmp_path_factory):
     """A model of two convolutions that makes everything strongly coloured."""
     folder = tmp_path_factory.mktemp("model")
     random = np.random.default_rng(0)
-    config = ModelConfig(pooling="average", size=64, heads={"tiny": ("relu1_2",)})
+    config = vgg19_config(pooling="average", size=64, heads={"tiny": ("relu1_2",)})
     tensors = {
         name: random.normal(0, 0.02, shape).astype("float32")
-        for name, shape in config.tensor_shapes(quantized=False).items()
+        for name, shape in config.tensor_shapes().items()
     }
     tensors["tiny.bias"] = np.float32([0.5, 0.5])
     write_model_folder(folder, config, tensors)

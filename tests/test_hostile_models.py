@@ -66,7 +66,7 @@ class Boom:
 HOSTILE = {
     "an unknown architecture": (
         lambda files: with_config(files, architecture="diffusion"),
-        "of the architecture 'vgg19_gray' or 'keras'",
+        "of the architecture 'network' or 'vgg19_gray' or 'keras'",
     ),
     "a model of another library": (
         lambda files: {**files, "config.json": b'{"model_type": "bert"}'},

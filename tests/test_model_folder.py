@@ -5,19 +5,20 @@ import shutil
 
 import numpy as np
 import pytest
+from first_format import first_format
 from safetensors.numpy import load_file, save_file
 
 import keras_hypercolumns.taps as library
 from keras_hypercolumns import joint_colorizer
-from kh_zoo import model_folder
-from kh_zoo.catalog import BUNDLE, list_variants
+from kh_zoo.catalog import BUNDLES, list_variants
 from kh_zoo.engines import create_engine
 from kh_zoo.errors import ModelError
 from kh_zoo.export import export_run
 from kh_zoo.keras_model import build_model, write_colorizer
-from kh_zoo.model_folder import CONFIG, TENSORS, Tap, open_model_folder
-from kh_zoo.onnx_graph import onnx_graph
-from kh_zoo.tensors import expand, quantize, read_tensors
+from kh_zoo.model_folder import CONFIG, TENSORS, open_model_folder, vgg19_config
+from kh_zoo.networks.onnx_graph import onnx_graph
+from kh_zoo.networks.vgg19 import TAPS
+from kh_zoo.tensors import expand, quantize, read_tensors, write_model_folder
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +56,11 @@ def broken(small, tmp_path):
 
 
 def test_tables_are_those_of_the_library():
-    for tap in library.tap_names():
-        assert (Tap(tap).channels, Tap(tap).stride) == (
-            library.tap_channels(tap),
-            library.tap_stride(tap),
-        )
-    assert model_folder.CONVOLUTIONS_PER_BLOCK == library.CONVOLUTIONS_PER_BLOCK
-    assert {variant.name: variant.taps for variant in list_variants()} == dict(library.VARIANTS)
+    assert tuple(TAPS) == library.tap_names()
+    for tap, found in TAPS.items():
+        assert found == (library.tap_channels(tap), library.tap_stride(tap))
+    bundled = {variant.name: variant.taps for variant in list_variants()}
+    assert {name: bundled[name] for name in library.VARIANTS} == dict(library.VARIANTS)
 
 
 def test_keras_model_survives_the_folder(small):
@@ -75,9 +74,9 @@ def test_keras_model_survives_the_folder(small):
     )
 
 
-@pytest.mark.parametrize("variant", [variant.name for variant in list_variants()])
+@pytest.mark.parametrize("variant", list(library.VARIANTS))
 def test_graph_equals_keras_on_the_bundled_weights(variant):
-    folder = open_model_folder(BUNDLE)
+    folder = open_model_folder(BUNDLES / "vgg19")
     engine, model = create_engine("onnx", folder, variant), build_model(folder, variant)
     random = np.random.default_rng(2)
     for shape in ((128, 192), (64, 64), (37, 53)):
@@ -99,7 +98,7 @@ def test_graph_equals_keras_with_max_pooling(small):
 def test_graph_and_keras_see_grey_values_where_the_configuration_says_so(gray, shape):
     path, model = gray
     folder = open_model_folder(path)
-    assert folder.config.input == "gray"
+    assert folder.config.network.nodes[0].op == "lightness_to_gray"
     random = np.random.default_rng(4)
     lightness = random.uniform(0, 100, shape).astype("float32")
     # The darkest, where both curves are lines, and what a rounding may leave outside.
@@ -115,14 +114,43 @@ def test_graph_and_keras_see_grey_values_where_the_configuration_says_so(gray, s
 
 def test_a_grey_input_is_kept_in_the_export(gray, tmp_path):
     export_run(gray[0], tmp_path / "int8", "int8")
-    assert open_model_folder(tmp_path / "int8").config.input == "gray"
+    nodes = open_model_folder(tmp_path / "int8").config.network.nodes
+    assert nodes[0].op == "lightness_to_gray"
 
 
-def test_a_configuration_without_an_input_means_scaled(small, broken):
-    written = json.loads((small[0] / CONFIG).read_text())
-    assert written["input"] == "scaled"
-    edit(broken, lambda table: table.pop("input"))
-    assert open_model_folder(broken).config == open_model_folder(small[0]).config
+@pytest.fixture
+def first(tmp_path):
+    """A model folder of format 1."""
+    config = vgg19_config("max", 64, {"pool1to4": library.VARIANTS["pool1to4"]})
+    random = np.random.default_rng(0)
+    tensors = {
+        name: random.normal(0, 0.02, shape).astype("float32")
+        for name, shape in config.tensor_shapes().items()
+    }
+    write_model_folder(tmp_path / "first", config, tensors)
+    first_format(tmp_path / "first", config.heads, pooling="max")
+    return tmp_path / "first"
+
+
+def test_a_configuration_without_an_input_means_scaled(first):
+    config = open_model_folder(first).config
+    edit(first, lambda table: table.update(input="scaled", vivid=[]))
+    assert open_model_folder(first).config == config
+
+
+def test_both_formats_say_the_same(first, tmp_path):
+    folder = open_model_folder(first)
+    write_model_folder(tmp_path / "second", folder.config, load_file(first / TENSORS))
+    assert json.loads((tmp_path / "second" / CONFIG).read_text())["format"] == 2
+    again = open_model_folder(tmp_path / "second")
+    assert again.config == folder.config
+    lightness = np.random.default_rng(3).uniform(0, 100, (47, 31)).astype("float32")
+    one, other = (
+        create_engine("onnx", each, "pool1to4").predict_ab(lightness) for each in (folder, again)
+    )
+    np.testing.assert_array_equal(one, other)
+    ab = build_model(folder, "pool1to4").predict_on_batch(lightness[None, ..., None])[0]
+    np.testing.assert_allclose(one, ab, atol=1e-3)
 
 
 def test_study_variants_go_all_the_way(tmp_path):
@@ -140,27 +168,31 @@ def test_study_variants_go_all_the_way(tmp_path):
             np.testing.assert_allclose(predicted, colors[variant][0], rtol=0, atol=tolerance)
         assert np.abs(colors[variant]).max() > 1
     heads = read_tensors(folder), read_tensors(open_model_folder(tmp_path / "float32"))
-    np.testing.assert_array_equal(*(tensors["conv1to5.conv1_2.kernel"] for tensors in heads))
+    np.testing.assert_array_equal(*(tensors["conv1to5_conv1_2.kernel"] for tensors in heads))
 
 
-def test_heads_that_are_not_linear_are_not_saved(tmp_path):
-    model = joint_colorizer(("pool1to4", "residual"))
-    with pytest.raises(ModelError, match=r"`model` .*linear.* 'residual'"):
-        write_colorizer(model, tmp_path / "model", size=64)
-    assert not (tmp_path / "model").exists()
+@pytest.mark.parametrize("variant", list(library.ARCHITECTURES))
+def test_heads_that_are_not_linear_are_saved(variant, tmp_path):
+    model = with_random_biases(joint_colorizer((variant,)))
+    write_colorizer(model, tmp_path, size=64)
+    lightness = np.random.default_rng(6).uniform(0, 100, (48, 32)).astype("float32")
+    ab = model.predict_on_batch(lightness[None, ..., None])[variant][0]
+    predicted = create_engine("onnx", open_model_folder(tmp_path), variant).predict_ab(lightness)
+    assert np.abs(ab).max() > 0.01
+    np.testing.assert_allclose(predicted, ab, rtol=0, atol=1e-3)
 
 
 def test_no_dequantization_is_left_at_run_time(tmp_path):
     import onnx
     import onnxruntime
 
-    folder = open_model_folder(BUNDLE)
+    folder = open_model_folder(BUNDLES / "vgg19")
     graph = onnx_graph(folder, "relu3to5")
     assert any(node.op_type == "DequantizeLinear" for node in graph.graph.node)
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     options.add_session_config_entry(
-        "session.model_external_initializers_file_folder_path", str(BUNDLE)
+        "session.model_external_initializers_file_folder_path", str(BUNDLES / "vgg19")
     )
     # Beyond "extended" a file would hold kernels that fit this machine only, and ORT warns.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
@@ -221,7 +253,7 @@ def edit(path, change):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda table: table.update(format=2), "newer version"),
+        (lambda table: table.update(format=3), "newer version"),
         (lambda table: table.update(architecture="resnet"), "architecture"),
         (lambda table: table.update(pooling="median"), "pooling"),
         (lambda table: table.update(input="rgb"), "`input` .*'gray'.*'rgb'"),
@@ -233,10 +265,10 @@ def edit(path, change):
         (lambda table: table["heads"].update(other=["relu5_4"]), "missing"),
     ],
 )
-def test_bad_configuration_is_refused(broken, change, message):
-    edit(broken, change)
+def test_a_bad_configuration_of_format_1_is_refused(first, change, message):
+    edit(first, change)
     with pytest.raises(ModelError, match=message):
-        open_model_folder(broken)
+        open_model_folder(first)
 
 
 def test_cut_file_is_refused(broken):

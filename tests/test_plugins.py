@@ -16,7 +16,7 @@ from PIL import Image
 from skimage.color import rgb2lab
 from skimage.data import chelsea
 
-from kh_zoo.model_folder import ModelConfig
+from kh_zoo.model_folder import vgg19_config
 from kh_zoo.output import SUFFIXES
 from kh_zoo.suffixes import READ
 from kh_zoo.tensors import write_model_folder
@@ -170,8 +170,8 @@ class TestExample:
     def test_its_variant_is_listed_and_found(self, tmp_path, example, gray, random):
         listed = records("list", path=[example])
         assert list(listed) == ["full", "relu1to5", "relu3to5", "pool1to4", "comics"]
-        config = ModelConfig(pooling="average", size=64, heads={"comics": ("relu1_2",)})
-        shapes = config.tensor_shapes(quantized=False)
+        config = vgg19_config(pooling="average", size=64, heads={"comics": ("relu1_2",)})
+        shapes = config.tensor_shapes()
         assert listed["comics"]["parameters"] == sum(map(np.prod, shapes.values()))
         tensors = {name: random.normal(0, 0.02, shapes[name]).astype("float32") for name in shapes}
         tensors["comics.bias"] = np.float32([0.5, 0.5])

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 from skimage import data
 
-from kh_zoo.catalog import BUNDLE
+from kh_zoo.catalog import BUNDLES
 
 pytest.importorskip("ray")
 
@@ -31,7 +31,7 @@ def folder(tmp_path_factory):
         name = f"{'sub/' if number % 3 else ''}{number}.jpg"
         image.rotate(9 * number).save(folder / "in" / name)
     (folder / "in" / "broken.jpg").write_text("no picture")
-    (folder / "model").symlink_to(BUNDLE)
+    (folder / "model").symlink_to(BUNDLES / "vgg19")
     alone = _kh(folder, "in", "-o", "alone", "--runner", "local")
     assert alone.returncode == 1, alone.stderr
     return folder

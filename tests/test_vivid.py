@@ -116,8 +116,8 @@ def test_factory_gives_the_same_alone_and_survives_saving(joint, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"head": "vivd"}, r"`head` should be one of 'ab', 'vivid'.*'vivid'"),
-        ({"head": "vivid", "dense": True}, r"`head` should be 'ab' with `dense`"),
+        ({"head": "vivd"}, r"`head` should be one of 'linear', 'hidden', 'vivid'.*'vivid'"),
+        ({"head": "vivid", "dense": True}, r"`dense` should be False .*'vivid'"),
         ({"head": "vivid", "variant_or_taps": "residual"}, r"Received: 'vivid' for 'residual'"),
     ],
 )
@@ -143,9 +143,10 @@ def test_graph_and_keras_give_the_same_colours(folders, joint, precision, shape)
 def test_int8_is_for_the_kernels_of_the_vivid_head_too(folders):
     folder = open_model_folder(folders["int8"])
     kinds = {name: entry.dtype for name, entry in folder.tensors.items()}
-    assert kinds[f"{VIVID}.relu1_2.kernel"] == "I8"
-    assert kinds["relu1to3.relu1_2.kernel"] == kinds[f"{VIVID}.bins"] == "F32"
-    assert folder.parameters(VIVID) - folder.parameters("relu1to3") == 311 * (64 + 128 + 256 + 1)
+    assert kinds[f"{VIVID}_coarse_relu1_2.kernel"] == "I8"
+    assert kinds["relu1to3_relu1_2.kernel"] == kinds[f"mean_{VIVID}.kernel"] == "F32"
+    more = folder.parameters(VIVID) - folder.parameters("relu1to3")
+    assert more == 311 * (64 + 128 + 256 + 1) + 2 * 313
 
 
 def test_a_vivid_model_alone_is_a_model_folder(joint, tmp_path):
@@ -178,11 +179,9 @@ def edit(path, change):
         (lambda table: table.update(vivid=[VIVID, VIVID]), "none twice"),
         (lambda table: table.update(vivid=[["pool1"]]), r"`vivid` .* Received: \['pool1'\]"),
         (lambda table: table.update(vivid=["full"]), "`vivid` should list some .*'full'"),
-        # The kernels are those of the other kind then.
-        (lambda table: table.update(vivid=["relu1to3"]), "relu1to3.*kernel' should have the shape"),
-        (lambda table: table.update(vivid=[]), r"vivid.relu1_2.kernel' should have the shape \(2"),
-        (lambda table: table["heads"].update({VIVID: ["relu1_2"]}), "unknown tensors"),
-        (lambda table: table["heads"].update({VIVID: ["pool1"]}), "pool1.kernel' is missing"),
+        (lambda table: table["heads"].update({VIVID: ["relu9_1"]}), "maps of the network"),
+        (lambda table: table["heads"].update(other=["relu1_2"]), "`outputs` should be those of"),
+        (lambda table: table["network"]["outputs"].update({VIVID: "relu1_2"}), "2 channels"),
     ],
 )
 def test_a_bad_configuration_is_refused(folders, tmp_path, change, message):
@@ -195,11 +194,11 @@ def test_a_bad_configuration_is_refused(folders, tmp_path, change, message):
 
 def test_bins_that_are_no_numbers_are_refused(folders, tmp_path):
     shutil.copytree(folders["int8"], tmp_path / "copy")
-    entry = open_model_folder(tmp_path / "copy").tensors[f"{VIVID}.bins"]
+    entry = open_model_folder(tmp_path / "copy").tensors[f"mean_{VIVID}.kernel"]
     content = bytearray((tmp_path / "copy" / TENSORS).read_bytes())
     content[entry.offset : entry.offset + 4] = np.float32("inf").tobytes()
     (tmp_path / "copy" / TENSORS).write_bytes(content)
-    with pytest.raises(ModelError, match=r"vivid.bins' is not finite"):
+    with pytest.raises(ModelError, match=r"vivid.kernel' is not finite"):
         open_model_folder(tmp_path / "copy")
 
 

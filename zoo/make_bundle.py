@@ -1,7 +1,8 @@
-"""Make the bundle that ships with the package, from a run: `make_bundle.py RUN --data DIR`.
+"""Make a bundle that ships with the package: `make_bundle.py NAME RUN --data DIR`.
 
-Writes the int8 weights, the records of the catalogue with the figures of the test split, and the
-card, to `zoo/kh_zoo/bundle/`.
+NAME is that of a folder in `zoo/generations/`, with the card and what the catalogue says. Writes
+the int8 weights, the records of the catalogue with the figures of the test split, and the card, to
+`zoo/kh_zoo/bundles/NAME/`.
 """
 
 import argparse
@@ -13,46 +14,43 @@ from pathlib import Path
 
 import numpy as np
 
-from kh_zoo.catalog import BUNDLE
+from kh_zoo.catalog import BUNDLES
 from kh_zoo.color import srgb_to_lab
 from kh_zoo.engines import create_engine
 from kh_zoo.evaluate import evaluate, join, load_square, psnr
 from kh_zoo.export import export_run
-from kh_zoo.model_folder import CONFIG, TENSORS, Tap, open_model_folder
+from kh_zoo.model_folder import CONFIG, TENSORS, open_model_folder
 from kh_zoo.split import list_pictures
 
-HERE = Path(__file__).parent
+GENERATIONS = Path(__file__).parent / "generations"
 QUANTIZATION_PICTURES = 60
-VIVID_NOTE = """A head that ends in `-vivid` is that of `kh colorize --vivid`: it scores 313
-colours, rare ones counting more, and takes a mean that leans to the likelier ones (Zhang et al.
-2016), where the others answer with the mean that errs least. It was fitted by logistic regression
-on the same trunk. Its colours are nearly as strong as the truth; more of
-them are wrong, so it is behind in PSNR.
-
-"""
+MEASURED_SIZE = 128
+"""Short side of the test pictures: none of them has many more pixels."""
 
 
 def main():
     """Make the bundle."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("name", choices=sorted(path.name for path in GENERATIONS.iterdir()))
     parser.add_argument("run", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     arguments = parser.parse_args()
-    export_run(arguments.run, BUNDLE, "int8")
-    rows = evaluate(BUNDLE, arguments.data)
-    differences = quantization(arguments.run / "model", arguments.data)
-    write_records(rows, differences)
-    write_card(rows, differences)
+    bundle, generation = BUNDLES / arguments.name, GENERATIONS / arguments.name
+    export_run(arguments.run, bundle, "int8")
+    rows = evaluate(bundle, arguments.data, size=MEASURED_SIZE)
+    differences = quantization(arguments.run / "model", bundle, arguments.data)
+    write_records(generation, bundle, rows, differences)
+    write_card(generation, bundle, rows, differences)
     for name in ("curves.jsonl", "recipe.json"):
-        shutil.copy(arguments.run / name, BUNDLE / name)
+        shutil.copy(arguments.run / name, bundle / name)
 
 
-def quantization(model, data):
+def quantization(model, bundle, data):
     """What int8 changes, on pictures of the test split: by variant, RMS of AB and loss of PSNR."""
-    precise, bundled = open_model_folder(model), open_model_folder(BUNDLE)
+    precise, bundled = open_model_folder(model), open_model_folder(bundle)
     names = list_pictures(data, "test")
     names = names[:: max(1, len(names) // QUANTIZATION_PICTURES)]
-    squares = [load_square(data / name, bundled.config.size) for name in names]
+    squares = [load_square(data / name, MEASURED_SIZE) for name in names]
     found = {}
     for head in bundled.config.heads:
         engines = [create_engine("onnx", folder, head) for folder in (precise, bundled)]
@@ -66,17 +64,17 @@ def quantization(model, data):
     return found
 
 
-def write_records(rows, differences):
+def write_records(path, bundle, rows, differences):
     """Write what the catalogue says of each variant."""
-    generation = json.loads((HERE / "generation.json").read_text(encoding="utf-8"))
+    generation = json.loads((path / "generation.json").read_text(encoding="utf-8"))
     descriptions = generation.pop("descriptions")
     # What `kh publish --all` has printed, once this generation is published.
     hub = generation.pop("hub", {})
-    folder = open_model_folder(BUNDLE)
+    folder = open_model_folder(bundle)
     files = {
         name: {
-            "sha256": hashlib.sha256((BUNDLE / name).read_bytes()).hexdigest(),
-            "bytes": (BUNDLE / name).stat().st_size,
+            "sha256": hashlib.sha256((bundle / name).read_bytes()).hexdigest(),
+            "bytes": (bundle / name).stat().st_size,
         }
         for name in (CONFIG, TENSORS)
     }
@@ -93,7 +91,7 @@ def write_records(rows, differences):
         variants[name] = {
             "description": descriptions[name],
             "taps": taps,
-            "channels": sum(Tap(tap).channels for tap in taps),
+            "channels": sum(folder.config.tap_channels(name).values()),
             "parameters": folder.parameters(name),
             "int8_rms_ab": round(differences[name][0], 4),
             "metrics": metrics_of(rows, name),
@@ -101,7 +99,7 @@ def write_records(rows, differences):
             **hub.get(name, {}),
         }
     text = json.dumps({"generation": shared, "variants": variants}, indent=2)
-    (BUNDLE / "records.json").write_text(text + "\n", encoding="utf-8")
+    (bundle / "records.json").write_text(text + "\n", encoding="utf-8")
 
 
 def metrics_of(rows, head):
@@ -117,7 +115,7 @@ def metrics_of(rows, head):
     }
 
 
-def write_card(rows, differences):
+def write_card(path, bundle, rows, differences):
     """Fill the figures into the card."""
     lines = [
         "| variant | pictures | PSNR | gray | mean colour | RMSE AB | gray | mean colour "
@@ -137,12 +135,10 @@ def write_card(rows, differences):
         "| --- | --- | --- |",
         *(f"| `{name}` | {rms:.2f} | {loss:+.3f} |" for name, (rms, loss) in differences.items()),
     ]
-    card = (HERE / "card.md").read_text(encoding="utf-8")
+    card = (path / "card.md").read_text(encoding="utf-8")
     card = card.replace("{{figures}}", "\n".join(lines))
-    vivid = open_model_folder(BUNDLE).config.vivid
-    card = card.replace("{{vivid}}", VIVID_NOTE if vivid else "")
     card = card.replace("{{quantization}}", "\n".join(quantized))
-    (BUNDLE / "README.md").write_text(card, encoding="utf-8")
+    (bundle / "README.md").write_text(card, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ from kh_zoo.errors import VariantError
 from kh_zoo.plugins import plugins
 
 DEFAULT_VARIANT = "relu1to5"
-BUNDLE = Path(__file__).parent / "bundle"
-"""The generation of weights that ships with the package."""
+BUNDLES = Path(__file__).parent / "bundles"
+"""The generations of weights that ship with the package, a folder for each trunk."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,17 +54,19 @@ class Variant:
 
 @cache
 def _records() -> dict[str, Variant]:
-    generation = json.loads((BUNDLE / "records.json").read_text(encoding="utf-8"))
-    shared = generation["generation"]
-    bundled = {
-        name: Variant(
-            name=name,
-            folder=BUNDLE,
-            **{**shared, "training_data": tuple(shared["training_data"])},
-            **{**record, "taps": tuple(record["taps"])},
-        )
-        for name, record in generation["variants"].items()
-    }
+    bundled: dict[str, Variant] = {}
+    for path in sorted(BUNDLES.glob("*/records.json")):
+        generation = json.loads(path.read_text(encoding="utf-8"))
+        shared = generation["generation"]
+        bundled |= {
+            name: Variant(
+                name=name,
+                folder=path.parent,
+                **{**shared, "training_data": tuple(shared["training_data"])},
+                **{**record, "taps": tuple(record["taps"])},
+            )
+            for name, record in generation["variants"].items()
+        }
     return plugins().with_variants(bundled)
 
 

@@ -7,7 +7,6 @@ are built from it, and those that the running program has registered itself.
 
 import dataclasses
 import math
-import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,6 @@ _MODULES = (
 _NEVER = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "__lambda__")
 # Of `builtins` Keras writes functions, which are looked up by name among the registered ones.
 _BUILTINS = ("function",)
-_CONVOLUTION = re.compile(r"conv2d(?:_\d+)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,24 +145,3 @@ def _count_parameters(path: Path) -> int:
     except (OSError, KeyError, RuntimeError) as error:
         raise ModelError(f"{path}: is no weights' file of Keras ({error})") from None
     return count
-
-
-def read_weights(path: Path) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Read kernels and biases of a published variant: its convolutions in order, then its head.
-
-    Raises:
-        ModelError: If the file is not as Keras writes it.
-    """
-    try:
-        with h5py.File(path / KERAS_WEIGHTS, "r") as file:
-            # A model within a model is a layer; layers have the number of their kind.
-            layers = file["layers"]
-            trunk = layers["functional"]["layers"]
-            numbers = {name: int(name[7:] or 0) for name in trunk if _CONVOLUTION.fullmatch(name)}
-            found = [trunk[name]["vars"] for name in sorted(numbers, key=numbers.__getitem__)]
-            found.append(layers["hyper_column_projection"]["vars"])
-            return [(one["0"][()], one["1"][()]) for one in found]
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(
-            f"{path / KERAS_WEIGHTS}: is not as Keras writes the weights of a variant ({error})"
-        ) from None

@@ -9,27 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
-from keras import ops
 from keras.src.backend.common import global_state
 
-from keras_hypercolumns import HyperColumnProjection, colorizer
-from keras_hypercolumns.colorizer import COARSE
-from keras_hypercolumns.training.initial_colorizer import trunk_input
 from kh_zoo.errors import ModelError
 from kh_zoo.keras_folder import KerasFolder, check_keras_folder
-from kh_zoo.model_folder import (
-    AB_SCALE,
-    CONFIG,
-    FORMAT,
-    KEY,
-    ModelConfig,
-    ModelFolder,
-    read_table,
-)
+from kh_zoo.model_folder import CONFIG, KERAS, KEY, ModelConfig, ModelFolder, read_table
 from kh_zoo.resolve import fetch, find, open_source
 from kh_zoo.store import KERAS_FILES, KERAS_WEIGHTS
 from kh_zoo.tensors import read_tensors, write_model_folder
+from kh_zoo.with_keras.from_network import keras_model
+from kh_zoo.with_keras.to_network import NetworkFormatError, to_network
 
 DEFAULT_SIZE = 256
 """Short side, in pixels, that a colorizer predicts at where nothing else is known."""
@@ -63,17 +52,17 @@ def load_model(model: str | os.PathLike[str] = "relu1to5") -> keras.Model:
     """
     source = fetch(find(model))
     folder = Path(source.folder or "")
-    if read_table(folder / CONFIG)["architecture"] == "vgg19_gray":
-        return build_model(*open_source(source))
-    return build_keras_model(check_keras_folder(folder))
+    if read_table(folder / CONFIG)["architecture"] == KERAS:
+        return build_keras_model(check_keras_folder(folder))
+    return build_model(*open_source(source))
 
 
 def save_model(model: keras.Model, path: str | os.PathLike[str], size: int | None = None) -> None:
     """Write a Keras model to a folder that `load_model`, `Colorizer` and `publish` take.
 
-    A plain colorizer of this package, with one head or several, becomes a model folder that runs
-    without Keras; any other model, such as one with a backbone and a head of your own, a directory
-    as `keras.Model.save` writes it.
+    A colorizer becomes a model folder that runs without Keras, whatever its backbone and its head
+    are, if all of its layers are such as the network format has; batch normalisation is folded.
+    Any other model becomes a directory as `keras.Model.save` writes it.
 
     Example:
 
@@ -101,12 +90,12 @@ def save_model(model: keras.Model, path: str | os.PathLike[str], size: int | Non
         ModelError: If the model is neither functional nor sequential, or not sound.
     """
     path = Path(path)
-    if _is_plain(model):
+    try:
         write_colorizer(model, path, size or DEFAULT_SIZE)
-        return
-    write_keras(model, path)
-    add_table(path, {"format": FORMAT, "architecture": "keras", "size": size})
-    check_keras_folder(path)
+    except NetworkFormatError:
+        write_keras(model, path)
+        add_table(path, {"format": 1, "architecture": KERAS, "size": size})
+        check_keras_folder(path)
 
 
 def write_keras(model: keras.Model, path: Path) -> None:
@@ -179,118 +168,32 @@ def _count_weights(folder: KerasFolder) -> int:
 
 def build_model(folder: ModelFolder, head: str) -> keras.Model:
     """Build the Keras model of one variant of a `ModelFolder`."""
-    config = folder.config
-    model = colorizer(
-        config.heads[head],
-        pooling=config.pooling,
-        trunk_input=config.input,
-        head="vivid" if head in config.vivid else "ab",
-    )
-    fill_model(model, folder, {"custom": head})
-    return model
+    network = folder.config.network.part([head])
+    return keras_model(network, read_tensors(folder), name=f"colorizer_{head}")
 
 
-def fill_model(model: keras.Model, folder: ModelFolder, heads: Mapping[str, str]) -> None:
-    """Set the weights of a plain colorizer; `heads` maps its heads to those of the folder."""
-    tensors = read_tensors(folder)
-    for layer in model.get_layer("trunk").layers:
-        if layer.weights:
-            kernel = tensors[f"{layer.name}.kernel"].transpose(2, 3, 1, 0)
-            layer.set_weights([kernel, tensors[f"{layer.name}.bias"]])
-    for name, head in heads.items():
-        taps = folder.config.heads[head]
-        kernels = [tensors[f"{head}.{tap}.kernel"].transpose(2, 3, 1, 0) for tap in taps]
-        # The file's heads are all in one unit, the model's each in its own.
-        factor = head_factor(model, name)
-        if head in folder.config.vivid:
-            bins = tensors[f"{head}.bins"][:, :, 0, 0].T
-            model.get_layer(f"mean_{name}").set_weights([bins])
-        model.get_layer(f"head_{name}").set_weights(
-            [np.concatenate(kernels, axis=2) * factor, tensors[f"{head}.bias"] * factor]
-        )
-
-
-def head_factor(model: keras.Model, name: str) -> float:
-    """What the weights of a head in a file are multiplied by, to be those of the model's head."""
-    if _is_vivid(model, name):
-        return float(model.get_layer(f"mean_{name}").temperature)
-    return AB_SCALE / float(model.get_layer(f"ab_{name}").scale)
-
-
-def write_colorizer(model: keras.Model, path: Path, size: int) -> None:
-    """Write a plain colorizer (no batch normalisation) as a model folder, in float32.
+def write_colorizer(model: keras.Model, path: Path, size: int, name: str | None = None) -> None:
+    """Write a colorizer as a model folder, in float32, with batch normalisation folded.
 
     Args:
-        model: A `joint_colorizer`, or a `colorizer`.
+        model: A `joint_colorizer`, a `colorizer`, or another such model.
         path: The folder; its files are overwritten.
         size: Short side, in pixels, that colours are best predicted at.
+        name: Of the variant, where the model has one output. Defaults to `None`: the model's.
 
     Raises:
-        ModelError: If a head is not linear: those of `layered` and `residual` can't be stored.
+        NetworkFormatError: If the network format has no operation for a layer of it, or it predicts
+            something else than A and B at the size of the picture.
     """
-    tensors, heads, vivid = {}, {}, []
-    trunk = model.get_layer("trunk")
-    is_max = isinstance(trunk.get_layer("pool1"), keras.layers.MaxPooling2D)
-    for layer in trunk.layers:
-        if layer.weights:
-            kernel, bias = (ops.convert_to_numpy(weight) for weight in layer.weights)
-            tensors[f"{layer.name}.kernel"] = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1))
-            tensors[f"{layer.name}.bias"] = bias
-    # In their order, where there are several: the first is the one that is taken by default.
-    for name in model.output if isinstance(model.output, dict) else _heads(model):
-        layer = model.get_layer(f"head_{name}")
-        if not isinstance(layer, HyperColumnProjection):
-            raise ModelError(
-                "`model` should have linear heads on the taps of its trunk, as every variant but "
-                "'layered' and 'residual' has; leave those out, or keep the model with Keras's "
-                f"`model.save`. Received: {name!r}"
+    written = to_network(model, name)
+    network = written.network
+    for output, one in network.outputs.items():
+        found = tuple(network.maps(128, 160)[one])
+        if found != (2, 128, 160):
+            raise NetworkFormatError(
+                "`model` should predict A and B at the size of the picture. "
+                f"Received: the output {output!r}, {found} where it has 128 x 160 pixels"
             )
-        factor = 1 / head_factor(model, name)
-        kernel, bias = (ops.convert_to_numpy(weight) * factor for weight in layer.weights)
-        parts = np.split(kernel, np.cumsum(layer.tap_channels)[:-1], axis=2)
-        heads[name] = tuple(tap.removeprefix(COARSE) for tap in layer.taps)
-        for tap, part in zip(heads[name], parts, strict=True):
-            tensors[f"{name}.{tap}.kernel"] = np.ascontiguousarray(part.transpose(3, 2, 0, 1))
-        tensors[f"{name}.bias"] = bias
-        if _is_vivid(model, name):
-            bins = ops.convert_to_numpy(model.get_layer(f"mean_{name}").bins)
-            tensors[f"{name}.bins"] = np.ascontiguousarray(bins.T[:, :, None, None])
-            vivid.append(name)
-    config = ModelConfig(
-        pooling="max" if is_max else "average",
-        size=size,
-        heads=heads,
-        input=trunk_input(model),
-        vivid=tuple(vivid),
-    )
-    write_model_folder(path, config, tensors)
-
-
-def _heads(model: keras.Model) -> list[str]:
-    return [layer.name[5:] for layer in model.layers if layer.name.startswith("head_")]
-
-
-def _is_vivid(model: keras.Model, head: str) -> bool:
-    return any(layer.name == f"mean_{head}" for layer in model.layers)
-
-
-def _is_plain(model: keras.Model) -> bool:
-    """Whether a model is nothing but what a model folder can hold."""
-    names = {layer.name for layer in model.layers if not layer.name.startswith(COARSE)}
-    heads = _heads(model)
-    own = {
-        "lightness",
-        "scale_lightness",
-        "trunk",
-        *(f"{p}_{h}" for h in heads for p in ("head", "ab")),
-        *(f"mean_{h}" for h in heads if _is_vivid(model, h)),
-    }
-    return (
-        bool(heads)
-        and names == own
-        and all(isinstance(model.get_layer(f"head_{h}"), HyperColumnProjection) for h in heads)
-        and not any(
-            isinstance(layer, keras.layers.BatchNormalization)
-            for layer in model.get_layer("trunk").layers
-        )
+    write_model_folder(
+        path, ModelConfig(size, network, written.heads, written.vivid), written.tensors
     )

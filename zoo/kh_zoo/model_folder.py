@@ -1,11 +1,11 @@
 """A trained model on disk: `config.json` and `model.safetensors`.
 
-One trunk (a single-channel VGG-19) and the heads of one or several variants on it. Kernels are
+The configuration holds a network (`kh_zoo.networks`) with an output for each variant. Kernels are
 stored as convolutions read them, `(out, in, height, width)`: float32, or int8 with one float32
 scale per output channel. The ONNX graph refers to the tensors where they lie in this file.
 
-A head gives A and B, or, if it is vivid, the scores of colour bins, whose colours are stored too:
-it is divided by the temperature of their mean when it is written, so that a softmax is all of it.
+Files of format 1 tell what a VGG-19 and its heads are instead; they are read as the network that
+they stand for.
 """
 
 import dataclasses
@@ -18,30 +18,21 @@ from pathlib import Path
 from typing import Any
 
 from kh_zoo.errors import ModelError
+from kh_zoo.networks.network import Network, read_network
+from kh_zoo.networks.vgg19 import INPUTS, POOLINGS, TAPS, vgg19_network
 
-FORMAT = 1
-LIGHTNESS_SCALE, LIGHTNESS_OFFSET = 1 / 50, -1.0
-"""What a trunk of the input `"scaled"` sees: `L * LIGHTNESS_SCALE + LIGHTNESS_OFFSET`, -1..1."""
-AB_SCALE = 50.0
-"""CIELAB units of A and B per unit of a head's output."""
-BINS = 313
-"""Colours that a vivid head scores."""
+FORMAT = 2
 VIVID = "-vivid"
 """Ends the name of the vivid head of a variant, beside its other one."""
-VIVID_STRIDE = 4
-"""Pixels per cell of the map that a vivid head scores them on."""
 CONFIG = "config.json"
 TENSORS = "model.safetensors"
 KEY = "keras_hypercolumns"
 """Key of the configuration within Keras's own `config.json`, in a repository that has that."""
-CONVOLUTIONS_PER_BLOCK = (2, 2, 4, 4, 4)
-CHANNELS_PER_BLOCK = (64, 128, 256, 512, 512)
-POOLINGS = ("average", "max")
-INPUTS = ("scaled", "gray")
-ARCHITECTURES = ("vgg19_gray", "keras")
-"""A trunk with heads; or any Keras model, see `keras_folder`."""
+NETWORK, KERAS, VGG19 = "network", "keras", "vgg19_gray"
+ARCHITECTURES = (NETWORK, VGG19, KERAS)
+"""A network with heads, in this format or in the first one; or any Keras model, see
+`keras_folder`."""
 
-_TAP = re.compile(r"(?:conv|relu)(?P<block>[1-5])_(?P<i>[1-4])|pool(?P<pool>[1-5])")
 _PICKLES = (b"PK\x03\x04", *(b"\x80" + bytes([protocol]) for protocol in range(2, 6)))
 _BYTES = {"F32": 4, "I8": 1}
 # Far above what is needed, far below what could exhaust the memory.
@@ -50,58 +41,36 @@ MAX_HEADER = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
-class Tap:
-    """A feature map of the trunk."""
-
-    name: str
-
-    def __post_init__(self) -> None:
-        match = _TAP.fullmatch(self.name)
-        if match is None or int(match["i"] or 1) > CONVOLUTIONS_PER_BLOCK[self.block - 1]:
-            raise ModelError(
-                "`taps` should name feature maps of VGG-19: convB_I, reluB_I or poolB. "
-                f"Received: {self.name!r}"
-            )
-
-    @property
-    def block(self) -> int:
-        """Number of the block, 1 to 5."""
-        digits = re.search(r"\d", self.name)
-        return int(digits[0]) if digits else 1
-
-    @property
-    def stride(self) -> int:
-        """Pixels of the picture per cell."""
-        stride: int = 2**self.block if self.name.startswith("pool") else 2 ** (self.block - 1)
-        return stride
-
-    @property
-    def channels(self) -> int:
-        """Number of channels."""
-        return CHANNELS_PER_BLOCK[self.block - 1]
-
-
-@dataclasses.dataclass(frozen=True)
 class ModelConfig:
     """What `config.json` says."""
 
-    pooling: str
     size: int
     """Short side, in pixels, of the copy of a picture that colours are predicted on."""
+    network: Network
+    """With an output of A and B for each head, of its name."""
     heads: dict[str, tuple[str, ...]]
-    """Taps of each variant, in the order of its channels."""
-    input: str = "scaled"
-    """What the trunk sees: `"scaled"`, L in -1..1, or `"gray"`, the sRGB grey value, 0..255."""
+    """Taps of each head: the maps of the network that its hypercolumn is of, in its order."""
     vivid: tuple[str, ...] = ()
-    """Those of the heads that score colour bins."""
+    """Those of the heads that score colours and answer with a mean that leans to the likelier."""
+
+    def to_table(self) -> dict[str, Any]:
+        """Return the table of `config.json`."""
+        return {
+            "format": FORMAT,
+            "architecture": NETWORK,
+            "size": self.size,
+            "heads": {head: list(taps) for head, taps in self.heads.items()},
+            "vivid": list(self.vivid),
+            "network": self.network.to_table(),
+        }
 
     def to_json(self) -> str:
-        """Return the text of `config.json`."""
-        fields = dataclasses.asdict(self)
-        if not self.vivid:
-            # As before there were such heads, for whoever reads it with an older version.
-            del fields["vivid"]
-        return json.dumps({"format": FORMAT, "architecture": "vgg19_gray", **fields}, indent=2)
+        """Return the text of `config.json`, a node a line."""
+        table = self.to_table()
+        nodes = table["network"].pop("nodes")
+        text = json.dumps(table, indent=2)
+        lines = ",\n".join(f"      {json.dumps(node)}" for node in nodes)
+        return text.replace('"network": {', f'"network": {{\n    "nodes": [\n{lines}\n    ],', 1)
 
     @property
     def variants(self) -> tuple[str, ...]:
@@ -114,48 +83,42 @@ class ModelConfig:
         found = (name for name in (head, f"{head}{VIVID}") if name in self.vivid)
         return next(found, None)
 
-    def layers(self, heads: Iterable[str]) -> list[str]:
-        """Names of the trunk's layers that `heads` need, in order: convolutions and poolings."""
-        taps = {tap for head in heads for tap in self.heads[head]}
-        order, last = [], 0
-        for block, convolutions in enumerate(CONVOLUTIONS_PER_BLOCK, start=1):
-            for i in range(1, convolutions + 1):
-                order.append(f"conv{block}_{i}")
-                if {f"conv{block}_{i}", f"relu{block}_{i}"} & taps:
-                    last = len(order)
-            order.append(f"pool{block}")
-            if f"pool{block}" in taps:
-                last = len(order)
-        return order[:last]
+    def part(self, heads: Iterable[str]) -> "ModelConfig":
+        """Return the configuration of some heads, without what they don't need."""
+        kept = {head: self.heads[head] for head in heads}
+        vivid = tuple(head for head in self.vivid if head in kept)
+        return ModelConfig(self.size, self.network.part(kept), kept, vivid)
 
-    def tensor_shapes(self, quantized: bool) -> dict[str, tuple[int, ...]]:
-        """Shape of every tensor that the file should hold, by name."""
-        shapes: dict[str, tuple[int, ...]] = {}
-        channels = 1
-        for layer in self.layers(self.heads):
-            if layer.startswith("pool"):
-                continue
-            outputs = Tap(layer).channels
-            shapes[f"{layer}.kernel"] = (outputs, channels, 3, 3)
-            shapes[f"{layer}.bias"] = (outputs,)
-            if quantized:
-                shapes[f"{layer}.scale"] = (outputs,)
-            channels = outputs
-        for head, taps in self.heads.items():
-            outputs = BINS if head in self.vivid else 2
-            for tap in taps:
-                shapes[f"{head}.{tap}.kernel"] = (outputs, Tap(tap).channels, 1, 1)
-                if quantized and head in self.vivid:
-                    shapes[f"{head}.{tap}.scale"] = (outputs,)
-            shapes[f"{head}.bias"] = (outputs,)
-            if head in self.vivid:
-                # As the convolution that makes their mean.
-                shapes[f"{head}.bins"] = (2, outputs, 1, 1)
-        return shapes
+    def tap_channels(self, head: str) -> dict[str, int]:
+        """Channels of each tap of a head."""
+        channels = self.network.channels
+        return {tap: channels[tap] for tap in self.heads[head]}
+
+    def tensor_shapes(self, int8: Iterable[str] = ()) -> dict[str, tuple[int, ...]]:
+        """Shape of every tensor that the file should hold, by name; `int8` kernels have a scale."""
+        shapes = self.network.tensor_shapes()
+        scales = {scale_of(name): shapes[name][:1] for name in int8}
+        return {**shapes, **scales}
 
     def most_bytes(self) -> int:
         """Bytes of the tensors in float32, without the table before them."""
-        return 4 * sum(math.prod(shape) for shape in self.tensor_shapes(False).values())
+        return 4 * sum(math.prod(shape) for shape in self.tensor_shapes().values())
+
+
+def vgg19_config(
+    pooling: str,
+    size: int,
+    heads: dict[str, tuple[str, ...]],
+    input: str = "scaled",
+    vivid: tuple[str, ...] = (),
+) -> ModelConfig:
+    """Return the configuration of a single-channel VGG-19 with linear heads, as of format 1."""
+    return ModelConfig(size, vgg19_network(pooling, input, heads, vivid), heads, vivid)
+
+
+def scale_of(kernel: str) -> str:
+    """Name of the tensor of scales of an int8 kernel."""
+    return f"{kernel.removesuffix('.kernel')}.scale"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,17 +146,13 @@ class ModelFolder:
 
     @property
     def quantized(self) -> bool:
-        """Whether the kernels of the trunk and of vivid heads are int8."""
+        """Whether kernels are int8."""
         return any(entry.dtype == "I8" for entry in self.tensors.values())
 
     def parameters(self, head: str) -> int:
         """Number of parameters that one variant computes with, its trunk's among them."""
-        layers = tuple(f"{layer}." for layer in self.config.layers([head]))
-        return sum(
-            math.prod(entry.shape)
-            for name, entry in self.tensors.items()
-            if name.startswith((*layers, f"{head}.")) and name.endswith((".kernel", ".bias"))
-        )
+        shapes = self.config.network.part([head]).tensor_shapes()
+        return sum(math.prod(shape) for shape in shapes.values())
 
 
 def open_model_folder(path: Path) -> ModelFolder:
@@ -205,7 +164,9 @@ def open_model_folder(path: Path) -> ModelFolder:
     config = read_config(path / CONFIG)
     tensors = _read_header(path / TENSORS)
     folder = ModelFolder(path, config, tensors)
-    expected = config.tensor_shapes(folder.quantized)
+    int8 = [name for name in config.network.kernels() if name in tensors]
+    int8 = [name for name in int8 if tensors[name].dtype == "I8"]
+    expected = config.tensor_shapes(int8)
     for name, shape in expected.items():
         found = tensors.get(name)
         if found is None:
@@ -215,8 +176,7 @@ def open_model_folder(path: Path) -> ModelFolder:
                 f"{path / TENSORS}: the tensor {name!r} should have the shape {shape}. "
                 f"Received: {found.shape}"
             )
-        # Those that may be int8 have a scale beside them.
-        if found.dtype == "I8" and f"{name.removesuffix('.kernel')}.scale" not in expected:
+        if found.dtype == "I8" and name not in int8:
             raise ModelError(f"{path / TENSORS}: the tensor {name!r} should be float32")
     unknown = sorted(set(tensors) - set(expected))
     if unknown:
@@ -252,9 +212,10 @@ def read_table(path: Path) -> dict[str, Any]:
             f"{path}: should be the configuration of a model of this package, of the architecture "
             f"{' or '.join(map(repr, ARCHITECTURES))}"
         )
-    if table.get("format") != FORMAT:
+    known = FORMAT if table["architecture"] == NETWORK else 1
+    if table.get("format") != known:
         raise ModelError(
-            f"{path}: should have the format {FORMAT}; a newer version of keras-hypercolumns may "
+            f"{path}: should have the format {known}; a newer version of keras-hypercolumns may "
             f"read it. Received: {table.get('format')!r}"
         )
     return table
@@ -298,46 +259,31 @@ def inside(path: Path) -> Path:
 
 
 def read_config(path: Path) -> ModelConfig:
-    """Read the configuration of a trunk with heads.
+    """Read the configuration of a network with heads, of either format.
 
     Raises:
         ModelError: If it can't be read, or is none.
     """
     table = read_table(path)
-    if table["architecture"] != "vgg19_gray":
+    if table["architecture"] == KERAS:
         raise ModelError(
             f"{path}: is a Keras model of its own, without a trunk and heads as the catalogue's "
             "have; `kh_zoo.load_model` opens it, and `kh colorize` with it"
         )
     fields = {key: value for key, value in table.items() if key not in ("format", "architecture")}
-    # Older files lack them.
-    fields.setdefault("input", "scaled")
-    fields.setdefault("vivid", [])
-    names = {field.name for field in dataclasses.fields(ModelConfig)}
+    first = table["architecture"] == VGG19
+    if first:
+        # Older files lack them.
+        fields = {"input": "scaled", "vivid": [], **fields}
+    names = {"size", "heads", "vivid", *(("pooling", "input") if first else ("network",))}
     if set(fields) != names:
         raise ModelError(
             f"{path}: should have the keys {sorted(names)}. Received: {sorted(fields)}"
         )
-    if fields["pooling"] not in POOLINGS:
-        raise ModelError(f"{path}: `pooling` should be one of {POOLINGS}")
-    if fields["input"] not in INPUTS:
-        raise ModelError(
-            f"{path}: `input` should be one of {INPUTS}. Received: {fields['input']!r}"
-        )
+    heads, vivid = _read_heads(path, fields["heads"]), fields["vivid"]
     size = fields["size"]
-    if not isinstance(size, int) or not 16 <= size <= 4096:
+    if type(size) is not int or not 16 <= size <= 4096:
         raise ModelError(f"{path}: `size` should be 16 to 4096. Received: {size!r}")
-    heads = fields["heads"]
-    if not isinstance(heads, dict) or not heads:
-        raise ModelError(f"{path}: `heads` should hold at least one variant")
-    for head, taps in heads.items():
-        if not isinstance(taps, list) or not taps or len(set(map(str, taps))) != len(taps):
-            raise ModelError(f"{path}: `heads` should list the taps of {head!r}, none twice")
-        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", head) or _TAP.fullmatch(head):
-            raise ModelError(f"{path}: {head!r} is no name for a variant")
-        for tap in taps:
-            Tap(str(tap))
-    vivid = fields["vivid"]
     if not isinstance(vivid, list) or any(vivid.count(head) > 1 for head in vivid):
         raise ModelError(f"{path}: `vivid` should list some of the heads, none twice")
     for head in vivid:
@@ -345,9 +291,51 @@ def read_config(path: Path) -> ModelConfig:
             raise ModelError(
                 f"{path}: `vivid` should list some of {list(heads)}. Received: {head!r}"
             )
-    fields["vivid"] = tuple(vivid)
-    fields["heads"] = {head: tuple(taps) for head, taps in heads.items()}
-    return ModelConfig(**fields)
+    try:
+        if first:
+            for key, choices in (("pooling", tuple(POOLINGS)), ("input", INPUTS)):
+                if fields[key] not in choices:
+                    raise ModelError(
+                        f"`{key}` should be one of {choices}. Received: {fields[key]!r}"
+                    )
+            return vgg19_config(fields["pooling"], size, heads, fields["input"], tuple(vivid))
+        network = read_network(fields["network"])
+        _check_heads(network, heads)
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from None
+    return ModelConfig(size, network, heads, tuple(vivid))
+
+
+def _read_heads(path: Path, heads: Any) -> dict[str, tuple[str, ...]]:
+    if not isinstance(heads, dict) or not heads:
+        raise ModelError(f"{path}: `heads` should hold at least one variant")
+    for head, taps in heads.items():
+        if not isinstance(taps, list) or not taps or len(set(map(str, taps))) != len(taps):
+            raise ModelError(f"{path}: `heads` should list the taps of {head!r}, none twice")
+        if not re.fullmatch(r"[a-z][a-z0-9_-]{0,63}", head) or head in TAPS:
+            raise ModelError(f"{path}: {head!r} is no name for a variant")
+    return {head: tuple(map(str, taps)) for head, taps in heads.items()}
+
+
+def _check_heads(network: Network, heads: dict[str, tuple[str, ...]]) -> None:
+    """Check that each head is an output of A and B, of the picture's size, whatever that is."""
+    if set(network.outputs) != set(heads):
+        raise ModelError(
+            f"`outputs` should be those of `heads`, {sorted(heads)}. "
+            f"Received: {sorted(network.outputs)}"
+        )
+    for height, width in ((256, 256), (160, 208)):
+        maps = network.maps(height, width)
+        for head, taps in heads.items():
+            found = tuple(maps[network.outputs[head]])
+            if found != (2, height, width):
+                raise ModelError(
+                    f"`outputs` should have 2 channels at the size of the picture. "
+                    f"Received: {found} of {head!r}, where it has {height} x {width} pixels"
+                )
+            for tap in taps:
+                if tap not in maps:
+                    raise ModelError(f"`heads` should list maps of the network. Received: {tap!r}")
 
 
 def _read_header(path: Path) -> dict[str, TensorEntry]:

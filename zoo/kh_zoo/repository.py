@@ -12,29 +12,28 @@ import numpy as np
 import onnx
 from safetensors.numpy import load_file
 
-from keras_hypercolumns.annealed_mean import TEMPERATURE
-from keras_hypercolumns.colorizer import head_scale
 from kh_zoo.card import END, EXAMPLE, Facts, card_license, card_problems, write_card
 from kh_zoo.catalog import find_variant
 from kh_zoo.colorizer import Colorizer
 from kh_zoo.errors import ModelError, ZooError
-from kh_zoo.keras_folder import check_keras_folder, read_weights
+from kh_zoo.keras_folder import check_keras_folder
 from kh_zoo.keras_model import add_table, build_keras_model, build_model, save_model, write_keras
 from kh_zoo.model_folder import (
-    AB_SCALE,
     CONFIG,
+    KERAS,
     TENSORS,
-    ModelConfig,
     ModelFolder,
-    Tap,
     inside,
     open_model_folder,
     read_table,
+    scale_of,
 )
-from kh_zoo.onnx_graph import onnx_graph
+from kh_zoo.networks.network import Node
+from kh_zoo.networks.onnx_graph import onnx_graph
 from kh_zoo.resolve import Source, fetch, find, find_source, open_source
 from kh_zoo.store import CARD, KERAS_FILES, open_any, read_license
 from kh_zoo.tensors import expand, quantize, write_model_folder
+from kh_zoo.with_keras.to_network import to_network
 
 GRAPH = "model.onnx"
 FILES = (*KERAS_FILES, TENSORS, GRAPH, CARD, EXAMPLE)
@@ -84,7 +83,7 @@ def build_repository(
     folder.mkdir(parents=True, exist_ok=True)
     taps: tuple[str, ...] = ()
     size: int | None
-    if read_table(path / CONFIG)["architecture"] == "keras":
+    if read_table(path / CONFIG)["architecture"] == KERAS:
         own_model = check_keras_folder(path)
         size, precision = own_model.size, "as Keras saved them."
         save_model(build_keras_model(own_model), folder, size)
@@ -127,11 +126,10 @@ def check_repository(folder: Path) -> list[str]:
             inside(path)
         open_any(folder)
         architecture = read_table(folder / CONFIG)["architecture"]
-        needed = FILES if architecture == "vgg19_gray" else (*KERAS_FILES, CARD)
+        needed = (*KERAS_FILES, CARD) if architecture == KERAS else FILES
         missing = [name for name in needed if not (folder / name).is_file()]
         problems += [f"{name}: is missing" for name in missing]
-        if architecture == "vgg19_gray" and not missing:
-            check_keras_folder(folder)
+        if architecture != KERAS and not missing:
             problems += _differences(open_model_folder(folder))
         if CARD not in missing:
             text = (folder / CARD).read_text(encoding="utf-8")
@@ -176,23 +174,16 @@ def _write_variant(opened: ModelFolder, head: str, folder: Path) -> str:
     A vivid head that it has beside its own is among those for `kh`.
     """
     vivid = opened.config.vivid_head(head)
-    beside = [vivid] if vivid and vivid != head else []
-    config = ModelConfig(
-        pooling=opened.config.pooling,
-        size=opened.config.size,
-        heads={name: opened.config.heads[name] for name in (head, *beside)},
-        input=opened.config.input,
-        vivid=tuple(name for name in (head, *beside) if name in opened.config.vivid),
-    )
+    config = opened.config.part((head, *([vivid] if vivid and vivid != head else [])))
     stored = load_file(opened.tensors_path)
-    names = config.tensor_shapes(opened.quantized)
-    tensors = {name: stored[name] for name in names}
+    int8 = [name for name in config.network.kernels() if scale_of(name) in stored]
+    tensors = {name: stored[name] for name in config.tensor_shapes(int8)}
     write_model_folder(folder, config, tensors if opened.quantized else quantize(tensors))
     graph = onnx_graph(open_model_folder(folder), head)
     (folder / GRAPH).write_bytes(graph.SerializeToString(deterministic=True))
     # Keras's files from the weights in full precision, where there are such.
     write_keras(build_model(opened, head), folder)
-    add_table(folder, json.loads(config.to_json()))
+    add_table(folder, config.to_table())
     if opened.quantized:
         return "int8, also those for Keras, which are expanded from them."
     return "int8 for `kh`, float32 for Keras, as they were trained."
@@ -249,34 +240,29 @@ def _differences(folder: ModelFolder) -> list[str]:
         problems.append(f"{GRAPH}: is no ONNX graph ({type(error).__name__})")
     if graph is not None and graph != onnx_graph(folder, head).graph:
         problems.append(f"{GRAPH}: is not the graph that `{CONFIG}` gives")
+    try:
+        written = to_network(build_keras_model(check_keras_folder(folder.path)), head)
+    except ModelError as error:
+        return [*problems, str(error)]
+    ours = {node.name: node for node in folder.config.network.part([head]).nodes}
+    theirs = {node.name: node for node in written.network.nodes}
+    if {one: _untensored(node) for one, node in ours.items()} != {
+        one: _untensored(node) for one, node in theirs.items()
+    }:
+        return [*problems, f"{CONFIG}: describes another network to Keras than to `kh`"]
     stored = load_file(folder.tensors_path)
-    tensors, taps = expand(stored), folder.config.heads[head]
-    # The file's heads are all in one unit, those of Keras each in its own.
-    channels = sum(Tap(tap).channels for tap in taps)
-    vivid = head in folder.config.vivid
-    factor = TEMPERATURE if vivid else AB_SCALE / head_scale(channels, folder.config.input)
-    expected = [
-        (tensors[f"{name}.kernel"], tensors[f"{name}.bias"], stored.get(f"{name}.scale"))
-        for name in folder.config.layers([head])
-        if f"{name}.kernel" in tensors
-    ]
-    kernels = [tensors[f"{head}.{tap}.kernel"] for tap in taps]
-    scale = None
-    if vivid:
-        steps = [stored[f"{head}.{tap}.scale"] for tap in taps if folder.quantized]
-        scale = np.max(steps, axis=0) * factor if steps else None
-    expected.append((np.concatenate(kernels, 1) * factor, tensors[f"{head}.bias"] * factor, scale))
-    found = read_weights(folder.path)
-    if len(found) != len(expected):
-        return [*problems, f"{KERAS_FILES[2]}: should have {len(expected)} layers with weights"]
-    for (kernel, bias, scale), (other_kernel, other_bias) in zip(expected, found, strict=True):
-        # A step of int8, where that is what differs: see `quantize`.
-        step = 1e-5 if scale is None else scale[:, None, None, None] * 1.001
-        other = other_kernel.transpose(3, 2, 0, 1)
-        if (
-            other.shape != kernel.shape
-            or np.any(np.abs(other - kernel) > step + 1e-6)
-            or not np.allclose(bias, other_bias, atol=1e-5)
-        ):
-            return [*problems, f"{KERAS_FILES[2]}: its weights are not those of `{TENSORS}`"]
+    tensors = expand(stored)
+    for one, node in ours.items():
+        for role, name in node.tensors.items():
+            # A step of int8, where that is what differs: see `quantize`.
+            scale = stored.get(scale_of(name))
+            step = 1e-5 if scale is None else scale[:, None, None, None] * 1.001
+            difference = np.abs(written.tensors[theirs[one].tensors[role]] - tensors[name])
+            if np.any(difference > step + 1e-6):
+                return [*problems, f"{KERAS_FILES[2]}: its weights are not those of `{TENSORS}`"]
     return problems
+
+
+def _untensored(node: Node) -> tuple[Any, ...]:
+    """All of a node but its name and those of its tensors."""
+    return node.op, node.inputs, dict(node.attributes), sorted(node.tensors)

@@ -78,17 +78,17 @@ def list_variants(
 
 
 def _stored_record(stored: Any) -> dict[str, Any]:
-    from kh_zoo.model_folder import CONFIG, Tap, read_config, read_table
+    from kh_zoo.model_folder import CONFIG, KERAS, read_config, read_table
 
-    taps: tuple[str, ...] = ()
-    if read_table(stored.path / CONFIG)["architecture"] == "vgg19_gray":
-        heads = read_config(stored.path / CONFIG).heads
-        taps = next(iter(heads.values()))
+    channels: dict[str, int] = {}
+    if read_table(stored.path / CONFIG)["architecture"] != KERAS:
+        config = read_config(stored.path / CONFIG)
+        channels = config.tap_channels(next(iter(config.heads)))
     return {
         "name": stored.repository,
         "default": False,
-        "taps": taps,
-        "channels": sum(Tap(tap).channels for tap in taps) if taps else None,
+        "taps": tuple(channels),
+        "channels": sum(channels.values()) or None,
         "parameters": None,
         "bytes": stored.bytes,
         "gain": {},

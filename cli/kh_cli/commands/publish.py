@@ -150,11 +150,11 @@ def _check(folder: Path, json: bool) -> None:
 
 def _publish_all(owner: str, work: Any) -> None:
     """Publish a generation; print the pins of what was published, also where one failed."""
-    from kh_zoo.catalog import BUNDLE, list_variants
+    from kh_zoo.catalog import BUNDLES, list_variants
 
     pins, failed = {}, False
     for variant in list_variants():
-        if variant.folder != BUNDLE:
+        if variant.folder is None or variant.folder.parent != BUNDLES:
             continue
         try:
             found = work(variant.name, f"{owner}/keras-hypercolumns-{variant.name}")

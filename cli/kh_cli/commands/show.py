@@ -72,7 +72,7 @@ def _record(source: "Source") -> dict[str, Any]:
     record: dict[str, Any] = {"repository": source.repository, "revision": source.revision}
     if source.folder is None:
         return record
-    from kh_zoo.model_folder import CONFIG, open_model_folder, read_table
+    from kh_zoo.model_folder import CONFIG, KERAS, open_model_folder, read_table
     from kh_zoo.store import CARD, needed_files, open_any, read_license
 
     table = read_table(source.folder / CONFIG)
@@ -83,11 +83,10 @@ def _record(source: "Source") -> dict[str, Any]:
         "license": read_license(source.folder / CARD),
         "bytes": sum((source.folder / name).stat().st_size for name in files),
     }
-    if table["architecture"] == "vgg19_gray":
+    if table["architecture"] != KERAS:
         folder = open_model_folder(source.folder)
         record |= {
-            "pooling": folder.config.pooling,
-            "input": folder.config.input,
+            "nodes": len(folder.config.network.nodes),
             "precision": "int8" if folder.quantized else "float32",
             "vivid": ", ".join(folder.config.vivid) or None,
             "taps": dict(folder.config.heads),

@@ -12,7 +12,7 @@ import onnxruntime
 from kh_zoo.engines import DEFAULT_DEVICE, gpu_number
 from kh_zoo.errors import EngineError
 from kh_zoo.model_folder import ModelFolder
-from kh_zoo.onnx_graph import onnx_graph
+from kh_zoo.networks.onnx_graph import onnx_graph
 
 _GPU = ("CUDAExecutionProvider", "ROCMExecutionProvider", "DmlExecutionProvider")
 _CPU = "CPUExecutionProvider"

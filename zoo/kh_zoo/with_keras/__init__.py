@@ -1,0 +1,1 @@
+"""From the network format to Keras models, and back."""
