@@ -1,6 +1,5 @@
 """What follows the training: the plain network, with heads in closed form."""
 
-import dataclasses
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -10,8 +9,13 @@ import keras
 from keras_hypercolumns.colorizer import joint_colorizer
 from keras_hypercolumns.fold_batch_norm import fold_batch_norm
 from keras_hypercolumns.training.fit_heads import fit_heads, linear_heads
+from keras_hypercolumns.training.fit_hidden import fit_hidden_heads, hidden_heads
 from keras_hypercolumns.training.fit_vivid import fit_vivid
-from keras_hypercolumns.training.initial_colorizer import trunk_input
+from keras_hypercolumns.training.initial_colorizer import (
+    build_colorizer,
+    is_vgg19,
+    trunk_input,
+)
 from keras_hypercolumns.training.picture_dataset import PictureDataset, training_pictures
 from keras_hypercolumns.training.recipe import Recipe
 
@@ -22,10 +26,10 @@ def finish(
     data: Sequence[str | Path],
     on_batch: Callable[[int], object] | None = None,
 ) -> keras.Model:
-    """Fold the batch normalisation of a trained network, and fit its heads in closed form.
+    """Fold the batch normalisation of a trained VGG-19, and fit the heads in closed form.
 
-    Heads that are not linear (`layered`, `residual`), and all where `head_pictures` of the recipe
-    is 0, are kept as they are.
+    Of hidden heads that is their last layer. Heads of other kinds (`layered`, `residual`), and all
+    where `head_pictures` of the recipe is 0, are kept as they are.
 
     Args:
         trained: The `joint_colorizer` that `train` returned.
@@ -34,15 +38,15 @@ def finish(
         on_batch: Called with the number of batches done, of `head_steps(recipe)`.
 
     Returns:
-        A `joint_colorizer` without batch normalisation.
+        A `joint_colorizer`; that of `lite` is `trained` itself.
     """
     plain = fold(trained, recipe)
-    if not head_steps(recipe) or not linear_heads(plain):
+    if not head_steps(recipe):
         return plain
-    batches = _batches(recipe, data, head_steps(recipe))
-    fit_heads(
-        plain, batches, recipe.head_points, recipe.head_ridge, recipe.head_weighting, on_batch
-    )
+    settings = (recipe.head_points, recipe.head_ridge, recipe.head_weighting, on_batch)
+    for heads, fit in ((linear_heads, fit_heads), (hidden_heads, fit_hidden_heads)):
+        if heads(plain):
+            fit(plain, _batches(recipe, data, head_steps(recipe)), *settings)
     return plain
 
 
@@ -52,10 +56,10 @@ def add_vivid(
     data: Sequence[str | Path],
     on_batch: Callable[[int], object] | None = None,
 ) -> keras.Model:
-    """Return a plain network with the vivid heads of the recipe beside its own.
+    """Return a network with the vivid heads of the recipe beside its own, fitted on its trunk.
 
     Args:
-        plain: As of `finish` or `linear_part`.
+        plain: As of `finish`.
         recipe: Its `Recipe`.
         data: List of folders of colour pictures.
         on_batch: Called with the number of batches done, of `vivid_steps(recipe)`.
@@ -86,21 +90,13 @@ def _count(on_batch: Callable[[int], object], before: int, done: int) -> None:
 
 
 def fold(trained: keras.Model, recipe: Recipe) -> keras.Model:
-    """Return `trained` without batch normalisation; its heads are kept as they are."""
-    plain = joint_colorizer(recipe.variants, recipe.pooling, trunk_input=trunk_input(trained))
-    return fold_batch_norm(trained, plain)
+    """Return a VGG-19 without batch normalisation, and another trunk as it is.
 
-
-def linear_part(plain: keras.Model, recipe: Recipe) -> keras.Model | None:
-    """Return what a model folder can hold of a plain network: the variants with linear heads.
-
-    Returns:
-        `plain` itself where that is all of it, `None` where it is nothing.
+    For fitting heads on: what is written to a model folder is folded anyway.
     """
-    variants = tuple(linear_heads(plain))
-    if variants == recipe.variants:
-        return plain
-    return fold(plain, dataclasses.replace(recipe, variants=variants)) if variants else None
+    if not is_vgg19(trained):
+        return trained
+    return fold_batch_norm(trained, build_colorizer(recipe, trunk_input=trunk_input(trained)))
 
 
 def head_steps(recipe: Recipe) -> int:
@@ -109,8 +105,9 @@ def head_steps(recipe: Recipe) -> int:
 
 
 def vivid_steps(recipe: Recipe) -> int:
-    """Number of batches that the vivid heads are fitted on."""
-    return _steps(recipe, recipe.vivid_pictures) * len(recipe.vivid)
+    """Number of batches that the vivid heads are fitted on; 0 where they are trained."""
+    fitted = () if recipe.joint_vivid else recipe.vivid
+    return _steps(recipe, recipe.vivid_pictures) * len(fitted)
 
 
 def _steps(recipe: Recipe, pictures: int) -> int:
@@ -120,6 +117,14 @@ def _steps(recipe: Recipe, pictures: int) -> int:
 def _batches(recipe: Recipe, data: Sequence[str | Path], steps: int) -> PictureDataset:
     """Pictures for the heads, shared out as in the last stage."""
     batch, size = recipe.stages[-1].batch, recipe.head_size
-    pictures = training_pictures(data, batch, size)
+    pictures = training_pictures(data, batch, recipe.augmentation.least_side(size))
     # Steps behind those of the training, so that the crops are new.
-    return PictureDataset(pictures, batch, size, recipe.seed, recipe.steps, recipe.steps + steps)
+    return PictureDataset(
+        pictures,
+        batch,
+        size,
+        recipe.seed,
+        recipe.steps,
+        recipe.steps + steps,
+        augmentation=recipe.augmentation,
+    )

@@ -6,10 +6,9 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_hypercolumns.color import srgb_to_lab
 from keras_hypercolumns.hypercolumn_projection import HyperColumnProjection
 from keras_hypercolumns.training.gram_matrix import GramMatrix
-from keras_hypercolumns.training.picture_dataset import PictureDataset
+from keras_hypercolumns.training.picture_dataset import PictureDataset, lab_of
 from keras_hypercolumns.training.picture_weights import picture_weights
 from keras_hypercolumns.training.sample_hypercolumns import sample_hypercolumns
 
@@ -45,7 +44,7 @@ def fit_heads(
     heads = _kernels(colorizer)
     gram = GramMatrix(sum(channels.values()), 2)
     for index in range(len(batches)):
-        lab = ops.convert_to_numpy(srgb_to_lab(batches[index][0].astype("float32") / 255))
+        lab = ops.convert_to_numpy(lab_of(batches[index][0]))
         maps = trunk.predict_on_batch(np.asarray(scale(lab[..., :1])))
         random = np.random.default_rng((batches.seed, batches.first_step + index))
         where = random.integers(0, lab.shape[1], (len(lab), 2, points))

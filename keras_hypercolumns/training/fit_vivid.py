@@ -7,16 +7,16 @@ import numpy as np
 from keras import layers, ops
 
 from keras_hypercolumns.ab_bins import ab_bins, rebalancing, soft_encoding
-from keras_hypercolumns.color import srgb_to_lab
 from keras_hypercolumns.colorizer import (
     VIVID,
-    VIVID_STRIDE,
     coarse_maps,
     coarse_placing,
     variant_taps,
 )
+from keras_hypercolumns.feature_info import feature_info
+from keras_hypercolumns.hidden_head import VIVID_STRIDE
 from keras_hypercolumns.hypercolumn_sampler import HyperColumnSampler
-from keras_hypercolumns.training.picture_dataset import PictureDataset
+from keras_hypercolumns.training.picture_dataset import PictureDataset, lab_of
 
 BATCH = 512
 """Cells of a step."""
@@ -76,11 +76,12 @@ def vivid_rows(
     Returns:
         Two arrays, `(cells, channels)` of float16 and `(cells, 2)`, A and B.
     """
-    sampler = _sampler(colorizer, variant)
+    hidden = f"head_{variant}_hidden" in {layer.name for layer in colorizer.layers}
+    sampler = _hidden_sampler(colorizer, variant) if hidden else _sampler(colorizer, variant)
     random = np.random.default_rng((batches.seed, batches.first_step))
     rows, colors = [], []
     for index in range(len(batches)):
-        lab = srgb_to_lab(batches[index][0].astype("float32") / 255)
+        lab = lab_of(batches[index][0])
         # The strides are given, because JAX's default of them fails (Keras 3.15).
         cells = ops.average_pool(
             lab[..., 1:], VIVID_STRIDE, strides=VIVID_STRIDE, data_format="channels_last"
@@ -173,13 +174,22 @@ class _Cells(keras.utils.PyDataset):
         self.order = self.random.permutation(len(self.rows))
 
 
+def _hidden_sampler(colorizer: keras.Model, variant: str) -> keras.Model:
+    """From lightness and cells to what the head of a variant sees of the hidden map there."""
+    cells = colorizer.get_layer(f"head_{variant}{VIVID}").input
+    where = keras.Input((None, 2), name="where")
+    rows = HyperColumnSampler(("cells",), data_format="channels_last")(({"cells": cells}, where))
+    return keras.Model([colorizer.input, where], rows)
+
+
 def _sampler(colorizer: keras.Model, variant: str) -> keras.Model:
     """From lightness and cells to the hypercolumns that the vivid head of a variant sees there."""
     scaled = colorizer.get_layer("scale_lightness").output
     taps = variant_taps(variant)
     maps = {**colorizer.get_layer("trunk")(scaled), "lightness": scaled}
-    maps |= coarse_maps(maps, taps)
-    sampler = HyperColumnSampler(**coarse_placing(taps))
+    places = feature_info(colorizer.get_layer("trunk"), taps)
+    maps |= coarse_maps(maps, taps, places)
+    sampler = HyperColumnSampler(**coarse_placing(taps, places))
     where = keras.Input((None, 2), name="where")
     rows = sampler(({name: maps[name] for name in sampler.input_names}, where))
     return keras.Model([colorizer.input, where], rows)

@@ -4,14 +4,14 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-from keras import ops
+from keras import layers, ops
 
 from keras_hypercolumns.color import srgb_to_lab
 from keras_hypercolumns.colorizer import joint_colorizer
 from keras_hypercolumns.lightness_to_gray import LightnessToGray
 from keras_hypercolumns.training.recipe import Recipe
 
-FILES = (".mat", ".h5")
+FILES = (".mat", ".h5", ".pth")
 
 
 def initial_colorizer(
@@ -35,17 +35,60 @@ def initial_colorizer(
     Raises:
         ValueError: If `init` is nothing to start from, or does not fit the recipe.
     """
-    variants, pooling = recipe.variants, recipe.pooling
     if recipe.init == "random":
-        return joint_colorizer(variants, pooling, recipe.batch_norm)
-    if recipe.init == "imagenet" or recipe.init.lower().endswith(FILES):
-        plain = _from_weights(recipe)
-    else:
-        plain = _from_trained(recipe, load_model)
-    if not recipe.batch_norm:
+        return build_colorizer(recipe, recipe.batch_norm)
+    plain = _from_weights(recipe) if _from_file(recipe) else _from_trained(recipe, load_model)
+    if not recipe.batch_norm or not is_vgg19(plain):
         return plain
-    normalized = joint_colorizer(variants, pooling, True, trunk_input=trunk_input(plain))
+    normalized = build_colorizer(recipe, True, trunk_input(plain))
     return add_batch_norm(plain, normalized, first_batch())
+
+
+def build_colorizer(
+    recipe: Recipe, batch_norm: bool = False, trunk_input: str | None = None
+) -> keras.Model:
+    """Build the `joint_colorizer` that a recipe trains, with random weights."""
+    return joint_colorizer(
+        recipe.variants,
+        recipe.pooling,
+        batch_norm,
+        trunk_input=trunk_input,
+        vivid=recipe.joint_vivid,
+    )
+
+
+def freeze_statistics(colorizer: keras.Model, recipe: Recipe) -> None:
+    """Let normalisations keep the statistics that the weights of a recipe's `init` came with.
+
+    Those of small batches would spoil them. Their gamma and beta are trained all the same. VGG-19,
+    whose normalisations begin as those of the first batch, is left as it is.
+
+    Args:
+        colorizer: The `joint_colorizer` of the recipe.
+        recipe: With an `init` from ImageNet, the trunk's are kept; of a trained model, all.
+    """
+    if recipe.init == "random" or is_vgg19(colorizer):
+        return
+    found = colorizer.get_layer("trunk").layers
+    if not _from_file(recipe):
+        found = [*found, *colorizer.layers]
+    for layer in found:
+        if isinstance(layer, layers.BatchNormalization):
+            # Keras: one that is not trainable is in inference mode.
+            layer.trainable = False
+            for weight in (layer.gamma, layer.beta):
+                if weight is not None:
+                    weight.trainable = True
+
+
+def _from_file(recipe: Recipe) -> bool:
+    """Whether the trunk begins with weights of a network that classifies."""
+    return recipe.init == "imagenet" or recipe.init.lower().endswith(FILES)
+
+
+def is_vgg19(colorizer: keras.Model) -> bool:
+    """Whether the trunk of a `joint_colorizer` is a VGG-19."""
+    return any(layer.name == "conv1_1" for layer in colorizer.get_layer("trunk").layers)
 
 
 def trunk_input(colorizer: keras.Model) -> str:
@@ -98,6 +141,7 @@ def _from_weights(recipe: Recipe) -> keras.Model:
             recipe.pooling,
             weights=recipe.init,
             first_convolution=recipe.first_convolution,
+            vivid=recipe.joint_vivid,
         )
     except OSError as error:  # no such file, or no network
         raise ValueError(f"`init` should be there to be read. {error}") from error
@@ -110,10 +154,10 @@ def _from_trained(recipe: Recipe, load_model: Callable[[str], keras.Model] | Non
         source = load_model(recipe.init)
     except ValueError as error:
         raise ValueError(
-            "`init` should be 'random', 'imagenet', a file ending .mat or .h5, or a trained "
+            "`init` should be 'random', 'imagenet', a file ending .mat, .h5 or .pth, or a trained "
             f"model. Received: {recipe.init!r}; {error}"
         ) from None
-    plain = joint_colorizer(recipe.variants, recipe.pooling, trunk_input=trunk_input(source))
+    plain = build_colorizer(recipe, trunk_input=trunk_input(source))
     trunk = source.get_layer("trunk")
     given = {layer.name: layer for layer in trunk.layers}
     for layer in plain.get_layer("trunk").layers:
@@ -131,6 +175,6 @@ def _from_trained(recipe: Recipe, load_model: Callable[[str], keras.Model] | Non
         layer.set_weights(given[layer.name].get_weights())
     heads = {layer.name: layer for layer in source.layers if layer is not trunk}
     for layer in plain.layers:
-        if layer.name.startswith("head_") and layer.name in heads:
+        if layer.weights and layer.name.startswith("head_") and layer.name in heads:
             layer.set_weights(heads[layer.name].get_weights())
     return plain

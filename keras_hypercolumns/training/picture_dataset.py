@@ -5,16 +5,30 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 from PIL import Image
 
+from keras_hypercolumns.color import srgb_to_lab
+from keras_hypercolumns.training.aging import (
+    aged,
+    lightness_of,
+    mounted,
+    mounted_side,
+    neutral_page,
+)
+from keras_hypercolumns.training.augmentation import NONE, Augmentation
 from keras_hypercolumns.training.split import list_pictures
 
 
 class PictureDataset(keras.utils.PyDataset):
     """Batches `(batch, size, size, 3)` of uint8 sRGB, from `first_step` to `last_step`.
+
+    Where pictures are aged, or give way to neutral pages, a batch is a dict of this, `"rgb"`, which
+    has the colours, and of the `"lightness"`, `(batch, size, size, 1)`; see `lab_of`.
 
     Step n holds the same pictures, cropped and flipped in the same way, whichever step the run
     began with: so a resumed run sees what an uninterrupted one would have seen.
@@ -29,6 +43,7 @@ class PictureDataset(keras.utils.PyDataset):
         decoded: Dict to keep decoded pictures in, so that each file is read once; then several
             threads cut the crops. Pictures of short side 128 take some 60 kB each. Defaults to
             `None`: every picture is read whenever it is its turn.
+        augmentation: What is done to the pictures. Defaults to nothing but the crops and flips.
     """
 
     def __init__(
@@ -40,6 +55,7 @@ class PictureDataset(keras.utils.PyDataset):
         first_step: int,
         last_step: int,
         decoded: dict[Path, Image.Image] | None = None,
+        augmentation: Augmentation = NONE,
     ) -> None:
         super().__init__(workers=1 if decoded is None else min(8, os.cpu_count() or 1))
         self.pictures = pictures
@@ -49,22 +65,47 @@ class PictureDataset(keras.utils.PyDataset):
         self.first_step = first_step
         self.last_step = last_step
         self.decoded = decoded
+        self.augmentation = augmentation
 
     def __len__(self) -> int:
         return self.last_step - self.first_step
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray]:
+    def __getitem__(self, index: int) -> tuple[np.ndarray | dict[str, np.ndarray]]:
         step = self.first_step + index
         random = np.random.default_rng((self.seed, step))
-        rows = []
+        rows, lightness = [], []
         for number, (folder, count) in enumerate(self.batch.items()):
             paths = self.pictures[folder]
             for position in range(step * count, (step + 1) * count):
                 epoch, place = divmod(position, len(paths))
                 path = paths[_order(len(paths), self.seed, number, epoch)[place]]
                 with self._open(path) as image:
-                    rows.append(random_crop(image, self.size, random))
-        return (np.stack(rows),)
+                    rgb, own = self._augmented(image, random)
+                rows.append(rgb)
+                lightness.append(own)
+        if not self.augmentation.changes_lightness:
+            return (np.stack(rows),)
+        found = [
+            lightness_of(rgb) if own is None else own
+            for rgb, own in zip(rows, lightness, strict=True)
+        ]
+        return ({"rgb": np.stack(rows), "lightness": np.stack(found)[..., None]},)
+
+    def _augmented(
+        self, image: Image.Image, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the colours of a crop, and its lightness where that is not theirs."""
+        what, size = self.augmentation, self.size
+        if what.happens("neutral", random):
+            return np.full((size, size, 3), 128, "uint8"), neutral_page(size, random)
+        on_mount = what.happens("mounted", random)
+        side = mounted_side(size, random) if on_mount else size
+        rgb = random_crop(image, side, random, what.crop)
+        if on_mount:
+            rgb = mounted(rgb, size, random)
+        if what.happens("aged", random):
+            return rgb, aged(lightness_of(rgb), rgb, random)
+        return rgb, None
 
     def _open(self, path: Path) -> contextlib.AbstractContextManager[Image.Image]:
         if self.decoded is None:
@@ -138,10 +179,24 @@ def _order(count: int, seed: int, number: int, epoch: int) -> np.ndarray:
     return np.random.default_rng((seed, number, epoch)).permutation(count)
 
 
-def random_crop(image: Image.Image, size: int, random: np.random.Generator) -> np.ndarray:
-    """Cut a random square of at least `size` pixels, flip it or not, and bring it to `size`."""
+def lab_of(batch: Any) -> Any:
+    """Return L, A and B of a batch of a `PictureDataset`, `(batch, size, size, 3)`."""
+    if not isinstance(batch, dict):
+        return srgb_to_lab(ops.cast(batch, "float32") / 255)
+    lightness = ops.cast(batch["lightness"], "float32")
+    return ops.concatenate([lightness, lab_of(batch["rgb"])[..., 1:]], axis=-1)
+
+
+def random_crop(
+    image: Image.Image, size: int, random: np.random.Generator, least: float = 0.0
+) -> np.ndarray:
+    """Cut a random square, flip it or not, and bring it to `size`.
+
+    Its side is at least `size`, or, if that is given, at least `least` of the short side.
+    """
     width, height = image.size
-    side = int(random.integers(size, min(width, height), endpoint=True))
+    short = min(width, height)
+    side = int(random.integers(round(short * least) if least else size, short, endpoint=True))
     left = int(random.integers(0, width - side, endpoint=True))
     top = int(random.integers(0, height - side, endpoint=True))
     flip = bool(random.integers(2))

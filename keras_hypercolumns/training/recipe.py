@@ -9,8 +9,11 @@ from typing import Any, Literal
 
 from keras_hypercolumns.choices import unknown_name
 from keras_hypercolumns.taps import ARCHITECTURES
+from keras_hypercolumns.training.augmentation import Augmentation
 
 FOLDER = Path(__file__).parent / "recipes"
+SHARES = ("final_rate", "ema", "crop", "aged", "mounted", "neutral", "vivid_uniform")
+"""Keys whose values are 0..1."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +21,8 @@ class Stage:
     """A part of the training at one size of picture."""
 
     size: int
-    """Side of the square crops, in pixels; a multiple of 16. Smaller pictures are left out."""
+    """Side of the square crops, in pixels; a multiple of 16. Smaller pictures are left out, but
+    where `crop` is set."""
     steps: int
     """Number of steps, each of one batch."""
     batch: dict[str, int]
@@ -43,15 +47,38 @@ class Recipe:
     optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = 1e-3
     """The peak, to which a linear warm-up leads."""
+    trunk_rate: float = 1.0
+    """The learning rate of the trunk, relative to that of the heads."""
     schedule: Literal["cosine", "constant"] = "cosine"
-    """What follows the warm-up: a cosine to zero, or the peak until the end."""
+    """What follows the warm-up: a cosine to `final_rate`, or the peak until the end."""
+    final_rate: float = 0.0
+    """Where the cosine ends, relative to the peak."""
     warmup_steps: int = 100
+    beta_2: float = 0.999
+    """Memory of the squares of the gradients."""
+    ema: float = 0.0
+    """Memory of the running average of the weights, which is what is kept; 0 for none."""
     weight_decay: float = 0.01
     """Of AdamW; biases and normalisations are exempt."""
     clip_norm: float = 1.0
     """Bound of the gradient's global norm; 0 for none."""
+    loss: Literal["squared", "root"] = "squared"
+    """Of a picture: the squared error of AB, weighted by `weighting`, or nearly its root."""
     weighting: float = 0.0
-    """How much less a picture counts in the loss whose error is large, as for `picture_weights`."""
+    """How much less a picture counts in the squared loss whose error is large, as for
+    `picture_weights`."""
+    vivid_loss: float = 0.0
+    """How much the cross-entropy of the vivid heads counts beside it: they are trained with the
+    trunk. With 0 they are fitted at the end."""
+    crop: float = 0.0
+    """The least side of a crop, relative to the picture's short side, 0..1: what is smaller than
+    `size` is enlarged. With 0 the least side is `size`."""
+    aged: float = 0.0
+    """Share of the pictures whose lightness is aged, as by `aging.aged`."""
+    mounted: float = 0.0
+    """Share of the pictures that are laid on a neutral mount."""
+    neutral: float = 0.0
+    """Share of the pictures that give way to a page without colour."""
     precision: Literal["float32", "mixed_bfloat16"] = "float32"
     """Keras's dtype policy of the trunk while it is trained; heads and loss are in float32."""
     checkpoint_steps: int = 100
@@ -70,7 +97,7 @@ class Recipe:
     head_ridge: float = 1e-3
     """Ridge of the closed form, times the mean variance of a channel."""
     vivid: tuple[str, ...] = ()
-    """Variants that get a vivid head too, fitted at the end of all."""
+    """Variants that get a vivid head too."""
     vivid_pictures: int = 2400
     """Pictures that a vivid head is fitted on, shared out and as large as those of the others."""
     vivid_points: int = 64
@@ -86,6 +113,16 @@ class Recipe:
     def steps(self) -> int:
         """Steps of all stages."""
         return sum(stage.steps for stage in self.stages)
+
+    @property
+    def joint_vivid(self) -> tuple[str, ...]:
+        """Variants whose vivid heads are trained with the trunk."""
+        return self.vivid if self.vivid_loss else ()
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """What is done to the pictures."""
+        return Augmentation(self.crop, self.aged, self.mounted, self.neutral)
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -117,6 +154,16 @@ def recipe_from_table(table: dict[str, Any], where: str) -> Recipe:
         ValueError: As for `read_recipe`; the message names the table by `where`.
     """
     recipe: Recipe = _from_table(Recipe, table, where)
+    for key in SHARES:
+        if not 0 <= getattr(recipe, key) <= 1:
+            raise ValueError(
+                f"`{key} of {where}` should be from 0 to 1. Received: {getattr(recipe, key)}"
+            )
+    if recipe.optimizer == "adam" and (recipe.trunk_rate != 1 or recipe.ema):
+        raise ValueError(
+            f"`optimizer of {where}` should be 'adamw', for a `trunk_rate` or an `ema`. "
+            "Received: 'adam'"
+        )
     linear = [variant for variant in recipe.variants if variant not in ARCHITECTURES]
     for variant in recipe.vivid:
         if variant not in linear:

@@ -16,24 +16,32 @@ from keras import ops
 from PIL import Image
 
 from keras_hypercolumns.color import srgb_to_lab
-from keras_hypercolumns.colorizer import joint_colorizer
+from keras_hypercolumns.training.augmentation import Augmentation
 from keras_hypercolumns.training.data_parallel import data_parallel
-from keras_hypercolumns.training.initial_colorizer import initial_colorizer, trunk_input
+from keras_hypercolumns.training.initial_colorizer import (
+    build_colorizer,
+    freeze_statistics,
+    initial_colorizer,
+    trunk_input,
+)
 from keras_hypercolumns.training.joint_trainer import JointTrainer
 from keras_hypercolumns.training.layer_changes import layer_changes, save_kernels
+from keras_hypercolumns.training.optimizer import TrunkAdamW
 from keras_hypercolumns.training.picture_dataset import (
     PictureDataset,
     center_crop,
     training_pictures,
     validation_pictures,
 )
-from keras_hypercolumns.training.recipe import Recipe, recipe_from_table
+from keras_hypercolumns.training.recipe import Recipe, Stage, recipe_from_table
 from keras_hypercolumns.training.sheet import sheet
 from keras_hypercolumns.training.tensor_board import TensorBoard
 
 SHEET_PICTURES = 4
 """Validation pictures of each folder on a sheet."""
 KERNELS = "initial-kernels.npz"
+FREQUENCY_PICTURES = 2000
+"""Pictures that the frequencies of colours are counted on, for vivid heads."""
 
 
 def train(
@@ -67,8 +75,8 @@ def train(
             an accelerator does not wait for them.
 
     Returns:
-        The trained `joint_colorizer` and the number of steps done; fewer than `recipe.steps` when
-        the training was interrupted.
+        The trained `joint_colorizer`, with the average of its weights if the recipe has one, and
+        the number of steps done; fewer than `recipe.steps` when the training was interrupted.
 
     Raises:
         ValueError: If the data lacks what the recipe asks for, the run folder is of another
@@ -82,7 +90,12 @@ def train(
     last = recipe.stages[-1]
     # A recipe of no steps shows no pictures: few may be enough for heads alone.
     found = (
-        validation_pictures(data, last.batch, recipe.validation_size, recipe.validation_pictures)
+        validation_pictures(
+            data,
+            last.batch,
+            recipe.augmentation.least_side(recipe.validation_size),
+            recipe.validation_pictures,
+        )
         if recipe.steps
         else {}
     )
@@ -105,13 +118,20 @@ def train(
                 end = begin + stage.steps
                 pictures = None
                 while begin <= step < end and not watch.interrupted:
-                    pictures = pictures or training_pictures(data, stage.batch, stage.size)
+                    pictures = pictures or _training_pictures(recipe, data, stage)
                     # Checkpoints fall on the same steps whether or not the run was interrupted.
                     until = min(
                         end, (step // recipe.checkpoint_steps + 1) * recipe.checkpoint_steps
                     )
                     batches = PictureDataset(
-                        pictures, stage.batch, stage.size, recipe.seed, step, until, decoded
+                        pictures,
+                        stage.batch,
+                        stage.size,
+                        recipe.seed,
+                        step,
+                        until,
+                        decoded,
+                        recipe.augmentation,
                     )
                     started = time.monotonic()
                     # By default, fit shuffles the batches of a dataset.
@@ -122,7 +142,8 @@ def train(
                     _save(trainer, run, step)
                     row = {"step": step, "size": stage.size, "seconds": round(seconds, 1)}
                     row |= {name: float(values[-1]) for name, values in history.items()}
-                    picture = _judge(trainer, judges, row, devices)
+                    with _averaged(trainer):
+                        picture = _judge(trainer, judges, row, devices)
                     picture.save(run / "sheets" / f"step-{step:06d}.jpg", quality=90)
                     with (run / "curves.jsonl").open("a", encoding="utf-8") as file:
                         file.write(json.dumps(row) + "\n")
@@ -130,6 +151,8 @@ def train(
                         rate = float(ops.convert_to_numpy(trainer.optimizer.learning_rate))
                         board.write(row, rate, picture, trainer.trainable_variables)
                 begin = end
+    if isinstance(trainer.optimizer, TrunkAdamW):
+        trainer.optimizer.keep_averages()
     _set_precision(trainer.colorizer, "float32")
     changes = {"step": step, "layers": layer_changes(trainer.colorizer, run / KERNELS)}
     (run / "layers.json").write_text(json.dumps(changes, indent=2), encoding="utf-8")
@@ -173,6 +196,14 @@ def _interruptible(watch: _Watch) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
+def init_of(run: str | Path) -> str | None:
+    """Return what a run began with, `None` where there is no run."""
+    path = Path(run) / "recipe.json"
+    if not path.exists():
+        return None
+    return str(json.loads(path.read_text(encoding="utf-8")).get("init", "random"))
+
+
 def _recipe_of(run: Path, recipe: Recipe, init: str | None) -> Recipe:
     """Return the recipe with its `init` replaced, after checking that it is that of the run."""
     path = run / "recipe.json"
@@ -206,19 +237,20 @@ def _begin(
     path = run / "state.json"
     state = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     if state and (run / KERNELS).exists():
-        colorizer = joint_colorizer(
-            recipe.variants, recipe.pooling, recipe.batch_norm, trunk_input=state.get("trunk_input")
-        )
+        colorizer = build_colorizer(recipe, recipe.batch_norm, state.get("trunk_input"))
     else:
         colorizer = initial_colorizer(recipe, load_model, lambda: _first_batch(recipe, data))
         save_kernels(colorizer, run / KERNELS)
         # Not before: what can't be begun with can be given anew.
         text = json.dumps(dataclasses.asdict(recipe), indent=2)
         (run / "recipe.json").write_text(text, encoding="utf-8")
+    freeze_statistics(colorizer, recipe)
     _set_precision(colorizer, recipe.precision)
-    trainer = JointTrainer(colorizer, recipe.weighting)
+    trainer = JointTrainer(colorizer, recipe.weighting, recipe.loss, recipe.vivid_loss)
     _compile(trainer, recipe)
     if not state:
+        if recipe.joint_vivid and recipe.steps:
+            trainer.rebalance(_some_pictures(recipe, data), recipe.vivid_uniform)
         return trainer, 0
     trainer.load_weights(run / state["checkpoint"])
     return trainer, state["step"]
@@ -230,10 +262,37 @@ def _set_precision(colorizer: keras.Model, precision: str) -> None:
         layer.dtype_policy = precision
 
 
+def _training_pictures(
+    recipe: Recipe, data: Sequence[str | Path], stage: Stage
+) -> dict[str, list[Path]]:
+    return training_pictures(data, stage.batch, recipe.augmentation.least_side(stage.size))
+
+
 def _first_batch(recipe: Recipe, data: Sequence[str | Path]) -> np.ndarray:
+    """The first batch, as clean pictures."""
     stage = recipe.stages[0]
-    pictures = training_pictures(data, stage.batch, stage.size)
-    return PictureDataset(pictures, stage.batch, stage.size, recipe.seed, 0, 1)[0][0]
+    pictures = _training_pictures(recipe, data, stage)
+    clean = Augmentation(crop=recipe.crop)
+    batches = PictureDataset(
+        pictures, stage.batch, stage.size, recipe.seed, 0, 1, augmentation=clean
+    )
+    return np.asarray(batches[0][0])
+
+
+def _some_pictures(recipe: Recipe, data: Sequence[str | Path]) -> PictureDataset:
+    """Pictures of the last stage, as it will see them, for counting their colours."""
+    stage = recipe.stages[-1]
+    pictures = _training_pictures(recipe, data, stage)
+    steps = -(-FREQUENCY_PICTURES // sum(stage.batch.values()))
+    return PictureDataset(
+        pictures,
+        stage.batch,
+        stage.size,
+        recipe.seed,
+        0,
+        min(steps, recipe.steps),
+        augmentation=recipe.augmentation,
+    )
 
 
 def _compile(trainer: JointTrainer, recipe: Recipe) -> None:
@@ -241,17 +300,22 @@ def _compile(trainer: JointTrainer, recipe: Recipe) -> None:
         0.0,
         decay_steps=max(recipe.steps - recipe.warmup_steps, 1),
         # The part of the peak that is left at the end.
-        alpha=1.0 if recipe.schedule == "constant" else 0.0,
+        alpha=1.0 if recipe.schedule == "constant" else recipe.final_rate,
         warmup_target=recipe.learning_rate,
         warmup_steps=recipe.warmup_steps,
     )
-    clip_norm = recipe.clip_norm or None
+    settings = {"beta_2": recipe.beta_2, "global_clipnorm": recipe.clip_norm or None}
     if recipe.optimizer == "adam":
-        optimizer = keras.optimizers.Adam(schedule, global_clipnorm=clip_norm)
+        optimizer = keras.optimizers.Adam(schedule, **settings)
     else:
-        optimizer = keras.optimizers.AdamW(
-            schedule, weight_decay=recipe.weight_decay, global_clipnorm=clip_norm
-        )
+        settings |= {"weight_decay": recipe.weight_decay}
+        if recipe.trunk_rate != 1 or recipe.ema:
+            trunk = trainer.colorizer.get_layer("trunk").trainable_variables
+            optimizer = TrunkAdamW(
+                trunk, recipe.trunk_rate, recipe.ema, learning_rate=schedule, **settings
+            )
+        else:
+            optimizer = keras.optimizers.AdamW(schedule, **settings)
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     trainer.compile(optimizer=optimizer)
     trainer(np.zeros((1, 32, 32, 3), "uint8"))
@@ -270,6 +334,13 @@ def _save(trainer: JointTrainer, run: Path, step: int) -> None:
     for old in run.glob("checkpoint-*.weights.h5"):
         if old.name != name:
             old.unlink()
+
+
+def _averaged(trainer: JointTrainer) -> contextlib.AbstractContextManager[None]:
+    """Inside of this the network has the averages of its weights, if they are taken."""
+    if isinstance(trainer.optimizer, TrunkAdamW):
+        return trainer.optimizer.averaged()
+    return contextlib.nullcontext()
 
 
 def _judge(

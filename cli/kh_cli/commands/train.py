@@ -11,6 +11,7 @@ from kh_cli.errors import INTERRUPTED, WrongUse
 from kh_cli.progress import Progress
 
 _RECIPES = {"head": "head", "adam": "tune"}
+_LITE_RECIPES = {"head": "lite-head", "adam": "lite-tune"}
 
 
 def train(
@@ -19,7 +20,7 @@ def train(
         typer.Argument(
             metavar="[RECIPE]",
             help="A TOML file, or the name of a recipe of the package (best, continue, head, seed, "
-            "small, tune, vivid). Default: what `--solver` says.",
+            "lite, lite-head, lite-tune, small, tune, vivid). Default: what `--solver` says.",
             show_default=False,
         ),
     ] = None,
@@ -46,8 +47,8 @@ def train(
         Literal["head", "adam"] | None,
         typer.Option(
             help="Instead of a recipe, for pictures of your own: head fits only the heads, in "
-            "closed form, in minutes (the recipe head); adam trains all of the model a little "
-            "(tune).",
+            "closed form, in minutes (the recipe head, or lite-head from a lite); adam trains all "
+            "of the model a little (tune, or lite-tune).",
             show_default=False,
         ),
     ] = None,
@@ -95,18 +96,22 @@ def train(
     from keras_hypercolumns.training.finish import (
         add_vivid,
         finish,
-        fold,
         head_steps,
-        linear_part,
         vivid_steps,
     )
     from keras_hypercolumns.training.recipe import read_recipe
-    from kh_zoo.joint_model import load_joint_model
+    from kh_zoo.joint_model import is_lite, load_joint_model
     from kh_zoo.keras_model import write_colorizer
+    from kh_zoo.resolve import resolve
 
     run = run or data[0].absolute().with_name(f"{data[0].absolute().name}-run")
     try:
-        plan = read_recipe(recipe or _RECIPES[str(solver)])
+        if recipe is None:
+            begun = init or training.init_of(run)
+            trained_model = begun and begun not in ("random", "imagenet")
+            lite = trained_model and is_lite(resolve(begun)[0])
+            recipe = (_LITE_RECIPES if lite else _RECIPES)[str(solver)]
+        plan = read_recipe(recipe)
         with Progress("training", plan.steps, quiet=quiet, log=True) as progress:
             trained, done = training.train(
                 plan,
@@ -118,26 +123,21 @@ def train(
                 tensorboard=tensorboard,
                 in_memory=in_memory,
             )
+        model = trained
         if done == plan.steps:
             steps = head_steps(plan)
             with Progress(
                 "fitting the heads", steps, quiet=quiet or not steps, log=True
             ) as progress:
                 model = finish(trained, plan, data, progress.advance)
-        else:
-            model = fold(trained, plan)
     except ValueError as error:  # how the library says what is wrong with recipe, data or run
         raise WrongUse(str(error)) from error
-    linear = linear_part(model, plan)
-    if linear:
-        write_colorizer(linear, run / "model", plan.head_size)
-    if linear and plan.vivid and done == plan.steps:
-        steps = vivid_steps(plan)
+    write_colorizer(model, run / "model", plan.head_size)
+    steps = vivid_steps(plan)
+    if steps and done == plan.steps:
         with Progress("fitting the vivid heads", steps, quiet=quiet, log=True) as progress:
-            vivid = add_vivid(linear, plan, data, progress.advance)
+            vivid = add_vivid(model, plan, data, progress.advance)
         write_colorizer(vivid, run / "model", plan.head_size)
-    if linear is not model:
-        model.save(run / "model.keras")
     if done < plan.steps:
         print(
             f"interrupted: {done} of {plan.steps} steps are kept in {run}; the same command goes "
@@ -147,8 +147,7 @@ def train(
         raise typer.Exit(INTERRUPTED)
     if not quiet:
         _show_changes(run)
-        then = f"`kh evaluate {run} --data ...`" if linear else f"the model is {run}/model.keras"
-        print(f"trained {done} steps: {then}", file=sys.stderr)
+        print(f"trained {done} steps: `kh evaluate {run} --data ...`", file=sys.stderr)
 
 
 def _show_changes(run: Path) -> None:
