@@ -4,12 +4,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from keras import ops
 from PIL import Image
 
+from keras_hypercolumns import srgb_to_lab
 from keras_hypercolumns.training import picture_dataset
+from keras_hypercolumns.training.augmentation import Augmentation
 from keras_hypercolumns.training.picture_dataset import (
     PictureDataset,
     center_crop,
+    lab_of,
     random_crop,
     training_pictures,
     validation_pictures,
@@ -18,9 +22,9 @@ from keras_hypercolumns.training.picture_dataset import (
 BATCH = {"flowers": 3, "photos": 2}
 
 
-def batches(pictures, first=0, last=8, seed=5, batch=BATCH):
+def batches(pictures, first=0, last=8, seed=5, batch=BATCH, **keys):
     found = training_pictures([pictures.folder], batch, 32)
-    dataset = PictureDataset(found, batch, 32, seed, first, last)
+    dataset = PictureDataset(found, batch, 32, seed, first, last, augmentation=Augmentation(**keys))
     return [dataset[index][0] for index in range(len(dataset))]
 
 
@@ -53,9 +57,9 @@ def test_steps_and_seeds_differ(pictures):
 def test_an_epoch_shows_every_training_picture_once_and_no_other(pictures, monkeypatch):
     shown = []
 
-    def record(image, size, random):
+    def record(image, *others):
         shown.append(Path(image.filename).relative_to(pictures.folder).as_posix())
-        return random_crop(image, size, random)
+        return random_crop(image, *others)
 
     monkeypatch.setattr(picture_dataset, "random_crop", record)
     batch = {"flowers": 1, "photos": 1}
@@ -120,6 +124,64 @@ def test_crops_are_squares_from_within_the_picture(gradient):
     assert flips == {False, True}
     assert len(sides) > 10
     assert len(corners) > 30
+
+
+def test_crops_may_be_smaller_than_their_size_or_as_large_as_the_picture(gradient):
+    random = np.random.default_rng(2)
+    sides = []
+    for _ in range(60):
+        with Image.open(gradient) as image:
+            pixels = random_crop(image, 80, random, 0.5).astype(int)
+        assert pixels.shape == (80, 80, 3)
+        sides.append(np.ptp(pixels[0, :, 0]) + 1)
+    assert 29 <= min(sides) <= 33
+    assert 57 <= max(sides) <= 61
+
+
+@pytest.mark.parametrize(
+    "keys", [{"aged": 0.5}, {"neutral": 0.4}, {"crop": 0.7, "aged": 0.3, "mounted": 0.5}]
+)
+def test_what_is_done_to_a_step_does_not_depend_on_where_the_run_began(pictures, keys):
+    whole, rest = batches(pictures, **keys), batches(pictures, 3, **keys)
+    for expected, found in zip(whole[3:], rest, strict=True):
+        assert found["rgb"].shape == (5, 32, 32, 3)
+        assert found["lightness"].shape == (5, 32, 32, 1)
+        for name in ("rgb", "lightness"):
+            np.testing.assert_array_equal(found[name], expected[name])
+
+
+def test_lightness_is_aged_and_colours_stay(pictures):
+    plain, every = batches(pictures), batches(pictures, aged=1.0)
+    # The first picture of a step is cropped before anything else is drawn.
+    for one, aged in zip(plain, every, strict=True):
+        expected = ops.convert_to_numpy(srgb_to_lab(one[0].astype("float32") / 255))
+        lab = ops.convert_to_numpy(lab_of(aged))[0]
+        np.testing.assert_allclose(lab[..., 1:], expected[..., 1:], atol=1e-4)
+    moved = [np.abs(lab_of(aged) - lab_of(aged["rgb"]))[..., 0].mean() for aged in every]
+    assert min(moved) > 0.5
+    some = batches(pictures, aged=1e-9)
+    for one in some:
+        np.testing.assert_allclose(lab_of(one), lab_of(one["rgb"]), atol=3e-3)
+
+
+def test_neutral_pages_have_no_colour_and_their_share(pictures):
+    found = batches(pictures, last=40, neutral=0.3)
+    neutral = 0
+    for batch in found:
+        lab = ops.convert_to_numpy(lab_of(batch))
+        gray = np.abs(lab[..., 1:]).max(axis=(1, 2, 3)) < 0.02
+        neutral += gray.sum()
+        assert lab[..., 0].min() >= 0
+        assert lab[..., 0].max() <= 100
+    assert neutral / 200 == pytest.approx(0.3, abs=0.1)
+
+
+def test_mounts_alone_are_plain_pictures(pictures):
+    for batch in batches(pictures, mounted=1.0):
+        assert batch.shape == (5, 32, 32, 3)
+        edge = np.concatenate([batch[:, 0], batch[:, -1]]).astype(int)
+        # The pictures are noise: rows without colour are of the mount.
+        assert (np.ptp(edge, axis=-1).max(axis=1) == 0).sum() >= 5
 
 
 def test_the_centre_crop_is_the_largest_square(gradient):

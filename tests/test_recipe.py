@@ -6,6 +6,7 @@ import json
 import pytest
 
 from keras_hypercolumns import VARIANTS
+from keras_hypercolumns.training.augmentation import NONE
 from keras_hypercolumns.training.recipe import FOLDER, Stage, read_recipe, recipe_from_table
 
 SMALLEST = """
@@ -31,7 +32,7 @@ def write(tmp_path):
 @pytest.mark.parametrize("name", sorted(file.stem for file in FOLDER.glob("*.toml")))
 def test_own_recipes_are_read_by_name(name):
     recipe = read_recipe(name)
-    assert set(recipe.variants) <= set(VARIANTS)
+    assert set(recipe.variants) <= {*VARIANTS, "lite"}
     assert recipe.steps == sum(stage.steps for stage in recipe.stages)
     # One of no steps fits the heads alone.
     heads = recipe.head_pictures or recipe.vivid
@@ -77,6 +78,10 @@ def test_a_whole_number_will_do_for_a_float(write):
         ("schedule = ['cosine']\n" + SMALLEST, r"`schedule of .*'constant'.*\['cosine'\]"),
         ("first_convolution = 'mean'\n" + SMALLEST, "'sum', 'new'.* Received: 'mean'"),
         ("pooling = 'avarage'\n" + SMALLEST, "Did you mean 'average'.* Received: 'avarage'"),
+        ("loss = 'rood'\n" + SMALLEST, "'squared', 'root'.* Received: 'rood'"),
+        ("aged = 1.5\n" + SMALLEST, "`aged of mine.toml` should be from 0 to 1.*: 1.5"),
+        ("ema = -1\n" + SMALLEST, "`ema of mine.toml` should be from 0 to 1.*: -1"),
+        ("optimizer = 'adam'\nema = 0.9\n" + SMALLEST, "should be 'adamw', for a .* `ema`"),
     ],
 )
 def test_a_recipe_that_means_nothing_is_refused(write, text, message):
@@ -90,7 +95,8 @@ def test_a_recipe_that_is_not_there_is_refused(tmp_path):
     with pytest.raises(
         ValueError,
         match=r"`recipe` should be a file ending \.toml, or one of 'best', 'continue', 'head', "
-        r"'seed', 'small', 'tune', 'vivid'\. Did you mean 'small'\? Received: 'smal'$",
+        r"'lite-head', 'lite-tune', 'lite', 'seed', 'small', 'tune', 'vivid'\. "
+        r"Did you mean 'small'\? Received: 'smal'$",
     ):
         read_recipe("smal")
 
@@ -107,12 +113,28 @@ def test_the_seed_recipe_is_the_founding_codes():
     assert recipe.head_pictures == 0
 
 
-@pytest.mark.parametrize("name", ["best", "seed"])
+def test_what_is_left_out_leaves_the_training_as_it_was():
+    """The keys that came with `lite`, in a recipe that has none of them."""
+    recipe = read_recipe("best")
+    assert (recipe.loss, recipe.vivid_loss, recipe.joint_vivid) == ("squared", 0, ())
+    assert (recipe.trunk_rate, recipe.final_rate, recipe.beta_2, recipe.ema) == (1, 0, 0.999, 0)
+    assert recipe.augmentation == NONE
+    assert not NONE.changes_lightness
+    assert NONE.least_side(96) == 96
+
+
+def test_pictures_that_are_enlarged_need_not_have_the_size():
+    recipe = read_recipe("lite")
+    assert recipe.joint_vivid == ("lite",)
+    assert recipe.augmentation.least_side(128) <= 112
+
+
+@pytest.mark.parametrize("name", ["best", "lite", "seed"])
 def test_a_recipe_survives_json_also_one_of_an_older_release(name):
     recipe = read_recipe(name)
     table = json.loads(json.dumps(dataclasses.asdict(recipe)))
     assert recipe_from_table(table, "recipe.json") == recipe
-    for key in ("init", "first_convolution", "optimizer", "schedule"):
+    for key in ("init", "first_convolution", "optimizer", "schedule", "trunk_rate", "ema"):
         del table[key]
     older = recipe_from_table(table, "recipe.json")
     assert (older.init, older.optimizer, older.schedule) == ("random", "adamw", "cosine")
