@@ -187,7 +187,7 @@ def hostile_tables():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("table", hostile_tables())
+@pytest.mark.parametrize("table", list(hostile_tables()))
 def test_what_is_no_network_is_refused(table):
     with pytest.raises(ModelError) as caught:
         read_network(table)
@@ -357,3 +357,17 @@ def test_efficientnet_lite_as_a_trunk_of_a_given_model_is_the_named_one(tmp_path
         keras.ops.convert_to_numpy(named(lightness)),
         atol=1e-5,
     )
+
+
+@pytest.mark.parametrize("size", [(1, 1), (9, 9), (16, 40), (3, 200)])
+def test_pictures_smaller_than_a_cell_are_continued_by_their_edge(size, tmp_path):
+    save_model(build("MobileNetV2"), tmp_path, size=64)
+    folder = open_model_folder(tmp_path)
+    assert folder.config.least_side("custom") == 32
+    engine = create_engine("onnx", folder, "custom")
+    lightness = np.random.default_rng(1).uniform(0, 100, size).astype("float32")
+    missing = [(0, max(32 - side, 0)) for side in size]
+    whole = engine.predict_ab(np.pad(lightness, missing, mode="edge"))
+    ab = engine.predict_ab(lightness)
+    assert ab.shape == (*size, 2)
+    np.testing.assert_allclose(ab, whole[: size[0], : size[1]], atol=1e-4)

@@ -94,6 +94,14 @@ class ModelConfig:
         channels = self.network.channels
         return {tap: channels[tap] for tap in self.heads[head]}
 
+    def least_side(self, head: str) -> int:
+        """The least height and width of a picture, in pixels, that a head can predict on."""
+        network = self.network.part([head])
+        side = 1
+        while not network.fits(side):
+            side *= 2
+        return side
+
     def tensor_shapes(self, int8: Iterable[str] = ()) -> dict[str, tuple[int, ...]]:
         """Shape of every tensor that the file should hold, by name; `int8` kernels have a scale."""
         shapes = self.network.tensor_shapes()

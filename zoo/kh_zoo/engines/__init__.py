@@ -47,9 +47,15 @@ def create_engine(
             f"Received: {name!r}"
         )
     try:
-        return engines[name](folder, head, device)
+        engine = engines[name](folder, head, device)
     except ImportError as error:
         raise EngineError(f"`engine` {name!r} can't be used: {error}") from error
+    least = folder.config.least_side(head)
+    if least == 1:
+        return engine
+    from kh_zoo.engines.padding_engine import PaddingEngine
+
+    return PaddingEngine(engine, least)
 
 
 def check_device(device: str) -> None:

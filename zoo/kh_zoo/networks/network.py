@@ -128,6 +128,14 @@ class Network:
                 ) from None
         return found
 
+    def fits(self, side: int) -> bool:
+        """Whether every map has a cell, where the picture has `side` pixels a side."""
+        try:
+            self.maps(side, side)
+        except ModelError:
+            return False
+        return True
+
     @cached_property
     def channels(self) -> dict[str, int]:
         """Channels of every map, by its name."""
