@@ -1,5 +1,6 @@
 """A Hub that means harm, or is none: nothing is written or removed, and it ends with a line."""
 
+import errno
 import gzip
 import json
 import os
@@ -35,6 +36,20 @@ CARD = b"---\nlicense: cc-by-4.0\n---\nEtchings.\n"
 API = "GET /api/models/eve/bad"
 FILE = "GET /eve/bad/resolve/[^/]+/"
 BIG = "9" * 4000
+STRACE = shutil.which("strace")
+
+
+class _Fault:
+    """A call that fails once, the `countdown`-th from now, as on a disk that is full."""
+
+    def __init__(self, real=lambda *arguments: None):
+        self.real, self.countdown = real, -1
+
+    def __call__(self, *arguments, **keywords):
+        self.countdown -= 1
+        if self.countdown == -1:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self.real(*arguments, **keywords)
 
 
 @pytest.fixture
@@ -112,16 +127,19 @@ def test_links_out_of_the_cache(hub, bad, files, outside, kind, how, name, sound
 
 
 @pytest.mark.parametrize("where", ["snapshots", "blobs", "refs", "snapshots/COMMIT", "."])
-def test_folders_that_are_links(hub, bad, files, outside, where):
+@pytest.mark.parametrize("moves", [True, False], ids=["another commit", "the same commit"])
+def test_folders_that_are_links(hub, bad, files, outside, where, moves):
     stored = pull("eve/bad")
     folder = stored.path.parent.parent
     moved = folder / where.replace("COMMIT", bad)
     shutil.move(moved, outside / "moved")
     moved.symlink_to(outside / "moved", target_is_directory=True)
-    for path in (outside / "moved").rglob("*"):  # all of it damaged, so that it would be removed
-        if path.is_file() and not path.is_symlink() and path.parent.name != "refs":
-            path.write_bytes(path.read_bytes() + b" ")
+    # All of it damaged, so that it would be removed.
+    for path in {*(folder / "blobs").iterdir(), *(outside / "moved" / "blobs").glob("*")}:
+        path.write_bytes(path.read_bytes() + b" ")
     (outside / "moved" / "mine").symlink_to(outside / "thesis.txt")
+    if moves:
+        hub.put("eve/bad", {"README.md": CARD + b"More.\n"})
     before = entries(outside)
     try:
         pull("eve/bad", refresh=True)
@@ -205,6 +223,105 @@ def test_what_is_no_file(hub, bad, files, name, kind):
         assert (pull("eve/bad").path / name).read_bytes() == files[name]
     except (HubError, ModelError) as error:
         assert "\n" not in str(error)  # noqa: PT017
+
+
+@pytest.mark.skipif(not STRACE, reason="strace sees what a process writes")
+@pytest.mark.parametrize("what", ["pull", "links", "etag", "commit", "rm", "show", "publish"])
+def test_all_that_is_written_lies_in_the_cache(hub, bad, files, outside, tmp_path, what):
+    """Every name that a process opens for writing, makes, moves or removes."""
+    command = [what if what in ("rm", "show", "publish") else "pull", "eve/bad"]
+    if what in ("rm", "links"):
+        blob = (pull("eve/bad").path / "model.safetensors").resolve()
+        shutil.move(blob, outside / blob.name)
+        blob.symlink_to(outside / blob.name)
+    if what == "etag":
+        hub.fail(FILE, {"ETag": str(outside / "thesis.txt"), "X-Linked-Etag": "../../x"}, times=9)
+    if what == "commit":
+        hub.fail(API, json.dumps(description(f"../../../../{outside.name}")).encode(), times=9)
+    if what == "publish":
+        command = ["publish", "pool1to4", "eve/bad", "--dry-run"]
+    home, temporary, trace = tmp_path / "home", tmp_path / "temporary", tmp_path / "trace"
+    home.mkdir()
+    temporary.mkdir()
+    calls = (
+        "open,openat,openat2,creat,mkdir,mkdirat,rmdir,unlink,unlinkat,rename,renameat,renameat2"
+    )
+    calls += ",link,linkat,symlink,symlinkat,truncate,chmod,fchmodat,chown,mknod,mknodat,utimensat"
+    watched = [
+        STRACE,
+        "-f",
+        "--seccomp-bpf",
+        "-qq",
+        "-y",
+        "-e",
+        f"trace={calls}",
+        "-s",
+        "4096",
+        "-o",
+        trace,
+    ]
+    subprocess.run(
+        [*watched, sys.executable, KH, *command],
+        env={
+            **os.environ,
+            "HOME": str(home),
+            "TMPDIR": str(temporary),
+            "PYTHONDONTWRITEBYTECODE": "1",
+            "HF_TOKEN": hub.token_of("eve"),
+        },
+        capture_output=True,
+        timeout=300,
+        check=False,
+    )
+    allowed = (str(tmp_path / "hf"), str(temporary), "/dev/null", "/dev/shm", "/proc/")
+    if what == "publish":  # Keras's own settings
+        allowed += (str(home / ".keras"),)
+    wrong = []
+    for line in trace.read_text(errors="replace").splitlines():
+        call = re.match(r"\d+ +(\w+)\((.*)\) += (-?\d+)", line)
+        if not call or int(call[3]) < 0:
+            continue
+        if call[1].startswith("open") and not re.search("O_(WRONLY|RDWR|CREAT|TRUNC)", call[2]):
+            continue
+        where = dict(re.findall(r'(?:\d+|AT_FDCWD)<([^>]*)>, "([^"]*)"', call[2]))
+        names = [os.path.join(folder, name) for folder, name in where.items()]
+        names = names or re.findall(r'"([^"]*)"', call[2])[-1:]
+        wrong += [line for name in names if not os.path.normpath(name).startswith(allowed)]
+    assert wrong == []
+    assert {path.name for path in home.iterdir()} <= {".keras"}
+
+
+@pytest.mark.parametrize(
+    "call", ["open", "mkdir", "fsync", "replace", "rename", "symlink", "write"]
+)
+def test_a_full_disk(hub, bad, files, tmp_path, monkeypatch, call):
+    """Whichever call fails: a reason, nothing half, and the same command goes on from there."""
+    patched = _Fault() if call == "write" else _Fault(getattr(os, call))
+    if call == "write":
+        monkeypatch.setattr(hub_reader._Line, "came", lambda line, more: patched())
+    else:
+        monkeypatch.setattr(os, call, patched)
+    failed = 0
+    for number in range(100):
+        patched.countdown = number
+        try:
+            pull("eve/bad")
+        except (OSError, ZooError):
+            failed += 1
+            patched.countdown = -1
+            assert not list((tmp_path / "hf").rglob("*.incomplete"))
+            assert not list((tmp_path / "hf").rglob("*.tmp"))
+        else:
+            if patched.countdown >= 0:  # there were not so many calls
+                break
+        patched.countdown = -1
+        # Whole, or not there; and the same command goes on from there.
+        found = find_stored("eve/bad")
+        if found:
+            check_stored(found)
+        assert {path.name for path in pull("eve/bad").path.iterdir()} == set(files)
+        shutil.rmtree(tmp_path / "hf")
+    assert failed or call == "rename"
 
 
 # What the API answers
@@ -823,6 +940,15 @@ def test_a_mirror_that_lists_no_large_files(hub, bad, files, lists):
     hub.requests.clear()
     assert not pull("eve/bad").fetched
     assert hub.requests == []
+
+
+@pytest.mark.parametrize("etag", ["pointer", "none", "md5"])
+def test_a_mirror_that_redirects_without_a_hash(hub, bad, files, etag):
+    hub.fail(API, hub_answer(hub, bad, lfs=False), times=9)
+    headers = {"pointer": {}, "none": {"ETag": None}, "md5": {"ETag": "0" * 32}}[etag]
+    hub.fail(f"{FILE}model.safetensors", {"X-Linked-Etag": None, **headers}, times=9)
+    content = files["model.safetensors"]
+    assert (pull("eve/bad").path / "model.safetensors").read_bytes() == content
 
 
 @pytest.mark.parametrize("fault", ["wrong_hash", "truncated"])

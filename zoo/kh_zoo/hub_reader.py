@@ -214,17 +214,18 @@ class HubReader:
     def _hash_of(self, name: str, commit: str, hops: "list[httpx2.Response]") -> str:
         """The hash that the server says a file has; checked, and the commit too."""
         for hop in hops:
-            said = hop.headers.get("X-Repo-Commit")
-            if said is not None and said != commit:
-                raise self._odd(f"another commit of `{name}`", said)
-        # Where a large file lies elsewhere, the Hub itself says its hash; the other host is not
-        # asked.
+            named = hop.headers.get("X-Repo-Commit")
+            if named is not None and named != commit:
+                raise self._odd(f"another commit of `{name}`", named)
+        # Where a large file lies elsewhere, the Hub itself says its hash. Mirrors may not: then one
+        # of sha256 is that of the file, and one of Git's may be of its pointer.
         linked = [hop.headers["X-Linked-Etag"] for hop in hops if "X-Linked-Etag" in hop.headers]
-        said = linked[0] if linked else hops[-1].headers.get("ETag", "")
-        found = said.removeprefix("W/").strip('"')
-        if not is_hash(found):
-            raise self._odd(f"a hash (ETag) of `{name}` that is none", said)
-        return found
+        said = linked[:1] or [hop.headers.get("ETag", "") for hop in reversed(hops)]
+        found = [text.removeprefix("W/").strip('"') for text in said]
+        sound = sorted(filter(is_hash, found), key=len)
+        if not sound:
+            raise self._odd(f"a hash (ETag) of `{name}` that is none", said[0])
+        return sound[-1]
 
     def _file(self, sibling: Any) -> tuple[str, RemoteFile]:
         name = sibling.get("rfilename") if isinstance(sibling, dict) else None

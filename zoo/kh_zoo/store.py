@@ -7,6 +7,7 @@ are used.
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import io
 import os
@@ -447,26 +448,34 @@ def _own_folder(path: Path) -> Path:
     Raises:
         ModelError: If a link leads from there to elsewhere, where nothing of ours belongs.
     """
-    path.mkdir(parents=True, exist_ok=True)
-    if not path.resolve().is_relative_to(cache_folder().resolve()):
+    if not _is_ours(path):
         raise ModelError(
             f"{path}: should be a folder of the cache, where files can be fetched to, not a link "
             f"that leads out of it; remove the link. Received: one to {path.resolve()}"
         )
+    path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a folder is in the cache, or would be, also where links lead."""
+    return path.resolve().is_relative_to(cache_folder().resolve())
 
 
 def _link(path: Path, blob: Path) -> None:
     """Make `path` a link to a blob beside its folder, in place of what it was."""
-    if path.is_symlink():
+    if path.is_symlink() or path.exists():
         path.unlink()
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
-        temporary.symlink_to(Path("..", "..", "blobs", blob.name))
-    except (OSError, NotImplementedError):  # where there are none, the file itself is there
+        path.symlink_to(Path("..", "..", "blobs", blob.name))
+    except FileExistsError:  # another process was quicker
+        pass
+    except NotImplementedError:
         blob.replace(path)
-    else:
-        temporary.replace(path)
+    except OSError as error:
+        if os.name != "nt" and error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        blob.replace(path)  # where there are no links, the file itself is there
 
 
 def _blob_name(path: Path) -> str | None:
@@ -540,7 +549,7 @@ def _forget_damaged(repository: str) -> None:
     """
     folder = _repository_folder(repository)
     for snapshot in folder.glob("snapshots/*"):
-        if snapshot.is_symlink() or not snapshot.is_dir():
+        if snapshot.is_symlink() or not snapshot.is_dir() or not _is_ours(snapshot):
             continue
         for path in snapshot.iterdir():
             if not path.is_symlink() or _is_whole(path):
@@ -548,7 +557,7 @@ def _forget_damaged(repository: str) -> None:
             name = _blob_name(path)
             path.unlink()
             blob = folder / "blobs" / (name or "")
-            if name and not blob.parent.is_symlink() and (blob.is_symlink() or blob.is_file()):
+            if name and _is_ours(blob.parent) and (blob.is_symlink() or blob.is_file()):
                 blob.unlink()
 
 
