@@ -23,6 +23,7 @@ from kh_zoo.hub import hub_errors, is_hub_id, is_offline
 from kh_zoo.hub_reader import HubReader, Remote, RemoteFile, is_commit, is_hash
 from kh_zoo.model_folder import (
     CONFIG,
+    KERAS,
     MAX_HEADER,
     TENSORS,
     inside,
@@ -102,7 +103,7 @@ def list_stored() -> list[Stored]:
 
 def needed_files(table: Mapping[str, Any]) -> tuple[str, ...]:
     """Names of the files that an engine needs, for what `read_table` returned."""
-    return (CONFIG, TENSORS) if table["architecture"] != "keras" else KERAS_FILES
+    return (CONFIG, TENSORS) if table["architecture"] != KERAS else KERAS_FILES
 
 
 def check_pinned(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
@@ -190,7 +191,7 @@ def _pull(
     table = read_table(snapshot / CONFIG)
     names = [*needed_files(table)]
     most = _MOST_BYTES
-    if table["architecture"] != "keras":
+    if table["architecture"] != KERAS:
         # Header and float32 tensors: more can't be what the configuration describes.
         most = read_config(snapshot / CONFIG).most_bytes() + MAX_HEADER
     fetch.expect(names, most)
@@ -229,7 +230,7 @@ def open_any(folder: Path) -> None:
     Raises:
         ModelError: If it is not sound.
     """
-    if read_table(folder / CONFIG)["architecture"] != "keras":
+    if read_table(folder / CONFIG)["architecture"] != KERAS:
         open_model_folder(folder)
     else:
         from kh_zoo.keras_folder import check_keras_folder
