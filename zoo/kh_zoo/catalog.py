@@ -11,7 +11,7 @@ from typing import Any
 from kh_zoo.errors import VariantError
 from kh_zoo.plugins import plugins
 
-DEFAULT_VARIANT = "relu1to5"
+DEFAULT_VARIANT = "lite"
 BUNDLES = Path(__file__).parent / "bundles"
 """The generations of weights that ship with the package, a folder for each trunk."""
 
@@ -77,7 +77,7 @@ def list_variants() -> list[Variant]:
 
     >>> from kh_zoo import list_variants
     >>> [variant.name for variant in list_variants()]
-    ['full', 'relu1to5', 'relu3to5', 'pool1to4']
+    ['lite', 'full', 'relu1to5', 'relu3to5', 'pool1to4']
     """
     return list(_records().values())
 

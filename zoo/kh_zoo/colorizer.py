@@ -31,7 +31,7 @@ class Colorizer:
     Example:
 
     >>> from kh_zoo import Colorizer
-    >>> colorizer = Colorizer("relu1to5")
+    >>> colorizer = Colorizer("lite")
     >>> notes = colorizer.colorize_file("examples/coffee.jpg", "coffee.color.jpg")
     >>> image = colorizer.colorize("coffee.color.jpg")
     >>> image.width, image.height, image.bands

@@ -11,6 +11,7 @@ from typing import Any
 import keras
 from keras.src.backend.common import global_state
 
+from kh_zoo.catalog import DEFAULT_VARIANT
 from kh_zoo.errors import ModelError
 from kh_zoo.keras_folder import KerasFolder, check_keras_folder
 from kh_zoo.model_folder import CONFIG, KERAS, KEY, ModelConfig, ModelFolder, read_table
@@ -24,14 +25,14 @@ DEFAULT_SIZE = 256
 """Short side, in pixels, that a colorizer predicts at where nothing else is known."""
 
 
-def load_model(model: str | os.PathLike[str] = "relu1to5") -> keras.Model:
+def load_model(model: str | os.PathLike[str] = DEFAULT_VARIANT) -> keras.Model:
     """Load a trained colorizer as a Keras model.
 
     Example:
 
     >>> import numpy as np
     >>> from kh_zoo import load_model
-    >>> model = load_model("relu1to5")
+    >>> model = load_model("lite")
     >>> lightness = np.full((1, 32, 48, 1), 50.0, "float32")
     >>> model.predict(lightness, verbose=0).shape
     (1, 32, 48, 2)
