@@ -32,8 +32,7 @@ def lightness_of(rgb: np.ndarray, sensitivity: Sequence[float] = _EYE) -> np.nda
     """
     luminance = _LINEAR[rgb] @ np.asarray(sensitivity)
     cube = np.where(luminance > 0.008856, np.cbrt(luminance), 7.787037 * luminance + 16 / 116)
-    lightness: np.ndarray = (116 * cube - 16).astype("float32")
-    return np.clip(lightness, 0, 100)
+    return _clipped(116 * cube - 16)
 
 
 def aged(lightness: np.ndarray, rgb: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -60,7 +59,7 @@ def aged(lightness: np.ndarray, rgb: np.ndarray, random: np.random.Generator) ->
 
 def emulsion(rgb: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """The lightness on another film: old ones hardly saw red, and saw blue well."""
-    return lightness_of(rgb, random.dirichlet((0.7, 1.5, 1.5)))
+    return lightness_of(rgb, random.dirichlet((0.7, 1.5, 1.5)).tolist())
 
 
 def blurred(lightness: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -167,7 +166,7 @@ def text(size: int, random: np.random.Generator) -> np.ndarray:
             random.integers(33, 123, random.integers(1, 9)) for _ in range(page.width // height)
         )
         line = " ".join("".join(map(chr, word)) for word in words)
-        pen.text((random.integers(0, height), y), line, ink, font_size=height)
+        pen.text((int(random.integers(0, height)), y), line, ink, font_size=height)
     return _printed(page)
 
 
@@ -206,7 +205,8 @@ def line_art(size: int, random: np.random.Generator) -> np.ndarray:
         elif shape == 2:
             pen.rectangle(box, outline=ink, width=thick)
         else:
-            pen.arc(box, *random.uniform(0, 360, 2), fill=ink, width=thick)
+            start, end = random.uniform(0, 360, 2).tolist()
+            pen.arc(box, start, end, fill=ink, width=thick)
     return _printed(page)
 
 
@@ -237,4 +237,5 @@ def _slope(rows: np.ndarray, columns: np.ndarray, random: np.random.Generator) -
 
 
 def _clipped(lightness: np.ndarray) -> np.ndarray:
-    return np.clip(lightness, 0, 100).astype("float32")
+    clipped: np.ndarray = np.clip(lightness, 0, 100).astype("float32")
+    return clipped

@@ -196,12 +196,13 @@ def _interruptible(watch: _Watch) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def init_of(run: str | Path) -> str | None:
-    """Return what a run began with, `None` where there is no run."""
+def variants_of(run: str | Path) -> tuple[str, ...]:
+    """Return the variants that a run trains, none where there is no run yet."""
     path = Path(run) / "recipe.json"
     if not path.exists():
-        return None
-    return str(json.loads(path.read_text(encoding="utf-8")).get("init", "random"))
+        return ()
+    table = json.loads(path.read_text(encoding="utf-8"))
+    return recipe_from_table(table, str(path)).variants
 
 
 def _recipe_of(run: Path, recipe: Recipe, init: str | None) -> Recipe:

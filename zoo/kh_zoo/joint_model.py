@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_hypercolumns import AnnealedMean, joint_colorizer, taps
 from keras_hypercolumns.taps import STUDY_VARIANTS, VARIANTS
-from kh_zoo.errors import ModelError
+from kh_zoo.errors import ModelError, ZooError
 from kh_zoo.keras_model import build_model
 from kh_zoo.model_folder import VIVID, ModelFolder
 from kh_zoo.networks.network import Network
@@ -34,7 +34,7 @@ def load_joint_model(model: str) -> keras.Model:
     """
     folder, head = resolve(model)
     config = folder.config
-    if is_lite(folder):
+    if _holds_lite(folder):
         return _lite(folder)
     known = {**VARIANTS, **STUDY_VARIANTS}
     heads = {name: taps for name, taps in config.heads.items() if known.get(name) == taps}
@@ -46,8 +46,16 @@ def load_joint_model(model: str) -> keras.Model:
     return joint
 
 
-def is_lite(folder: ModelFolder) -> bool:
-    """Whether a model folder holds the variant `lite`, as this package builds it."""
+def is_lite(model: str | None) -> bool:
+    """Whether there is a trained model of that name or path, and it is a `lite`."""
+    try:
+        return model is not None and _holds_lite(resolve(model)[0])
+    except ZooError:
+        return False
+
+
+def _holds_lite(folder: ModelFolder) -> bool:
+    """Whether a model folder has the variant `lite`, as this package builds it."""
     names = {node.name for node in folder.config.network.nodes}
     return LITE in folder.config.heads and {"stem", f"{LITE}_hidden_sum"} <= names
 
@@ -90,7 +98,7 @@ def _unfolded(layer: keras.Layer, tensors: Mapping[str, np.ndarray]) -> list[np.
         kernels = [tensors[f"{LITE}_hidden_{tap}.kernel"] for tap in layer.taps]
         return [np.concatenate(kernels, axis=1).transpose(2, 3, 1, 0)]
     if isinstance(layer, AnnealedMean):
-        return layer.get_weights()
+        return list(layer.get_weights())
     kernel = tensors[f"{name}.kernel"].transpose(2, 3, 1, 0)
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         kernel = kernel.transpose(0, 1, 3, 2)

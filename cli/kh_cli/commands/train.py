@@ -102,14 +102,12 @@ def train(
     from keras_hypercolumns.training.recipe import read_recipe
     from kh_zoo.joint_model import is_lite, load_joint_model
     from kh_zoo.keras_model import write_colorizer
-    from kh_zoo.resolve import resolve
 
     run = run or data[0].absolute().with_name(f"{data[0].absolute().name}-run")
     try:
         if recipe is None:
-            begun = init or training.init_of(run)
-            trained_model = begun and begun not in ("random", "imagenet")
-            lite = trained_model and is_lite(resolve(begun)[0])
+            begun = training.variants_of(run)
+            lite = "lite" in begun if begun else is_lite(init)
             recipe = (_LITE_RECIPES if lite else _RECIPES)[str(solver)]
         plan = read_recipe(recipe)
         with Progress("training", plan.steps, quiet=quiet, log=True) as progress:
