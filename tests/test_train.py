@@ -15,9 +15,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_hypercolumns import joint_colorizer, srgb_to_lab
-from keras_hypercolumns.training.finish import finish, fold, head_steps, linear_part
-from keras_hypercolumns.training.initial_colorizer import initial_colorizer
+from keras_hypercolumns import colorizer, joint_colorizer, srgb_to_lab
+from keras_hypercolumns.training.finish import add_vivid, finish, fold, head_steps, vivid_steps
+from keras_hypercolumns.training.fit_hidden import fit_hidden_heads
+from keras_hypercolumns.training.initial_colorizer import freeze_statistics, initial_colorizer
+from keras_hypercolumns.training.joint_trainer import JointTrainer
+from keras_hypercolumns.training.optimizer import TrunkAdamW
 from keras_hypercolumns.training.picture_dataset import (
     PictureDataset,
     center_crop,
@@ -25,8 +28,10 @@ from keras_hypercolumns.training.picture_dataset import (
 )
 from keras_hypercolumns.training.recipe import read_recipe
 from keras_hypercolumns.training.train import train
+from kh_zoo.engines.onnx_engine import OnnxEngine
 from kh_zoo.joint_model import load_joint_model
 from kh_zoo.keras_model import load_model, write_colorizer
+from kh_zoo.resolve import resolve
 
 # Two variants that need the whole trunk; a checkpoint in the middle of a stage and at its end.
 RECIPE = """
@@ -253,9 +258,9 @@ def killed_and_resumed(shallow, pictures, tmp_path_factory):
 def trained(killed_and_resumed, shallow, tmp_path_factory):
     """The model folder of a run, and its model."""
     folder = tmp_path_factory.mktemp("models") / "trained"
-    model = fold(killed_and_resumed[1], shallow())
-    write_colorizer(model, folder, size=32)
-    return folder, model
+    # With its batch normalisation, as the program writes it.
+    write_colorizer(killed_and_resumed[1], folder, size=32)
+    return folder, fold(killed_and_resumed[1], shallow())
 
 
 def copy_of(run, tmp_path):
@@ -474,7 +479,9 @@ def test_heads_stay_as_trained_where_none_are_to_be_fitted(killed_and_resumed, s
         assert np.array_equal(one, other) == same
 
 
-def test_what_is_not_linear_is_kept_out_of_a_model_folder_and_of_the_fit(shallow, pictures, random):
+def test_what_is_not_linear_is_kept_out_of_the_fit_and_written_as_it_is(
+    shallow, pictures, random, tmp_path
+):
     recipe = shallow(variants=("layered", "relu1to3"), batch_norm=False)
     model = joint_colorizer(recipe.variants)
     plain = finish(model, recipe, [pictures.folder])
@@ -483,10 +490,18 @@ def test_what_is_not_linear_is_kept_out_of_a_model_folder_and_of_the_fit(shallow
     np.testing.assert_allclose(after["layered"], before["layered"], atol=1e-4)
     assert np.abs(after["relu1to3"] - before["relu1to3"]).max() > 1
 
-    part = linear_part(plain, recipe)
-    assert list(part.output) == ["relu1to3"]
-    np.testing.assert_allclose(colors_of(part, lightness)["relu1to3"], after["relu1to3"], atol=1e-4)
-    assert linear_part(part, shallow()) is part
+    write_colorizer(plain, tmp_path / "model", size=32)
+    for variant, expected in after.items():
+        found = load_model(tmp_path / "model" / variant).predict_on_batch(lightness)
+        np.testing.assert_allclose(found, expected, atol=1e-3)
+
+
+def test_what_is_written_is_folded_whether_or_not_the_model_is(trained, killed_and_resumed, random):
+    folder, _ = trained
+    lightness = random.uniform(0, 100, (1, 32, 32, 1)).astype("float32")
+    normalized = colors_of(killed_and_resumed[1], lightness)["relu1to3"]
+    found = load_model(folder).predict_on_batch(lightness)
+    np.testing.assert_allclose(found, normalized, rtol=0, atol=1e-3)
 
 
 @pytest.fixture(scope="module")
@@ -612,3 +627,243 @@ class TestInit:
             assert not (tmp_path / "run" / "recipe.json").exists()
         with pytest.raises(ValueError, match="need the argument `load_model`"):
             train(shallow(init="relu1to5"), [pictures.folder], tmp_path / "run")
+
+
+LITE = """
+seed = 3
+variants = ["lite"]
+learning_rate = 2e-3
+trunk_rate = 0.15
+final_rate = 0.01
+beta_2 = 0.99
+ema = 0.9
+warmup_steps = 2
+loss = "root"
+vivid = ["lite"]
+vivid_loss = 0.05
+vivid_uniform = 0.5
+crop = 0.7
+aged = 0.3
+mounted = 0.2
+neutral = 0.1
+checkpoint_steps = 5
+validation_size = 64
+validation_pictures = 2
+head_pictures = 0
+[[stages]]
+size = 64
+steps = 10
+batch = { flowers = 2, photos = 2 }
+"""
+
+
+@pytest.fixture(scope="module")
+def lite_recipe(tmp_path_factory):
+    path = tmp_path_factory.mktemp("recipe") / "lite.toml"
+    path.write_text(LITE, encoding="utf-8")
+    return read_recipe(path)
+
+
+@pytest.fixture(scope="module")
+def lite_run(lite_recipe, pictures, tmp_path_factory):
+    """Run folder and model of ten steps, on pictures that are enlarged."""
+    run = tmp_path_factory.mktemp("runs") / "lite"
+    model, step = train(lite_recipe, [pictures.folder], run)
+    assert step == 10
+    return run, model
+
+
+@pytest.fixture(scope="module")
+def lite_folder(tmp_path_factory):
+    """A model folder of a `lite` whose every weight is random, and its model."""
+    random = np.random.default_rng(4)
+    model = joint_colorizer(("lite",), vivid=("lite",))
+    for layer in (*model.get_layer("trunk").layers, *model.layers):
+        if isinstance(layer, keras.layers.BatchNormalization):
+            for weight in layer.weights:
+                positive = weight.name in ("gamma", "moving_variance")
+                low = 0.5 if positive else -0.5
+                weight.assign(random.uniform(low, low + 1, weight.shape))
+        elif layer.name in ("head_lite", "head_lite-vivid"):
+            layer.set_weights([random.normal(0, 0.05, w.shape) for w in layer.get_weights()])
+    folder = tmp_path_factory.mktemp("models") / "lite"
+    write_colorizer(model, folder, size=64)
+    return folder, model
+
+
+class TestLite:
+    def test_a_run_resumes_exactly_its_averages_too(
+        self, lite_run, lite_recipe, pictures, tmp_path
+    ):
+        whole, model = lite_run
+        with pytest.raises(Killed):
+            train(lite_recipe, [pictures.folder], tmp_path / "run", kill_at(7))
+        assert json.loads((tmp_path / "run" / "state.json").read_text("utf-8"))["step"] == 5
+        again, step = train(lite_recipe, [pictures.folder], tmp_path / "run")
+        assert step == 10
+        # TensorFlow sums in another order each time, and Adam makes much of that.
+        exact = keras.backend.backend() == "jax"
+        for one, other in zip(model.weights, again.weights, strict=True):
+            one, other = map(keras.ops.convert_to_numpy, (one, other))
+            np.testing.assert_allclose(one, other, rtol=0, atol=0 if exact else 2e-3)
+        for one, other in zip(rows_of(whole), rows_of(tmp_path / "run"), strict=True):
+            assert one["loss"] == pytest.approx(other["loss"], rel=1e-3)
+
+    def test_what_is_kept_and_judged_is_the_average_and_a_run_goes_on_without(self, lite_run):
+        run, model = lite_run
+        row = rows_of(run)[-1]
+        assert {"cross_entropy", "lite", "lite-vivid", "validation/photos/lite"} <= set(row)
+        kernel = keras.ops.convert_to_numpy(model.get_layer("head_lite").kernel)
+        same = [array for array in arrays_of(run).values() if np.array_equal(array, kernel)]
+        assert len(same) == 1  # in the optimizer, not among the weights
+
+    def test_the_model_is_read_by_onnx_runtime(self, lite_run, tmp_path, random):
+        _, model = lite_run
+        write_colorizer(model, tmp_path / "model", size=64)
+        lightness = random.uniform(0, 100, (64, 80)).astype("float32")
+        for name, expected in colors_of(model, lightness[None, ..., None]).items():
+            engine = OnnxEngine(*resolve(f"{tmp_path / 'model'}/{name}"))
+            found = np.asarray(engine.predict_ab(lightness))
+            np.testing.assert_allclose(found, expected[0], rtol=0, atol=1e-3)
+
+    def test_a_folder_becomes_the_model_that_it_came_from(self, lite_folder, random):
+        folder, model = lite_folder
+        lightness = random.uniform(0, 100, (2, 64, 80, 1)).astype("float32")
+        expected, found = (
+            one.predict(lightness, verbose=0) for one in (model, load_joint_model(str(folder)))
+        )
+        assert set(found) == {"lite", "lite-vivid"}
+        for name, ab in expected.items():
+            assert ab.std() > 0.5
+            np.testing.assert_allclose(found[name], ab, rtol=0, atol=1e-3)
+
+    def test_a_trained_one_is_where_a_training_begins(
+        self, lite_folder, lite_recipe, pictures, tmp_path, random
+    ):
+        """Without a rate it ends there, too: no statistics are taken of the pictures."""
+        folder, source = lite_folder
+        [stage] = lite_recipe.stages
+        recipe = dataclasses.replace(
+            lite_recipe,
+            learning_rate=0.0,
+            init=str(folder),
+            stages=(dataclasses.replace(stage, steps=1),),
+            warmup_steps=0,
+        )
+        model, _ = train(recipe, [pictures.folder], tmp_path / "run", load_model=load_joint_model)
+        lightness = random.uniform(0, 100, (1, 64, 64, 1)).astype("float32")
+        expected = colors_of(source, lightness)
+        for name, ab in colors_of(model, lightness).items():
+            np.testing.assert_allclose(ab, expected[name], rtol=0, atol=1e-3)
+
+    def test_its_last_layers_are_fitted_to_pictures_of_ones_own(
+        self, lite_folder, pictures, tmp_path, random
+    ):
+        folder, source = lite_folder
+        recipe = dataclasses.replace(
+            read_recipe("lite-head"),
+            init=str(folder),
+            head_size=64,
+            head_pictures=16,
+            head_points=500,
+            vivid_pictures=8,
+        )
+        trained, _ = train(recipe, [pictures.folder], tmp_path / "run", load_model=load_joint_model)
+        lab = srgb_to_lab(
+            np.stack(
+                [
+                    center_crop(pictures.folder / name, 64)
+                    for name in pictures.splits["train"]["flowers"]
+                ]
+            ).astype("float32")
+            / 255
+        )
+        lab = keras.ops.convert_to_numpy(lab)
+        before = colors_of(trained, lab[..., :1])["lite"]
+        assert vivid_steps(recipe) == 1
+        model = add_vivid(finish(trained, recipe, [pictures.folder]), recipe, [pictures.folder])
+        after = colors_of(model, lab[..., :1])
+        truth = lab[..., 1:]
+        error, fitted = (((ab - truth) ** 2).mean() for ab in (before, after["lite"]))
+        assert fitted < error
+        assert fitted < 1.1 * (truth - truth.mean(axis=(0, 1, 2))).var()
+        assert set(after) == {"lite", "lite-vivid"}
+        other = colors_of(source, lab[..., :1])["lite-vivid"]
+        assert np.abs(after["lite-vivid"] - other).max() > 1
+
+
+class TestSmallTrunk:
+    """With a trunk of two convolutions: what depends on no particular one."""
+
+    @pytest.fixture
+    def small(self):
+        picture = keras.Input((None, None, 1))
+        x, taps = picture, []
+        for number, stride in ((1, 2), (2, 2)):
+            x = keras.layers.Conv2D(
+                8, 3, stride, padding="same", use_bias=False, name=f"conv_{number}"
+            )(x)
+            x = keras.layers.BatchNormalization(name=f"norm_{number}")(x)
+            x = keras.layers.ReLU(name=f"tap_{number}")(x)
+            taps.append(f"tap_{number}")
+        model = colorizer(taps, trunk=keras.Model(picture, x), head="hidden")
+        return keras.Model(model.input, {"custom": model.output})
+
+    def test_statistics_that_came_with_the_weights_stay_and_their_scales_learn(
+        self, small, shallow, random
+    ):
+        freeze_statistics(small, shallow(init="imagenet"))
+        norm = small.get_layer("trunk").get_layer("norm_1")
+        own = small.get_layer("head_custom_norm")
+        before = [[w.copy() for w in layer.get_weights()] for layer in (norm, own)]
+        trainer = JointTrainer(small)
+        trainer.compile(keras.optimizers.Adam(1e-2))
+        rgb = random.integers(0, 256, (4, 32, 32, 3), "uint8")
+        trainer.fit(rgb, epochs=2, verbose=0)
+        after = [layer.get_weights() for layer in (norm, own)]
+        moved = [
+            [not np.array_equal(a, b) for a, b in zip(one, other, strict=True)]
+            for one, other in zip(before, after, strict=True)
+        ]
+        assert moved == [[True, True, False, False], [True, True, True, True]]
+
+    def test_a_few_pictures_are_learnt(self, small, random):
+        patches = random.integers(0, 256, (4, 4, 4, 3), "uint8").repeat(8, axis=1)
+        rgb = patches.repeat(8, axis=2)
+        trainer = JointTrainer(small, loss="root")
+        trainer.compile(
+            TrunkAdamW(
+                small.get_layer("trunk").trainable_variables,
+                0.5,
+                memory=0.5,
+                learning_rate=1e-2,
+                weight_decay=0.0,
+            )
+        )
+        losses = trainer.fit(rgb, epochs=60, batch_size=4, verbose=0).history["loss"]
+        assert losses[-1] < 0.75 * losses[0]
+
+    def test_the_last_layer_is_the_least_squares_one(self, small, tmp_path, random):
+        for number in range(2):
+            patches = Image.fromarray(random.integers(0, 256, (5, 5, 3), "uint8"))
+            patches.resize((32, 32), Image.Resampling.BICUBIC).save(tmp_path / f"{number}.png")
+        paths = {".": sorted(tmp_path.glob("*.png"))}
+        batches = PictureDataset(paths, {".": 2}, 32, seed=0, first_step=0, last_step=1)
+        head = small.get_layer("head_custom")
+        shape = head.kernel.shape
+        fit_hidden_heads(small, batches, points=4000, ridge=1e-6)
+        lab = keras.ops.convert_to_numpy(srgb_to_lab(batches[0][0].astype("float32") / 255))
+        fitted = colors_of(small, lab[..., :1])["custom"]
+        # What each unit of the hidden map adds to A, by itself, at full size.
+        columns = []
+        for unit in range(shape[2]):
+            kernel = np.zeros(shape, "float32")
+            kernel[0, 0, unit, 0] = 1 / 50
+            head.set_weights([kernel, np.zeros(2)])
+            columns.append(colors_of(small, lab[..., :1])["custom"][..., 0].ravel())
+        rows = np.stack([*columns, np.ones_like(columns[0])], axis=1).astype("float64")
+        truth = lab[..., 1:].reshape(-1, 2)
+        best = rows @ np.linalg.lstsq(rows, truth, rcond=None)[0]
+        errors = [((ab - truth) ** 2).mean() for ab in (best, fitted.reshape(-1, 2))]
+        assert errors[0] < 0.9 * truth.var(axis=0).mean()
+        assert errors[0] <= errors[1] < 1.1 * errors[0]

@@ -100,6 +100,7 @@ def train(
         vivid_steps,
     )
     from keras_hypercolumns.training.recipe import read_recipe
+    from kh_zoo.catalog import DEFAULT_VARIANT
     from kh_zoo.joint_model import is_lite, load_joint_model
     from kh_zoo.keras_model import write_colorizer
 
@@ -107,7 +108,7 @@ def train(
     try:
         if recipe is None:
             begun = training.variants_of(run)
-            lite = "lite" in begun if begun else is_lite(init)
+            lite = "lite" in begun if begun else is_lite(init or DEFAULT_VARIANT)
             recipe = (_LITE_RECIPES if lite else _RECIPES)[str(solver)]
         plan = read_recipe(recipe)
         with Progress("training", plan.steps, quiet=quiet, log=True) as progress:
