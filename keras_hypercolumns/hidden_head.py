@@ -73,7 +73,7 @@ def hidden_head(
         taps,
         reference=finest(taps, places),
         strides={tap: places[tap].stride for tap in taps},
-        centers={tap: places[tap].center for tap in taps},
+        centers={tap: at for tap in taps if (at := places[tap].center) is not None},
         data_format="channels_last",
         use_bias=False,
         name=f"head_{name}_hidden",

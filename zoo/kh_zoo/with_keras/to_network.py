@@ -85,8 +85,8 @@ def to_network(model: keras.Model, name: str | None = None) -> Written:
         name: Of the output, where there is one. Defaults to `None`: the model's.
 
     Raises:
-        NetworkFormatError: If a layer, or an argument of one, is none of the format's. The message names
-            it.
+        NetworkFormatError: If a layer, or an argument of one, is none of the format's. The
+            message names it.
         ModelError: If the model's input is not L.
     """
     return _Writer(model, name).written()
@@ -424,16 +424,17 @@ class _Writer:
         self.add_bias(next(iter(together.values()))[0].name, bias, layer.bias is not None or used)
         # Its size is all that is asked of it.
         reference = _Value(maps[self.reference_of(layer)].name)
-        parts = []
-        for placed, projected in together.items():
-            x = projected[0]
-            if len(projected) > 1:
-                x = self.node(self.free_name(f"{name}_sum_{len(parts)}"), "add", projected)
-            parts.append(self.resized(x, reference, placed, f"{name}_up_{len(parts)}"))
+        parts: list[_Value] = []
+        for at, summands in together.items():
+            x = summands[0]
+            if len(summands) > 1:
+                x = self.node(self.free_name(f"{name}_sum_{len(parts)}"), "add", summands)
+            parts.append(self.resized(x, reference, at, f"{name}_up_{len(parts)}"))
+        total = parts[0]
         if len(parts) > 1:
-            parts = [self.node(f"{name}_sum", "add", parts)]
-        self.columns[parts[0].name] = tuple(maps[tap].name for tap in layer.taps)
-        return self.activated(parts[0], layer.activation, layer)
+            total = self.node(self.free_name(f"{name}_sum"), "add", parts)
+        self.columns[total.name] = tuple(maps[tap].name for tap in layer.taps)
+        return self.activated(total, layer.activation, layer)
 
     def add_bias(self, node: str, bias: np.ndarray, needed: bool) -> None:
         """Give a tap's convolution the bias of all: interpolation leaves a constant as it is."""
