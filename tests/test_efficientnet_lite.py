@@ -308,6 +308,7 @@ class TestPackage:
         with pytest.raises(ValueError, match=r"with the sha256 5793.*Received: .*a\.pth"):
             efficientnet_lite(weights="imagenet", **LAST)
 
+    @pytest.mark.skipif(keras.backend.backend() == "torch", reason="then it is there")
     def test_without_pytorch_its_extra_is_named(self, monkeypatch, tmp_path):
         (tmp_path / "a.pth").write_bytes(b"")
         monkeypatch.setitem(sys.modules, "torch", None)
