@@ -152,15 +152,19 @@ def _from_trained(recipe: Recipe, load_model: Callable[[str], keras.Model] | Non
         if load_model is None:
             raise ValueError("trained models need the argument `load_model`.")
         source = load_model(recipe.init)
+        sees = trunk_input(source)
     except ValueError as error:
         raise ValueError(
             "`init` should be 'random', 'imagenet', a file ending .mat, .h5 or .pth, or a trained "
             f"model. Received: {recipe.init!r}; {error}"
         ) from None
-    plain = build_colorizer(recipe, trunk_input=trunk_input(source))
-    trunk = source.get_layer("trunk")
+    plain = build_colorizer(recipe, trunk_input=sees)
+    # A model with none of the library's variants has no trunk apart from its heads.
+    trunk = next((layer for layer in source.layers if layer.name == "trunk"), source)
     given = {layer.name: layer for layer in trunk.layers}
     for layer in plain.get_layer("trunk").layers:
+        if isinstance(layer, layers.InputLayer):
+            continue
         if layer.name not in given:
             raise ValueError(
                 "`init` should be a model whose trunk reaches as deep as the taps of the recipe's "
