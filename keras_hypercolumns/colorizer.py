@@ -129,9 +129,10 @@ def colorizer(
             Defaults to `None`: the variant's, `"linear"` for taps.
         trunk: `"vgg19_gray"`, `"efficientnet_lite0"`, `"efficientnet_lite1"`,
             `"efficientnet_lite2"`, or a functional `keras.Model` with one or three input channels,
-            to which the grey value is given, three times where it has three channels. A model, and
-            a trunk with `weights`, keeps the statistics of its normalisations while it is
-            trained. Defaults to `None`: the variant's, `"vgg19_gray"` for taps.
+            to which the grey value is given, three times where it has three channels. Its layers
+            are shared, not copied. The normalisations of an EfficientNet-Lite with `weights` are
+            not trainable, since statistics of small batches would spoil them; of a model of your
+            own, say so yourself. Defaults to `None`: the variant's, `"vgg19_gray"` for taps.
 
     Input shape:
         `(batch, height, width, 1)`: L of CIELAB, 0..100; any height and width from the stride of
@@ -313,9 +314,7 @@ def _trunk_and_heads(
     else:
         three = trunk.inputs[0].shape[-1] == 3
         seen = layers.Concatenate(name="repeat_gray")([x, x, x]) if three else x
-        # Statistics of small batches would spoil those that the weights were trained with.
-        frozen = weights is not None or isinstance(kind, keras.Model)
-        found = trunk(seen, training=False if frozen else None)
+        found = trunk(seen)
     maps = {**found, "lightness": x}
     places = _places(trunk if isinstance(kind, str) else kind, taps)
     outputs: dict[str, Any] = {}
@@ -347,9 +346,13 @@ def _other_trunk(
 ) -> keras.Model:
     """The model, named "trunk", that gives the taps of an EfficientNet-Lite or a given model."""
     if isinstance(kind, str):
-        return efficientnet_lite(
+        trunk = efficientnet_lite(
             int(kind[-1]), taps, weights=weights, data_format="channels_last", name="trunk"
         )
+        for layer in trunk.layers:
+            if weights is not None and isinstance(layer, layers.BatchNormalization):
+                layer.trainable = False
+        return trunk
     if weights is not None:
         raise ValueError(
             "`weights` should be None for a trunk that is a model, which has its own. "

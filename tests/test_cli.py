@@ -378,11 +378,12 @@ class TestOtherCommands:
         assert result.returncode == 0
         for variant in list_variants():
             assert variant.name in result.stdout
-        assert "relu1to5 (default)" in result.stdout
+        assert "lite (default)" in result.stdout
         lines = kh("list", "--json", cwd=tmp_path).stdout.splitlines()
         records = [json.loads(line) for line in lines]
-        assert [r["name"] for r in records if r["default"]] == ["relu1to5"]
+        assert [r["name"] for r in records if r["default"]] == ["lite"]
         assert {r["name"]: r["channels"] for r in records} == {
+            "lite": 856,
             "full": 5440,
             "relu1to5": 1472,
             "relu3to5": 1280,

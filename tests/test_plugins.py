@@ -169,7 +169,7 @@ class TestExample:
 
     def test_its_variant_is_listed_and_found(self, tmp_path, example, gray, random):
         listed = records("list", path=[example])
-        assert list(listed) == ["full", "relu1to5", "relu3to5", "pool1to4", "comics"]
+        assert list(listed) == ["lite", "full", "relu1to5", "relu3to5", "pool1to4", "comics"]
         config = vgg19_config(pooling="average", size=64, heads={"comics": ("relu1_2",)})
         shapes = config.tensor_shapes()
         assert listed["comics"]["parameters"] == sum(map(np.prod, shapes.values()))
@@ -280,7 +280,7 @@ class TestFailures:
     def test_python_goes_on_and_is_warned_once(self, install):
         program = "from kh_zoo import list_variants\nprint(len(list_variants() + list_variants()))"
         result = run(sys.executable, "-c", program, path=[install("raise ValueError('oops')")])
-        assert (result.returncode, result.stdout) == (0, "8\n")
+        assert (result.returncode, result.stdout) == (0, "10\n")
         assert result.stderr.count("PluginWarning: plugin 'broken' failed: ValueError: oops") == 1
 
     @pytest.mark.parametrize(

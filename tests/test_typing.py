@@ -30,6 +30,7 @@ from keras_hypercolumns import (
     HyperColumnSampler,
     LightnessToGray,
     colorizer,
+    efficientnet_lite,
     feature_info,
     fold_batch_norm,
     joint_colorizer,
@@ -57,6 +58,9 @@ assert_type(info, dict[str, FeatureInfo])
 assert_type(info["pool4"].receptive_field, int | None)
 strides = {tap: known.stride for tap, known in info.items()}
 info["pool4"].strides  # wrong: attr-defined
+lite = efficientnet_lite(0, taps=("stage2",), weights="imagenet", data_format="channels_last")
+assert_type(feature_info(lite)["stage2"].center, float | None)
+efficientnet_lite(taps=3)  # wrong: arg-type
 feature_info(backbone, taps=4)  # wrong: arg-type
 
 column = HyperColumn(taps, reference="relu1_2", strides=strides, name="column")

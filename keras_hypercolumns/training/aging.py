@@ -27,8 +27,8 @@ def lightness_of(rgb: np.ndarray, sensitivity: Sequence[float] = _EYE) -> np.nda
     >>> import numpy as np
     >>> from keras_hypercolumns.training.aging import lightness_of
     >>> red = np.full((1, 1, 3), (255, 0, 0), "uint8")
-    >>> lightness_of(red).round(1).tolist(), lightness_of(red, (0.0, 0.5, 0.5)).tolist()
-    ([[53.2]], [[0.0]])
+    >>> round(float(lightness_of(red)[0, 0]), 1), float(lightness_of(red, (0.0, 0.5, 0.5))[0, 0])
+    (53.2, 0.0)
     """
     luminance = _LINEAR[rgb] @ np.asarray(sensitivity)
     cube = np.where(luminance > 0.008856, np.cbrt(luminance), 7.787037 * luminance + 16 / 116)

@@ -5,12 +5,12 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from keras_hypercolumns import AnnealedMean, joint_colorizer, taps
+from keras_hypercolumns import AnnealedMean, colorizer, joint_colorizer, taps
 from keras_hypercolumns.taps import STUDY_VARIANTS, VARIANTS
 from kh_zoo.errors import ModelError, ZooError
-from kh_zoo.keras_model import build_model
 from kh_zoo.model_folder import VIVID, ModelFolder
 from kh_zoo.networks.network import Network
+from kh_zoo.networks.vgg19 import TAPS as VGG19_TAPS
 from kh_zoo.resolve import resolve
 from kh_zoo.tensors import read_tensors
 
@@ -25,12 +25,12 @@ def load_joint_model(model: str) -> keras.Model:
             with it.
 
     Returns:
-        A `joint_colorizer`. If the folder has no variant of the library, the `colorizer` of the
-        one that is named.
+        A `joint_colorizer`. If the folder has no variant of the library, a `colorizer` on its
+        trunk, whose head is not trained.
 
     Raises:
         VariantError: If there is no such variant or folder.
-        ModelError: If the folder is no model.
+        ModelError: If the folder is no model, or has another trunk than those of the catalogue.
     """
     folder, head = resolve(model)
     config = folder.config
@@ -38,9 +38,18 @@ def load_joint_model(model: str) -> keras.Model:
         return _lite(folder)
     known = {**VARIANTS, **STUDY_VARIANTS}
     heads = {name: taps for name, taps in config.heads.items() if known.get(name) == taps}
-    if not heads:
-        return build_model(folder, head)
     pooling, trunk_input = _trunk_of(config.network)
+    if not heads:
+        own = config.heads[head]
+        if not set(own) <= set(VGG19_TAPS):
+            raise ModelError(
+                f"{folder.path}: should have a trunk to begin with, a VGG-19 or that of {LITE!r}. "
+                f"Received: {head!r} with the taps {', '.join(own)}"
+            )
+        # Its head is none of the library's, so the trunk is all that is taken.
+        alone = colorizer(own, pooling, trunk_input=trunk_input)
+        _fill(alone, folder, {})
+        return alone
     joint = joint_colorizer(tuple(heads), pooling, trunk_input=trunk_input)
     _fill(joint, folder, {name: name for name in heads})
     return joint
