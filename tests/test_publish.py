@@ -18,11 +18,13 @@ import yaml
 from hub_server import card_errors
 from test_store import KH, kh, model_files
 
-from keras_hypercolumns import HyperColumnProjection
-from kh_zoo import Colorizer, load_model, publish
+from keras_hypercolumns import HyperColumnProjection, colorizer, feature_info
+from kh_zoo import Colorizer, load_model, publish, save_model
 from kh_zoo.card import BEGIN, END, card_license
 from kh_zoo.catalog import list_variants
 from kh_zoo.errors import HubError, ModelError
+from kh_zoo.evaluate import evaluate
+from kh_zoo.export import export_run
 from kh_zoo.repository import FILES, build_repository, check_repository
 from kh_zoo.store import find_stored, pull
 
@@ -534,3 +536,63 @@ class TestWayBack:
         with pytest.raises(ValueError, match="no repository on the Hub is known"):
             resolve.find_source(nowhere)
         assert find_stored("museum/pool1to4", found.commit)
+
+
+def applications(name, **arguments):
+    build = getattr(keras.applications, name)
+    return build(include_top=False, weights=None, input_shape=(None, None, 3), **arguments)
+
+
+# By what they are: a trunk, and its taps. All with KH_BACKBONES=all, before a release.
+BACKBONES = {
+    "MobileNetV2": (
+        lambda: applications("MobileNetV2", alpha=0.35),
+        ("block_1_expand_relu", "block_6_expand_relu", "out_relu"),
+    ),
+    "ResNet50": (
+        lambda: applications("ResNet50"),
+        ("conv1_relu", "conv3_block4_out", "conv5_block3_out"),
+    ),
+    "ConvNeXtTiny": (lambda: applications("ConvNeXtTiny"), None),
+    "efficientnet_lite0": (lambda: "efficientnet_lite0", ("stage1", "stage4", "stage7")),
+    "vgg19_gray": (lambda: "vgg19_gray", ("relu1_2", "relu3_4", "relu5_4")),
+}
+CHOSEN = list(BACKBONES) if os.environ.get("KH_BACKBONES") == "all" else ["MobileNetV2"]
+
+
+@pytest.mark.parametrize("name", CHOSEN)
+def test_a_backbone_of_ones_own_goes_all_the_way(name, ada, pictures, tmp_path):
+    """Trained for ten steps, saved, evaluated, exported, published; colours without Keras."""
+    build, taps = BACKBONES[name]
+    trunk = build()
+    if taps is None:
+        # Other names for each one that is built.
+        found = {info.stride: tap for tap, info in feature_info(trunk).items() if info.center}
+        taps = tuple(found[stride] for stride in (4, 16, 32))
+    model = colorizer(taps, trunk=trunk, head="hidden")
+    generator = np.random.default_rng(3)
+    lightness = generator.uniform(0, 100, (20, 64, 64, 1)).astype("float32")
+    model.compile("adam", "mse")
+    model.fit(lightness, generator.normal(0, 20, (20, 64, 64, 2)), batch_size=2, verbose=0)
+
+    save_model(model, tmp_path / "saved", size=64)
+    assert json.loads((tmp_path / "saved" / "config.json").read_text())["architecture"] == "network"
+    rows = evaluate(tmp_path / "saved", pictures.folder, size=32)
+    assert all(np.isfinite(row["psnr"]) for row in rows)
+    export_run(tmp_path / "saved", tmp_path / "int8", "int8")
+    assert (tmp_path / "int8/model.safetensors").stat().st_size < 0.3 * (
+        tmp_path / "saved/model.safetensors"
+    ).stat().st_size
+    published = publish(tmp_path / "saved", "museum/own", license="MIT")
+
+    program = (
+        "import sys, numpy as np; from kh_zoo import Colorizer;"
+        "np.save(sys.argv[2], Colorizer(sys.argv[1]).engine.predict_ab(np.load(sys.argv[3])));"
+        "sys.exit('keras' in sys.modules)"
+    )
+    np.save(tmp_path / "in.npy", lightness[0, ..., 0])
+    for source in (f"museum/own@{published.commit}", tmp_path / "saved"):
+        run = [sys.executable, "-c", program, source, tmp_path / "out.npy", tmp_path / "in.npy"]
+        subprocess.run(run, check=True)
+    expected = model.predict_on_batch(lightness[:1])[0]
+    np.testing.assert_allclose(np.load(tmp_path / "out.npy"), expected, atol=1e-3)
