@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from first_format import first_format
 from huggingface_hub import constants
 from PIL import Image
 
 from kh_zoo import Colorizer, load_model
 from kh_zoo.errors import HubError, ModelError, VariantError
-from kh_zoo.model_folder import ModelConfig
+from kh_zoo.model_folder import vgg19_config
 from kh_zoo.resolve import find
 from kh_zoo.store import find_stored, list_stored, pull, remove
 from kh_zoo.tensors import write_model_folder
@@ -66,12 +67,13 @@ def kh_without_sockets(*arguments, cwd=None, **environment):
 def model_files(folder, seed=0, taps=("relu1_2",)):
     """The files of a small model."""
     generator = np.random.default_rng(seed)
-    config = ModelConfig(pooling="average", size=64, heads={"etchings": taps})
+    config = vgg19_config(pooling="average", size=64, heads={"etchings": taps})
     tensors = {
         name: generator.normal(0, 0.02, shape).astype("float32")
-        for name, shape in config.tensor_shapes(quantized=False).items()
+        for name, shape in config.tensor_shapes().items()
     }
     write_model_folder(folder, config, tensors)
+    first_format(folder, {"etchings": taps}, input="scaled")
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
