@@ -417,7 +417,7 @@ class TestUse:
         assert found["Hub answers"] == "yes, 200"
         assert found["pulled"].startswith("1 models, 0.2 MB")
         assert found["HTTPS_PROXY"] == "***@proxy:3128"
-        assert found["default variant"].startswith("relu1to5, ships with the package")
+        assert found["default variant"].startswith("lite, ships with the package")
         assert found["token"] == "set"
         assert token not in result.stdout + result.stderr
         gone = kh("doctor", HF_ENDPOINT="http://127.0.0.1:9")

@@ -465,15 +465,18 @@ def _is_ours(path: Path) -> bool:
 
 def _link(path: Path, blob: Path) -> None:
     """Make `path` a link to a blob beside its folder, in place of what it was."""
-    if path.is_symlink() or path.exists():
-        path.unlink()
+    if _blob_name(path) == blob.name:
+        return  # another process was quicker
+    # In its place at once: another process may be reading it.
+    temporary = path.parent.parent / f".{path.parent.name}-{path.name}-{os.getpid()}"
     try:
-        path.symlink_to(Path("..", "..", "blobs", blob.name))
-    except FileExistsError:  # another process was quicker
-        pass
+        temporary.unlink(missing_ok=True)
+        temporary.symlink_to(Path("..", "..", "blobs", blob.name))
+        temporary.replace(path)
     except NotImplementedError:
         blob.replace(path)
     except OSError as error:
+        temporary.unlink(missing_ok=True)
         if os.name != "nt" and error.errno not in (errno.EPERM, errno.ENOTSUP, errno.ENOSYS):
             raise
         blob.replace(path)  # where there are no links, the file itself is there
