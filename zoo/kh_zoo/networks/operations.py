@@ -94,10 +94,6 @@ def _epsilon(value: Any) -> None:
         raise ValueError("should be above 0")
 
 
-def _scale_of_resize(value: Any) -> None:
-    _whole(1, MAX_SCALE)(value)
-
-
 def _cells(size: int, window: int, stride: int, before: int, after: int) -> int:
     cells = (size + before + after - window) // stride + 1
     if cells < 1:
@@ -237,7 +233,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "layer_normalization": Operation(
         1, {"epsilon": _epsilon}, _same, _per_channel("gamma", "beta"), ("gamma", "beta")
     ),
-    "resize": Operation(2, {"scale": _scale_of_resize, "offset": _offset}, _resize),
+    "resize": Operation(2, {"scale": _whole(1, MAX_SCALE), "offset": _offset}, _resize),
 }
 """All operations, by name. Maps are `(batch, channels, height, width)`; kernels `(filters, channels
 / groups, height, width)`; `softmax` and `layer_normalization` are over the channels, `gelu` is
