@@ -7,20 +7,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kh_zoo.catalog import find_variant, list_variants
+    from kh_zoo.catalog.records import find_variant, list_variants
     from kh_zoo.colorizer import Colorizer
-    from kh_zoo.keras_model import load_model, save_model
-    from kh_zoo.publishing import publish
+    from kh_zoo.publishing.publish import publish
+    from kh_zoo.with_keras.keras_model import load_model, save_model
 
 __all__ = ["Colorizer", "find_variant", "list_variants", "load_model", "publish", "save_model"]
 
 _MODULES = {
     "Colorizer": "colorizer",
-    "find_variant": "catalog",
-    "list_variants": "catalog",
-    "load_model": "keras_model",
-    "publish": "publishing",
-    "save_model": "keras_model",
+    "find_variant": "catalog.records",
+    "list_variants": "catalog.records",
+    "load_model": "with_keras.keras_model",
+    "publish": "publishing.publish",
+    "save_model": "with_keras.keras_model",
 }
 
 

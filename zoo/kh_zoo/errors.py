@@ -54,7 +54,7 @@ class PluginWarning(UserWarning):
 
 def describe(error: BaseException) -> str:
     """The reason, on one line; with KH_DEBUG=1 the traceback is shown."""
-    from kh_zoo.plugins import plugins
+    from kh_zoo.plugins.registry import plugins
 
     show_traceback(error)
     text = " ".join(str(error).split())

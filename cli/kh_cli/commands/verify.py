@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kh_cli.errors import FAILED, explain
-from kh_cli.hub_options import CacheDir, set_hub
-from kh_cli.stdout import write_record
+from kh_cli.options.hub_options import CacheDir, set_hub
+from kh_cli.output.errors import FAILED, explain
+from kh_cli.output.stdout import write_record
 
 if TYPE_CHECKING:
-    from kh_zoo.resolve import Source
+    from kh_zoo.catalog.resolve import Source
 
 
 def verify(
@@ -34,10 +34,10 @@ def verify(
     Exit code: 0 all are; 1 some is not (each is named with the reason); 2 wrong use.
     """
     set_hub(offline=True, cache_dir=cache_dir)
-    from kh_zoo.catalog import list_variants
+    from kh_zoo.catalog.records import list_variants
+    from kh_zoo.catalog.resolve import Source, find, find_source
     from kh_zoo.errors import VariantError
-    from kh_zoo.resolve import Source, find, find_source
-    from kh_zoo.store import list_stored
+    from kh_zoo.hub.store import list_stored
 
     sources: dict[str, Source] = {}
     if names:
@@ -78,7 +78,7 @@ def verify(
 
 def _reason(source: "Source", folder: Path) -> str | None:
     """Why a model is not what it should be; None if it is."""
-    from kh_zoo.store import check_pinned, check_stored, open_any
+    from kh_zoo.hub.store import check_pinned, check_stored, open_any
 
     try:
         if source.where == "cached":
