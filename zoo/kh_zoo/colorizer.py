@@ -8,7 +8,14 @@ import pyvips
 
 from kh_zoo.catalog.records import DEFAULT_VARIANT
 from kh_zoo.catalog.resolve import fetch, find, no_vivid_head, open_source, vivid_head
-from kh_zoo.engines import DEFAULT_DEVICE, DEFAULT_ENGINE, Engine, check_device, create_engine
+from kh_zoo.engines import (
+    DEFAULT_DEVICE,
+    DEFAULT_ENGINE,
+    Engine,
+    check_device,
+    check_keras_engine,
+    create_engine,
+)
 from kh_zoo.engines.predict import predict_ab
 from kh_zoo.errors import EngineError, OutputError
 from kh_zoo.networks.model_folder import CONFIG, read_table
@@ -178,10 +185,7 @@ class Colorizer:
 
 def _keras_engine(path: Path, engine: str | None, device: str) -> tuple[Engine, int | None]:
     """Load a Keras model of its own; return it with the size that it predicts at."""
-    if engine not in (None, "keras"):
-        raise EngineError(
-            f"`engine` should be 'keras' for a Keras model of its own. Received: {engine!r}"
-        )
+    check_keras_engine(engine)
     try:
         from kh_zoo.engines.keras_engine import KerasEngine
         from kh_zoo.networks.keras_folder import check_keras_folder
