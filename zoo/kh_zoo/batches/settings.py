@@ -7,8 +7,8 @@ from typing import Any
 from kh_zoo.catalog.records import DEFAULT_VARIANT
 from kh_zoo.catalog.resolve import find, open_source, vivid_head
 from kh_zoo.engines import DEFAULT_DEVICE, DEFAULT_ENGINE
-from kh_zoo.hub.store import KERAS_WEIGHTS, file_digest
-from kh_zoo.networks.model_folder import CONFIG, TENSORS, read_table
+from kh_zoo.hub.store import file_digest
+from kh_zoo.networks.model_folder import CONFIG, KERAS_WEIGHTS, TENSORS, read_table
 
 
 @dataclasses.dataclass(frozen=True)
