@@ -6,6 +6,10 @@ Names are imported when they are first used, so that `kh --help` and `kh list` s
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from kh_zoo import built_in
+from kh_zoo.pictures.formats import READ
+from kh_zoo.plugins.registry import PLUGINS
+
 if TYPE_CHECKING:
     from kh_zoo.catalog.records import find_variant, list_variants
     from kh_zoo.colorizer import Colorizer
@@ -23,6 +27,8 @@ _MODULES = {
     "save_model": "with_keras.keras_model",
 }
 
+PLUGINS.add_built_in("kh_zoo", built_in)
+PLUGINS.claim_built_in("suffix", READ)
 
 if not TYPE_CHECKING:  # so that a type checker reports a misspelt name
 

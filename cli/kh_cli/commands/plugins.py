@@ -17,8 +17,10 @@ def list_plugins(
     KH_PLUGINS=a,b in the environment takes these only; KH_PLUGINS=-a,-b all but these; and
     KH_PLUGINS= none.
     """
+    from kh_zoo.catalog import list_variants
     from kh_zoo.plugins.registry import plugins
 
+    list_variants()
     found = plugins().try_all()
     if json:
         for plugin in found:

@@ -10,9 +10,9 @@ from kh_zoo.errors import (
     PluginWarning,
     WorkerError,
     ZooError,
-    describe,
     show_traceback,
 )
+from kh_zoo.plugins.describe import describe
 
 DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
 

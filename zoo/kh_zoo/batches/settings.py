@@ -13,8 +13,8 @@ from kh_zoo.engines import (
     check_engine,
     check_keras_engine,
 )
-from kh_zoo.hub.store import KERAS_WEIGHTS, file_digest
-from kh_zoo.networks.model_folder import CONFIG, TENSORS, read_table
+from kh_zoo.hub.store import file_digest
+from kh_zoo.networks.model_folder import CONFIG, KERAS_WEIGHTS, TENSORS, read_table
 
 if TYPE_CHECKING:
     from kh_zoo.colorizer import Colorizer

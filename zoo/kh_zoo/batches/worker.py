@@ -20,8 +20,9 @@ from typing import Any, TextIO
 from kh_zoo import errors
 from kh_zoo.batches.journal import Stamp
 from kh_zoo.batches.settings import Settings
-from kh_zoo.errors import OutputError, PluginWarning, WorkerError, ZooError, describe
+from kh_zoo.errors import OutputError, PluginWarning, WorkerError, ZooError
 from kh_zoo.pictures.unfinished import remove_unfinished
+from kh_zoo.plugins.describe import describe
 
 _THREADS = "OMP_NUM_THREADS"
 """What says how many threads an engine uses. Not VIPS_CONCURRENCY: AVIF files depend on that."""

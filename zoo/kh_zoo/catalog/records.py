@@ -8,8 +8,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kh_zoo.errors import VariantError
-from kh_zoo.plugins.registry import plugins
+from kh_zoo.errors import PluginError, VariantError
+from kh_zoo.plugins.registry import check_name, plugins
 
 DEFAULT_VARIANT = "lite"
 BUNDLES = Path(__file__).parents[1] / "bundles"
@@ -67,7 +67,14 @@ def _records() -> dict[str, Variant]:
             )
             for name, record in generation["variants"].items()
         }
-    return plugins().with_variants(bundled)
+    plugins().claim_built_in("variant", bundled)
+    return {**bundled, **plugins().registered("register_variants", "variant", _of_plugin)}
+
+
+def _of_plugin(variant: Variant) -> tuple[str, Variant]:
+    if not isinstance(variant, Variant):
+        raise PluginError(f"`variant` should be a Variant. Received: {variant!r}")
+    return check_name("variant", variant.name), variant
 
 
 def list_variants() -> list[Variant]:

@@ -24,6 +24,7 @@ from kh_zoo.hub.reader import HubReader, Remote, RemoteFile, is_commit, is_hash
 from kh_zoo.networks.model_folder import (
     CONFIG,
     KERAS,
+    KERAS_FILES,
     MAX_HEADER,
     TENSORS,
     inside,
@@ -33,8 +34,6 @@ from kh_zoo.networks.model_folder import (
 )
 
 CARD = "README.md"
-KERAS_WEIGHTS = "model.weights.h5"
-KERAS_FILES = (CONFIG, "metadata.json", KERAS_WEIGHTS)
 """What a directory saved by `keras.Model.save` consists of."""
 # The weights of no network that colours pictures come near to it.
 _MOST_BYTES = 4_000_000_000

@@ -15,8 +15,15 @@ import h5py
 import numpy as np
 
 from kh_zoo.errors import ModelError
-from kh_zoo.hub.store import KERAS_FILES, KERAS_WEIGHTS
-from kh_zoo.networks.model_folder import CONFIG, KEY, inside, read_json, read_table
+from kh_zoo.networks.model_folder import (
+    CONFIG,
+    KERAS_FILES,
+    KERAS_WEIGHTS,
+    KEY,
+    inside,
+    read_json,
+    read_table,
+)
 
 CLASSES = (
     "AnnealedMean",

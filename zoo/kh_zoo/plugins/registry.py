@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from importlib.metadata import EntryPoint, entry_points, version
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import pluggy
 
@@ -17,10 +17,6 @@ from kh_zoo import hookspecs
 from kh_zoo.errors import PluginError, PluginWarning
 from kh_zoo.hookspecs import EngineFactory, Reader, RunnerFactory
 from kh_zoo.nearest import nearest
-from kh_zoo.pictures.formats import READ
-
-if TYPE_CHECKING:
-    from kh_zoo.catalog.records import Variant
 
 GROUP = "keras_hypercolumns.plugins"
 """The group of the entry points by which plugins are found."""
@@ -64,7 +60,7 @@ class Plugins:
         """Built-in ones, then the others by name; the first to take a name keeps it."""
         self._manager = pluggy.PluginManager(hookspecs.PROJECT)
         self._manager.add_hookspecs(hookspecs)
-        self._owners = {("suffix", suffix): "kh_zoo" for suffix in READ}
+        self._owners: dict[tuple[str, str], str] = {}
         self._under_way: set[str] = set()
         self._warnings: list[PluginWarning] = []
         self._loaded = False
@@ -74,9 +70,6 @@ class Plugins:
         if self._loaded:
             return
         with self._collecting("plugins"):
-            from kh_zoo import built_in
-
-            self.add_built_in("kh_zoo", built_in)
             points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
             found = [Plugin(point.name, point, "loaded") for point in points]
             self.all += found
@@ -96,9 +89,9 @@ class Plugins:
         """The engines, by name."""
 
         def entry(name: str, factory: EngineFactory) -> tuple[str, EngineFactory]:
-            return _name("engine", name), _callable("engine", name, factory)
+            return check_name("engine", name), _callable("engine", name, factory)
 
-        return self._registered("register_engines", "engine", entry)
+        return self.registered("register_engines", "engine", entry)
 
     @cached_property
     def readers(self) -> dict[str, Reader]:
@@ -109,34 +102,19 @@ class Plugins:
                 raise PluginError(f"`suffix` should be one such as '.npy'. Received: {suffix!r}")
             return suffix.lower(), _callable("suffix", suffix, reader)
 
-        return self._registered("register_readers", "suffix", entry)
+        return self.registered("register_readers", "suffix", entry)
 
     @cached_property
     def runners(self) -> dict[str, RunnerFactory]:
         """The runners, by name."""
 
         def entry(name: str, factory: RunnerFactory) -> tuple[str, RunnerFactory]:
-            return _name("runner", name), _callable("runner", name, factory)
+            return check_name("runner", name), _callable("runner", name, factory)
 
-        return self._registered("register_runners", "runner", entry)
-
-    def with_variants(self, bundled: "dict[str, Variant]") -> "dict[str, Variant]":
-        """Return the variants that ship with the package and those of plugins, by name."""
-        from kh_zoo.catalog.records import Variant
-
-        def entry(variant: Variant) -> tuple[str, Variant]:
-            if not isinstance(variant, Variant):
-                raise PluginError(f"`variant` should be a Variant. Received: {variant!r}")
-            return _name("variant", variant.name), variant
-
-        self._owners |= {("variant", name): "kh_zoo" for name in bundled}
-        return {**bundled, **self._registered("register_variants", "variant", entry)}
+        return self.registered("register_runners", "runner", entry)
 
     def try_all(self) -> list[Plugin]:
-        """Collect all that the zoo collects, and return the plugins: each failure is known then."""
-        from kh_zoo.catalog.records import list_variants
-
-        list_variants()
+        """Collect what is collected here, and return the plugins: each failure is known then."""
         _ = self.engines, self.readers, self.runners
         return self.all
 
@@ -172,6 +150,10 @@ class Plugins:
             if owner not in (None, plugin.name):
                 raise PluginError(f"{kind} {name!r} is that of plugin {owner!r} already")
         self._owners |= {(kind, name): plugin.name for name in names}
+
+    def claim_built_in(self, kind: str, names: Iterable[str]) -> None:
+        """Note that names are those of this distribution."""
+        self._owners |= {(kind, name): "kh_zoo" for name in names}
 
     def owner(self, kind: str, name: str) -> str | None:
         """Name of the plugin that a command, engine, runner, variant or suffix is of."""
@@ -241,7 +223,7 @@ class Plugins:
             raise PluginError("it has no function with `@hookimpl`, see `kh_zoo.hookspecs`")
         return tuple(hooks)
 
-    def _registered(
+    def registered(
         self, hook: str, kind: str, entry: Callable[..., tuple[str, Any]]
     ) -> dict[str, Any]:
         """Call a hook of things with names; of a plugin that fails in it, none is taken."""
@@ -296,11 +278,12 @@ class Plugins:
 
 def plugins() -> Plugins:
     """Return the plugins; they are loaded on the first call."""
-    _PLUGINS.load()
-    return _PLUGINS
+    PLUGINS.load()
+    return PLUGINS
 
 
-_PLUGINS = Plugins()
+PLUGINS = Plugins()
+"""To add what is built in; to ask, `plugins()`."""
 
 
 def _plain(name: str) -> str:
@@ -308,7 +291,8 @@ def _plain(name: str) -> str:
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _name(kind: str, name: str) -> str:
+def check_name(kind: str, name: str) -> str:
+    """Return the name of an engine, a runner or a variant, if it can be one."""
     # Between two digits `find_variant` takes a hyphen for "to".
     if not re.fullmatch(r"[a-z0-9_-]+", name) or re.search(r"\d[-_]\d", name):
         raise PluginError(

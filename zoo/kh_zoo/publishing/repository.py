@@ -17,11 +17,12 @@ from kh_zoo.catalog.resolve import Source, fetch, find, find_source, open_source
 from kh_zoo.colorizer import Colorizer
 from kh_zoo.errors import ModelError, ZooError
 from kh_zoo.hub.card import END, EXAMPLE, Facts, card_license, card_problems, write_card
-from kh_zoo.hub.store import CARD, KERAS_FILES, open_any, read_license
+from kh_zoo.hub.store import CARD, open_any, read_license
 from kh_zoo.networks.keras_folder import check_keras_folder
 from kh_zoo.networks.model_folder import (
     CONFIG,
     KERAS,
+    KERAS_FILES,
     TENSORS,
     ModelFolder,
     inside,

@@ -14,9 +14,17 @@ from keras.src.backend.common import global_state
 from kh_zoo.catalog.records import DEFAULT_VARIANT
 from kh_zoo.catalog.resolve import fetch, find, open_source
 from kh_zoo.errors import ModelError
-from kh_zoo.hub.store import KERAS_FILES, KERAS_WEIGHTS
 from kh_zoo.networks.keras_folder import KerasFolder, check_keras_folder
-from kh_zoo.networks.model_folder import CONFIG, KERAS, KEY, ModelConfig, ModelFolder, read_table
+from kh_zoo.networks.model_folder import (
+    CONFIG,
+    KERAS,
+    KERAS_FILES,
+    KERAS_WEIGHTS,
+    KEY,
+    ModelConfig,
+    ModelFolder,
+    read_table,
+)
 from kh_zoo.networks.tensors import read_tensors, write_model_folder
 from kh_zoo.with_keras.from_network import keras_model
 from kh_zoo.with_keras.to_network import NetworkFormatError, to_network
