@@ -5,6 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from kh_cli.output.stdout import write_line
+
 
 def export(
     run: Annotated[
@@ -38,4 +40,4 @@ def export(
     from kh_zoo.catalog.export import export_run
 
     export_run(run, target, precision)
-    print(target)
+    write_line(target)

@@ -9,21 +9,32 @@ import errno
 import json
 import os
 import queue
+import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
 import warnings
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 
 from kh_zoo import errors
 from kh_zoo.batches.journal import Stamp
 from kh_zoo.batches.settings import Settings
-from kh_zoo.errors import OutputError, PluginWarning, WorkerError, ZooError
+from kh_zoo.errors import OutputError, PictureError, PluginWarning, WorkerError, ZooError
+from kh_zoo.memory import is_near_limit, is_out_of_memory, memory_limit
 from kh_zoo.pictures.unfinished import remove_unfinished
 from kh_zoo.plugins.describe import describe
 
+# -P: a file beside the pictures is not taken for a module.
+_COMMAND = [sys.executable, "-P", "-m", "kh_zoo.batches.worker"]
+_DEATHS = 3
+"""A process that ends so many times before it has had a picture is not started again."""
+_STEP = 0.5
+"""Seconds that are waited for an answer at a time."""
+_PATIENCE = 10
+"""Seconds that the process may take to end."""
 _THREADS = "OMP_NUM_THREADS"
 """What says how many threads an engine uses. Not VIPS_CONCURRENCY: AVIF files depend on that."""
 
@@ -33,7 +44,8 @@ class Worker:
 
     Args:
         settings: How pictures are coloured.
-        timeout: After so many seconds without an answer the process is ended.
+        timeout: After so many seconds without an answer the process is ended. Those in which this
+            process was stopped, as by Ctrl-Z, don't count.
         threads: How many threads it computes with; None for as many as there are cores.
     """
 
@@ -46,6 +58,7 @@ class Worker:
         self.warnings: list[str] = []
         """What plugins have warned of."""
         self._process: subprocess.Popen[str] | None = None
+        self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._loaded = False
         self._stopped = False
         self._lock = threading.Lock()
@@ -58,8 +71,7 @@ class Worker:
             self._loaded = False
             some = {_THREADS: str(self.threads)} if self.threads else {}
             self._process = subprocess.Popen(
-                # -P: a file beside the pictures is not taken for a module.
-                [sys.executable, "-P", "-m", "kh_zoo.batches.worker"],
+                _COMMAND,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -69,22 +81,29 @@ class Worker:
                 start_new_session=True,
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
+            self._answers = queue.SimpleQueue()
+            come = (self._process.stdout, self._answers)
+            threading.Thread(target=_read, args=come, daemon=True).start()
 
     def load(self) -> None:
         """Load the model, unless that was done.
 
         Raises:
-            ZooError: It can't be loaded.
+            ZooError: It can't be loaded, or the process ends again and again while it loads.
         """
-        self.start()
-        if self._loaded:
-            return
-        answer = self._ask(self.settings.__dict__)
-        if "reason" in answer:
-            kind = getattr(errors, answer.get("kind", ""), WorkerError)
-            raise kind(answer["reason"])
-        self.device = answer["device"]
-        self._loaded = True
+        for deaths in range(1, _DEATHS + 1):
+            self.start()
+            if self._loaded:
+                return
+            answer = self._ask(self.settings.__dict__)
+            if "reason" not in answer:
+                self.device = answer["device"]
+                self._loaded = True
+                return
+            if not answer.get("died") or deaths == _DEATHS:
+                break
+        kind = getattr(errors, answer.get("kind", ""), WorkerError)
+        raise kind(answer["reason"])
 
     def colorize(self, source: Path, target: Path) -> dict[str, Any]:
         """Colour a picture.
@@ -95,6 +114,8 @@ class Worker:
         self.load()
         before = _identity(target)
         answer = self._ask({"source": str(source), "target": str(target)})
+        if answer.get("short_of_memory"):
+            self.close()  # the next picture begins with what it has kept
         if answer.get("ended"):
             remove_unfinished([target])
             if _identity(target) != before:  # it has its name, so it is whole
@@ -114,44 +135,67 @@ class Worker:
         """Let the process end, and wait for it."""
         with self._lock:
             process, self._process = self._process, None
-        if process and process.stdin and process.stdout:
+        if process and process.stdin:
             with contextlib.suppress(OSError):
                 process.stdin.close()
-            process.wait()
-            process.stdout.close()
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:  # such as one that is stopped
+                process.kill()
+                process.wait()
 
     def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
         process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
+        if process is None or process.stdin is None:
             return {"ended": True, "reason": "interrupted"}
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
+        with contextlib.suppress(OSError):
+            process.stdin.write(json.dumps(question) + "\n")
+            process.stdin.flush()
+        answer = self._answer()
+        if answer is not None:
+            return answer
+        late = process.poll() is None
+        if late:
             process.kill()
-
-        timer = threading.Timer(self.timeout, end)
-        timer.daemon = True
-        timer.start()
-        try:
-            with contextlib.suppress(OSError):
-                process.stdin.write(json.dumps(question) + "\n")
-                process.stdin.flush()
-                while line := process.stdout.readline():
-                    answer: dict[str, Any] = json.loads(line)
-                    if "warning" not in answer:
-                        return answer
-                    self.warnings.append(answer["warning"])
-        except ValueError:  # a line that was cut, because the process has ended
-            pass
-        finally:
-            timer.cancel()
         self.close()
-        if late.is_set():
-            reason = f"no end after {self.timeout:g} s (`--timeout`)"
-        else:
-            reason = f"the process that colours ended ({_end(process.returncode)})"
-        return {"ended": True, "reason": reason}
+        if late:
+            return {"ended": True, "reason": f"no end after {self.timeout:g} s (`--timeout`)"}
+        reason = f"the process that colours ended ({_end(process.returncode)})"
+        return {"ended": True, "died": True, "reason": reason}
+
+    def _answer(self) -> dict[str, Any] | None:
+        """Wait for an answer; None if it takes too long, or the process has ended."""
+        left = self.timeout
+        while left > 0:
+            try:
+                # In steps, each of which counts once: this process may be stopped for an hour.
+                line = self._answers.get(timeout=min(left, _STEP))
+            except queue.Empty:
+                left -= _STEP
+                continue
+            try:
+                answer: dict[str, Any] = json.loads(line)
+            except ValueError:  # the end, or a line that was cut by it
+                self._wait()
+                return None
+            if "warning" not in answer:
+                return answer
+            self.warnings.append(answer["warning"])
+        return None
+
+    def _wait(self) -> None:
+        """Wait for a process that has closed its answers, and should end."""
+        if self._process:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_PATIENCE)
+
+
+def _read(lines: IO[str], answers: "queue.SimpleQueue[str]") -> None:
+    """Hand on lines in a thread, and at the end an empty one."""
+    with lines, contextlib.suppress(ValueError):  # of what is no ASCII
+        for line in lines:
+            answers.put(line)
+    answers.put("")
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:
@@ -166,10 +210,10 @@ def _end(code: int) -> str:
     """What a return code says."""
     if code >= 0:
         return f"exit code {code}"
-    import signal
-
     name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
-    return f"{name}, which the system sends where memory is short" if name == "SIGKILL" else name
+    if name in ("SIGKILL", "SIGABRT", "SIGBUS"):
+        return f"{name}, as where memory is short: {memory_limit()}"
+    return name
 
 
 def main() -> None:
@@ -184,20 +228,12 @@ def main() -> None:
             answers.write(json.dumps(record) + "\n")
             answers.flush()
 
+    _end_at_signals()
     questions = _questions(sys.stdin)
     _forward_warnings(answer)
-    from kh_zoo.colorizer import Colorizer
-
     settings = Settings(**questions.get())
     try:
-        colorizer = Colorizer(
-            settings.model,
-            engine=settings.engine,
-            device=settings.device,
-            size=settings.size,
-            saturation=settings.saturation,
-            vivid=settings.vivid,
-        )
+        colorizer = settings.colorizer()
     except Exception as error:
         kind = type(error).__name__ if isinstance(error, ZooError) else "WorkerError"
         answer({"reason": describe(error), "kind": kind})
@@ -205,13 +241,44 @@ def main() -> None:
     answer({"device": getattr(colorizer.engine, "device", "")})
     while True:
         question = questions.get()
-        answer(_colorize(colorizer, Path(question["source"]), Path(question["target"]), settings))
+        source, target = Path(question["source"]), Path(question["target"])
+        _UNDER_WAY.append(target)
+        answer(_colorize(colorizer, source, target, settings))
+        _UNDER_WAY.clear()
+
+
+_UNDER_WAY: list[Path] = []
+"""The output that is being written."""
+
+
+def _end_now(code: int) -> None:
+    """End in the middle of a picture, and leave nothing of it."""
+    remove_unfinished(_UNDER_WAY)
+    os._exit(code)
+
+
+def _end_at_signals() -> None:
+    """End when the system asks for it, also while a library computes."""
+    wake, woken = socket.socketpair()
+    woken.setblocking(False)
+    signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, lambda *_: None)
+
+    def wait(*_: object) -> None:
+        _end_now(128 + wake.recv(1)[0])
+
+    threading.Thread(target=wait, args=[woken], daemon=True).start()  # which is kept open so
 
 
 def _colorize(colorizer: Any, source: Path, target: Path, settings: Settings) -> dict[str, Any]:
     started = time.monotonic()
     try:
         read = Stamp.of(source, digest=True)
+        if read is None and source.exists() and not source.is_file():
+            raise PictureError("no file any more")
         notes = colorizer.colorize_file(
             source, target, quality=settings.quality, compare=settings.compare
         )
@@ -222,6 +289,7 @@ def _colorize(colorizer: Any, source: Path, target: Path, settings: Settings) ->
         return {
             "reason": describe(error),
             "disk_full": _disk_full(error),
+            "short_of_memory": is_out_of_memory(error) or is_near_limit(),
             "seconds": time.monotonic() - started,
         }
     return {
@@ -239,7 +307,7 @@ def _questions(stream: TextIO) -> "queue.SimpleQueue[dict[str, Any]]":
     def read() -> None:
         for line in stream:
             questions.put(json.loads(line))
-        os._exit(0)
+        _end_now(0)
 
     threading.Thread(target=read, daemon=True).start()
     return questions

@@ -7,6 +7,7 @@ import numpy as np
 import pyvips
 
 from kh_zoo.errors import PictureError
+from kh_zoo.forked import check_fork
 from kh_zoo.pictures.pillow_reader import read_with_pillow
 from kh_zoo.pictures.tiff_exif import with_exif
 from kh_zoo.plugins.registry import plugins
@@ -285,6 +286,7 @@ def open_image(
     path: str | os.PathLike[str], access: str = "sequential", **options: str | int
 ) -> pyvips.Image:
     """Open a file of any name: libvips itself takes brackets for options, and wants UTF-8."""
+    check_fork()
     source = pyvips.Source.new_from_file(os.fsencode(path))
     return pyvips.Image.new_from_source(source, "", access=access, **options)
 
