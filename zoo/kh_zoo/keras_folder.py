@@ -15,7 +15,8 @@ import h5py
 import numpy as np
 
 from kh_zoo.errors import ModelError
-from kh_zoo.model_folder import CONFIG, KEY, inside, read_json, read_table
+from kh_zoo.model_folder import CONFIG, KEY, read_json, read_table
+from kh_zoo.plain_files import plain_path
 from kh_zoo.store import KERAS_FILES, KERAS_WEIGHTS
 
 CLASSES = (

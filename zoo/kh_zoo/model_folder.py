@@ -11,6 +11,7 @@ they stand for.
 import dataclasses
 import json
 import math
+import os
 import re
 import struct
 from collections.abc import Iterable
@@ -20,6 +21,7 @@ from typing import Any
 from kh_zoo.errors import ModelError
 from kh_zoo.networks.network import Network, read_network
 from kh_zoo.networks.vgg19 import INPUTS, POOLINGS, TAPS, vgg19_network
+from kh_zoo.plain_files import inside, open_plain, read_plain
 
 FORMAT = 2
 VIVID = "-vivid"
@@ -150,7 +152,7 @@ class ModelFolder:
     @property
     def tensors_path(self) -> Path:
         """The file that the tensors are in; in the Hub's cache not the link to it."""
-        return (self.path / TENSORS).resolve()
+        return inside(self.path / TENSORS)
 
     @property
     def quantized(self) -> bool:
@@ -235,35 +237,13 @@ def read_json(path: Path) -> Any:
     Raises:
         ModelError: If it can't be read, is too large, or is no JSON.
     """
-    path = inside(path)
+    content = read_plain(path, MAX_HEADER)
     try:
-        if path.stat().st_size > MAX_HEADER:
-            raise ModelError(
-                f"{path}: should have at most {MAX_HEADER:,} bytes, as a configuration. "
-                f"Received: {path.stat().st_size:,}"
-            )
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"{path}: can't be read ({error.strerror})") from None
+        return json.loads(content.decode("utf-8"))
     except RecursionError:
         raise ModelError(f"{path}: is nested too deep for a configuration") from None
     except ValueError:
         raise ModelError(f"{path}: is not a JSON file") from None
-
-
-def inside(path: Path) -> Path:
-    """Return `path`, a file of a model folder, after checking that it is no link out of it.
-
-    In the Hub's cache every file is a link to the `blobs` of its repository.
-
-    Raises:
-        ModelError: If it leads elsewhere.
-    """
-    folder, real = path.parent.resolve(), path.resolve()
-    blobs = folder.parent.parent / "blobs"
-    if real.parent != folder and not (folder.parent.name == "snapshots" and real.parent == blobs):
-        raise ModelError(f"{path}: should be a file, not a link that leads out of its folder")
-    return path
 
 
 def read_config(path: Path) -> ModelConfig:
@@ -348,10 +328,9 @@ def _check_heads(network: Network, heads: dict[str, tuple[str, ...]]) -> None:
 
 def _read_header(path: Path) -> dict[str, TensorEntry]:
     """Read the table of tensors of a safetensors file, and check that it is sound."""
-    path = inside(path)
     try:
-        total = path.stat().st_size
-        with path.open("rb") as file:
+        with open_plain(path) as file:
+            total = os.fstat(file.fileno()).st_size
             start = file.read(8)
             if start.startswith(_PICKLES):
                 raise ModelError(
@@ -362,6 +341,8 @@ def _read_header(path: Path) -> dict[str, TensorEntry]:
             if not 2 <= length <= min(MAX_HEADER, total - 8):
                 raise ModelError(f"{path}: is not a whole safetensors file")
             table = json.loads(file.read(length))
+            if not isinstance(table, dict):
+                raise ValueError
     except OSError as error:
         raise ModelError(f"{path}: can't be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:

@@ -26,11 +26,11 @@ from kh_zoo.model_folder import (
     KERAS,
     MAX_HEADER,
     TENSORS,
-    inside,
     open_model_folder,
     read_config,
     read_table,
 )
+from kh_zoo.plain_files import open_plain, read_plain
 
 CARD = "README.md"
 KERAS_WEIGHTS = "model.weights.h5"
@@ -52,6 +52,8 @@ class Stored:
     bytes: int
     fetched: bool = False
     """Whether the network was used for it just now."""
+    problem: str | None = None
+    """What of it can't be read, which is then not told here."""
 
 
 def cache_folder() -> Path:
@@ -76,8 +78,8 @@ def find_stored(repository: str, revision: str | None = None) -> Path | None:
     """
     folder = _repository_folder(repository, revision)
     commit = revision or "main"
-    with contextlib.suppress(OSError, ValueError), _open_file(folder / "refs" / commit) as ref:
-        commit = ref.read(100).decode("ascii").strip()
+    with contextlib.suppress(ValueError):  # of other text, or a ModelError
+        commit = read_plain(folder / "refs" / commit, 100).decode("ascii").strip()
     if not is_commit(commit):
         return None
     snapshot = folder / "snapshots" / commit
@@ -114,30 +116,37 @@ def check_pinned(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     """
     for name, file in files.items():
         path = folder / name
-        if path.is_file() and file_digest(inside(path)) != file["sha256"]:
+        if path.is_file() and file_digest(path) != file["sha256"]:
             raise ModelError(
                 f"{path}: is damaged: its sha256 is not that of the catalogue; install "
                 "the package again, or pull the model again"
             )
 
 
-def check_stored(snapshot: Path, names: Iterable[str] | None = None) -> None:
+def check_stored(snapshot: Path, names: Iterable[str] | None = None) -> list[str]:
     """Compare files of the cache with the hashes that they had on the Hub.
 
     Args:
         snapshot: A folder of the cache.
         names: Of the files; None for all.
 
+    Returns:
+        Names of the files that can't be compared: where links can't be made, the cache has copies,
+        and no hashes.
+
     Raises:
         ModelError: If one is not what it should be.
     """
+    copies = []
     for name in sorted(file.name for file in snapshot.iterdir()) if names is None else names:
-        # Where links can't be made, the cache has copies, and no hashes.
-        if (snapshot / name).is_symlink() and _is_damaged(inside(snapshot / name)):
+        if not (snapshot / name).is_symlink():
+            copies.append(name)
+        elif _is_damaged(snapshot / name):
             raise ModelError(
                 f"{snapshot / name}: is damaged: its hash is not the one that it had on the Hub; "
                 "pull the model again"
             )
+    return copies
 
 
 def pull(
@@ -270,14 +279,24 @@ def hub_id(repository: str, revision: str | None) -> str:
     return f"{repository}@{revision}" if revision else repository
 
 
+def read_card(path: Path) -> str:
+    """Read the text of a card, in whatever encoding; empty if there is none.
+
+    Raises:
+        ModelError: If it is no plain file of its folder, or too large.
+    """
+    if not os.path.lexists(path):
+        return ""
+    return read_plain(path, MAX_HEADER).decode("utf-8", errors="replace")
+
+
 def read_license(path: Path) -> str | None:
     """Return the licence that the metadata of a card says; None if there is none."""
     from kh_zoo.card import card_license
 
     try:
-        with _open_file(inside(path)) as file:
-            return card_license(file.read(MAX_HEADER).decode("utf-8"))
-    except (OSError, ValueError):  # of no text, or a ModelError
+        return card_license(read_card(path))
+    except ModelError:
         return None
 
 
@@ -423,7 +442,7 @@ def _lock(file: IO[bytes]) -> bool:
 def _remove_unfinished(blobs: Path) -> None:
     """Remove what processes that were killed have left of files that they fetched."""
     for path in blobs.glob(f"{_UNFINISHED}*.incomplete"):
-        with contextlib.suppress(OSError, ModelError), _open_file(path) as file:
+        with contextlib.suppress(OSError, ModelError), open_plain(path) as file:
             if _lock(file):
                 path.unlink()
 
@@ -566,12 +585,20 @@ def _forget_damaged(repository: str) -> None:
 
 
 def _stored(repository: str, path: Path) -> Stored:
+    from kh_zoo.card import card_license
+
+    license = problem = None
+    try:
+        license = card_license(read_card(path / CARD))
+    except ModelError as error:
+        problem = f"its card: {error}"
     return Stored(
         repository=repository,
         commit=path.name,
         path=path,
-        license=read_license(path / CARD),
+        license=license,
         bytes=sum(file.stat().st_size for file in path.iterdir() if file.is_file()),
+        problem=problem,
     )
 
 
@@ -606,16 +633,6 @@ def _is_damaged(path: Path) -> bool:
     return expected is None or file_digest(path, git=len(expected) == 40) != expected
 
 
-@contextlib.contextmanager
-def _open_file(path: Path) -> Iterator[io.BufferedReader]:
-    """Open a plain file; what else there may be could have no end, or nobody who writes to it."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ModelError(f"{path}: should be a file")
-        yield file
-
-
 def file_digest(path: Path, *, git: bool = False) -> str:
     """Return the sha256 of a file; or the sha1 that Git has for it, as the Hub has of small ones.
 
@@ -623,7 +640,7 @@ def file_digest(path: Path, *, git: bool = False) -> str:
         ModelError: If it can't be read.
     """
     try:
-        with _open_file(path) as file:
+        with open_plain(path) as file:
             if not git:
                 return hashlib.file_digest(file, "sha256").hexdigest()
             # Against damage; who could change one file could change its name too.
