@@ -8,6 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+# Before Keras: it says what is missing where there is no backend.
+import keras_hypercolumns  # noqa: F401
+
+# isort: split
 import keras
 from keras.src.backend.common import global_state
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from kh_zoo import errors
+from kh_zoo.chatter import silence
 from kh_zoo.errors import OutputError, PluginWarning, WorkerError, ZooError, describe
 from kh_zoo.journal import Stamp
 from kh_zoo.settings import Settings
@@ -173,6 +174,7 @@ def _end(code: int) -> str:
 
 def main() -> None:
     """Answer until standard input ends."""
+    silence()
     # What a plugin prints must not be among the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)
