@@ -18,7 +18,7 @@ from skimage.feature import canny
 from skimage.transform import resize
 
 from kh_zoo.colorizer import working_size
-from kh_zoo.guided_upsampling import GuidedUpsampling
+from kh_zoo.colors.guided_upsampling import GuidedUpsampling
 
 
 def edge_band(lab: np.ndarray) -> np.ndarray:

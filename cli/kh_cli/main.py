@@ -11,10 +11,10 @@ import typer
 from typer.main import get_group
 
 from kh_cli import built_in
-from kh_cli.errors import report, show_warning
+from kh_cli.output.errors import report, show_warning
 from kh_zoo.chatter import silence
 from kh_zoo.errors import PluginError, PluginWarning
-from kh_zoo.plugins import Plugin, plugins
+from kh_zoo.plugins.registry import Plugin, plugins
 
 
 @cache

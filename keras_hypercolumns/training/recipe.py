@@ -7,9 +7,9 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
+from keras_hypercolumns.backbones.vgg19.taps import ARCHITECTURES
 from keras_hypercolumns.choices import unknown_name
-from keras_hypercolumns.taps import ARCHITECTURES
-from keras_hypercolumns.training.augmentation import Augmentation
+from keras_hypercolumns.training.data.augmentation import Augmentation
 
 FOLDER = Path(__file__).parent / "recipes"
 SHARES = ("final_rate", "ema", "crop", "aged", "mounted", "neutral", "vivid_uniform")

@@ -1,4 +1,4 @@
-"""What TensorFlow and JAX print of CPUs and of GPUs that are not there, kept from a user of `kh`."""
+"""What TensorFlow and JAX print of processors, there or not, kept from a user of `kh`."""
 
 import contextlib
 import importlib.abc

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pyvips
 
-from kh_zoo.catalog import DEFAULT_VARIANT
+from kh_zoo.catalog.records import DEFAULT_VARIANT
+from kh_zoo.catalog.resolve import fetch, find, no_vivid_head, open_source, vivid_head
 from kh_zoo.engines import DEFAULT_DEVICE, DEFAULT_ENGINE, Engine, check_device, create_engine
 from kh_zoo.errors import EngineError, OutputError
-from kh_zoo.joining import gray, join
-from kh_zoo.model_folder import CONFIG, read_table
-from kh_zoo.output import Output, with_alpha
-from kh_zoo.picture import Picture, unreadable
-from kh_zoo.resolve import fetch, find, no_vivid_head, open_source, vivid_head
-from kh_zoo.strips import StripSource
+from kh_zoo.networks.model_folder import CONFIG, read_table
+from kh_zoo.pictures.joining import gray, join
+from kh_zoo.pictures.output import Output, with_alpha
+from kh_zoo.pictures.picture import Picture, unreadable
+from kh_zoo.pictures.strips import StripSource
 
 # Networks of five blocks halve the size four times before their last features.
 _MULTIPLE = 16
@@ -181,8 +181,8 @@ def _keras_engine(path: Path, engine: str | None, device: str) -> tuple[Engine, 
         )
     try:
         from kh_zoo.engines.keras_engine import KerasEngine
-        from kh_zoo.keras_folder import check_keras_folder
-        from kh_zoo.keras_model import build_keras_model
+        from kh_zoo.networks.keras_folder import check_keras_folder
+        from kh_zoo.with_keras.keras_model import build_keras_model
     except ImportError as error:
         raise EngineError(f"`engine` 'keras' can't be used: {error}") from error
     folder = check_keras_folder(path)

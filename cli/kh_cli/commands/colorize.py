@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kh_cli.errors import FAILED, INTERRUPTED, WrongUse
-from kh_cli.hub_options import CacheDir, Offline, bring, set_hub
-from kh_cli.interrupt import noted_interrupt
-from kh_cli.progress import Progress
-from kh_cli.stdout import write_record
-from kh_cli.streams import STREAM, streams
+from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.output.errors import FAILED, INTERRUPTED, WrongUse
+from kh_cli.output.interrupt import noted_interrupt
+from kh_cli.output.progress import Progress
+from kh_cli.output.stdout import write_record
+from kh_cli.output.streams import STREAM, streams
 
 if TYPE_CHECKING:
-    from kh_zoo.plan import Plan
+    from kh_zoo.batches.plan import Plan
     from kh_zoo.runners.outcome import Outcome
 
 _NOTES = 5
@@ -178,9 +178,9 @@ def colorize(
     2 wrong use, or nothing to do; 130 interrupted.
     """
     set_hub(offline, cache_dir)
-    from kh_zoo.catalog import DEFAULT_VARIANT
+    from kh_zoo.batches.settings import Settings
+    from kh_zoo.catalog.records import DEFAULT_VARIANT
     from kh_zoo.runners import create_runner
-    from kh_zoo.settings import Settings
 
     settings = Settings(
         model=variant or DEFAULT_VARIANT,
@@ -203,9 +203,9 @@ def colorize(
         running.start()
         paths, output, names = opened.enter_context(streams(paths, output, format, json))
         # Heavier, so not before the process has been started.
-        from kh_zoo.plan import plan_batch
-        from kh_zoo.resume import resume
-        from kh_zoo.unfinished import remove_unfinished
+        from kh_zoo.batches.plan import plan_batch
+        from kh_zoo.batches.resume import resume
+        from kh_zoo.pictures.unfinished import remove_unfinished
 
         plan = plan_batch(
             paths,

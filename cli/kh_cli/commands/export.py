@@ -35,7 +35,7 @@ def export(
 
     `kh colorize -m TARGET` runs it without Keras.
     """
-    from kh_zoo.export import export_run
+    from kh_zoo.catalog.export import export_run
 
     export_run(run, target, precision)
     print(target)

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from kh_cli.hub_options import CacheDir, set_hub
-from kh_cli.stdout import write_record, write_table
+from kh_cli.options.hub_options import CacheDir, set_hub
+from kh_cli.output.stdout import write_record, write_table
 
 
 def list_variants(
@@ -21,10 +21,10 @@ def list_variants(
     test split; `kh show NAME` has all figures.
     """
     set_hub(offline=True, cache_dir=cache_dir)
-    from kh_zoo.catalog import DEFAULT_VARIANT, list_variants
+    from kh_zoo.catalog.records import DEFAULT_VARIANT, list_variants
+    from kh_zoo.catalog.resolve import find_source
     from kh_zoo.errors import ZooError
-    from kh_zoo.resolve import find_source
-    from kh_zoo.store import list_stored
+    from kh_zoo.hub.store import list_stored
 
     records: list[dict[str, Any]] = []
     for variant in list_variants():
@@ -85,7 +85,7 @@ def list_variants(
 
 def _stored_record(stored: Any) -> dict[str, Any]:
     from kh_zoo.errors import ZooError
-    from kh_zoo.model_folder import CONFIG, KERAS, read_config, read_table
+    from kh_zoo.networks.model_folder import CONFIG, KERAS, read_config, read_table
 
     channels: dict[str, int] = {}
     where, problem = "cached", stored.problem

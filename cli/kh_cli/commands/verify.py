@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kh_cli.errors import FAILED, explain
-from kh_cli.hub_options import CacheDir, set_hub
-from kh_cli.stdout import write_record
+from kh_cli.options.hub_options import CacheDir, set_hub
+from kh_cli.output.errors import FAILED, explain
+from kh_cli.output.stdout import write_record
 
 if TYPE_CHECKING:
-    from kh_zoo.resolve import Source
+    from kh_zoo.catalog.resolve import Source
 
 
 def verify(
@@ -37,10 +37,10 @@ def verify(
     2 wrong use.
     """
     set_hub(offline=True, cache_dir=cache_dir)
-    from kh_zoo.catalog import list_variants
+    from kh_zoo.catalog.records import list_variants
+    from kh_zoo.catalog.resolve import Source, find, find_source
     from kh_zoo.errors import VariantError, ZooError
-    from kh_zoo.resolve import Source, find, find_source
-    from kh_zoo.store import list_stored
+    from kh_zoo.hub.store import list_stored
 
     sources: dict[str, Source | ZooError] = {}
     if names:
@@ -84,7 +84,7 @@ def verify(
 
 def _status(source: "Source", folder: Path) -> tuple[str, str | None]:
     """Whether a model is what it should be, in a word, and why not; None if it is."""
-    from kh_zoo.store import check_pinned, check_stored, open_any
+    from kh_zoo.hub.store import check_pinned, check_stored, open_any
 
     copies: list[str] = []
     try:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Protocol
 
 from kh_zoo.errors import EngineError
 from kh_zoo.nearest import nearest
-from kh_zoo.plugins import plugins
+from kh_zoo.plugins.registry import plugins
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from kh_zoo.model_folder import ModelFolder
+    from kh_zoo.networks.model_folder import ModelFolder
 
 DEFAULT_ENGINE = "onnx"
 DEFAULT_DEVICE = "auto"

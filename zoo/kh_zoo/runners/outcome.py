@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kh_zoo.journal import Journal, Stamp
+from kh_zoo.batches.journal import Journal, Stamp
 
 if TYPE_CHECKING:
-    from kh_zoo.plan import Job
+    from kh_zoo.batches.plan import Job
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,0 +1,85 @@
+"""From CIELAB to sRGB files: colour that a screen can't show loses chroma, never lightness."""
+
+import functools
+
+import numpy as np
+
+from kh_zoo.colors.lab import RGB_FROM_XYZ, encode_srgb
+
+# Keeps the division defined at black and white, where there is no room for any colour.
+_LEAST_ROOM = np.float32(1e-6)
+# Where CIELAB's cube root meets its line, and the slope of the line there.
+_BEND = np.float32(6 / 29)
+_SLOPE = np.float32(3 * (6 / 29) ** 2)
+# What A and B add to the cube roots of X and Z.
+_AB_SCALES = (np.float32(1 / 500), np.float32(-1 / 200))
+_LEVELS = 2**16
+
+
+def lab_to_srgb_pixels(
+    lightness: np.ndarray, ab: np.ndarray, sixteen_bit: bool = False
+) -> np.ndarray:
+    """Convert CIELAB to sRGB pixels, with out-of-gamut colour desaturated at constant lightness.
+
+    In linear light, colour moves on a straight line to the grey of its own luminance Y, by the
+    least that brings all three channels into 0..1. Y, and so L, does not change on that line, where
+    clipping each channel changes both L and hue.
+
+    Example:
+
+    >>> import numpy as np
+    >>> from kh_zoo.colors.gamut import lab_to_srgb_pixels
+    >>> lightness = np.full((8, 8), 50.0, "float32")
+    >>> lab_to_srgb_pixels(lightness, np.zeros((2, 8, 8), "float32"))[0, 0].tolist()
+    [119, 119, 119]
+
+    Args:
+        lightness: L, float32 `(rows, width)`, in 0..100.
+        ab: A and B, float32 `(2, rows, width)`, in CIELAB units.
+        sixteen_bit: 16 bits a channel instead of 8.
+
+    Returns:
+        sRGB, `(rows, width, 3)`, uint8 or uint16.
+    """
+    # In place where it can be: most of the time goes into fetching and storing.
+    f = (lightness + np.float32(16)) * np.float32(1 / 116)
+    luminance = _from_cube_root(f)
+    x, z = (_from_cube_root(f + ab[i] * scale) for i, scale in enumerate(_AB_SCALES))
+    x -= luminance
+    z -= luminance
+    # Of grey X, Y and Z are alike (divided by those of white): these are the distances from it.
+    red, green, blue = (row[0] * x + row[2] * z for row in RGB_FROM_XYZ.astype(np.float32))
+    # The channels that reach furthest up and down decide: 1 where one just reaches the border of
+    # the gamut, more where it lies beyond.
+    excess = np.maximum(np.maximum(red, green), blue)
+    excess /= np.maximum(1 - luminance, _LEAST_ROOM)
+    below = np.minimum(np.minimum(red, green), blue)
+    below /= -np.maximum(luminance, _LEAST_ROOM)
+    np.maximum(excess, below, out=excess)
+    shrink = 1 / np.maximum(excess, np.float32(1), out=excess)
+    table = _encoded(sixteen_bit)
+    pixels = np.empty((*lightness.shape, 3), table.dtype)
+    for i, channel in enumerate((red, green, blue)):
+        channel *= shrink
+        channel += luminance
+        np.sqrt(np.maximum(channel, 0, out=channel), out=channel)
+        channel *= _LEVELS - 1
+        channel += np.float32(0.5)
+        pixels[..., i] = np.take(table, channel.astype(np.int32), mode="clip")
+    return pixels
+
+
+def _from_cube_root(f: np.ndarray) -> np.ndarray:
+    """The inverse of CIELAB's f: the cube, below the bend the line that touches it there."""
+    line: np.ndarray = (np.minimum(f, _BEND) - _BEND) * _SLOPE
+    curve = np.maximum(f, _BEND)
+    line += curve * curve * curve
+    return line
+
+
+@functools.cache
+def _encoded(sixteen_bit: bool) -> np.ndarray:
+    """sRGB of each level of the square root of linear light: nearly even steps, dark ones too."""
+    linear = np.linspace(0, 1, _LEVELS) ** 2
+    white, kind = (65535, np.uint16) if sixteen_bit else (255, np.uint8)
+    return np.asarray(np.rint(encode_srgb(linear) * white), kind)
