@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from kh_zoo.errors import ModelError
+from kh_zoo.networks.memory import MAX_BYTES
 from kh_zoo.networks.network import Network, read_network
 from kh_zoo.networks.plain_files import inside, open_plain, read_plain
 from kh_zoo.networks.vgg19 import INPUTS, POOLINGS, TAPS, vgg19_network
@@ -282,6 +283,25 @@ def read_config(path: Path) -> ModelConfig:
             raise ModelError(
                 f"{path}: `vivid` should list some of {list(heads)}. Received: {head!r}"
             )
+    config = _network_of(path, first, fields, size, heads, tuple(vivid))
+    needed = config.network.bytes_at_once(size, size)
+    if needed > MAX_BYTES:
+        raise ModelError(
+            f"{path}: `size` should be smaller: the maps of this network would take "
+            f"{needed / 1e9:.1f} GB at once where a picture has {size} pixels a side, and at most "
+            f"{MAX_BYTES / 1e9:.1f} GB are. Received: {size}"
+        )
+    return config
+
+
+def _network_of(
+    path: Path,
+    first: bool,
+    fields: dict[str, Any],
+    size: int,
+    heads: dict[str, tuple[str, ...]],
+    vivid: tuple[str, ...],
+) -> ModelConfig:
     try:
         if first:
             for key, choices in (("pooling", tuple(POOLINGS)), ("input", INPUTS)):
@@ -289,12 +309,12 @@ def read_config(path: Path) -> ModelConfig:
                     raise ModelError(
                         f"`{key}` should be one of {choices}. Received: {fields[key]!r}"
                     )
-            return vgg19_config(fields["pooling"], size, heads, fields["input"], tuple(vivid))
+            return vgg19_config(fields["pooling"], size, heads, fields["input"], vivid)
         network = read_network(fields["network"])
         _check_heads(network, heads)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
-    return ModelConfig(size, network, heads, tuple(vivid))
+    return ModelConfig(size, network, heads, vivid)
 
 
 def _read_heads(path: Path, heads: Any) -> dict[str, tuple[str, ...]]:
