@@ -14,7 +14,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -362,7 +362,8 @@ class _Fetch:
         folder = _repository_folder(self.repository)
         blobs = _own_folder(folder / "blobs")
         snapshot = _own_folder(folder / "snapshots" / self.remote.commit)
-        _remove_unfinished(blobs)
+        hashes = {file.sha256 or file.oid for file in self.remote.files.values()}
+        _remove_unfinished(blobs, {_unfinished(hash_) for hash_ in hashes if hash_})
         for name in names:
             if not _is_whole(snapshot / name):
                 _link(snapshot / name, self._blob(name, blobs))
@@ -376,17 +377,26 @@ class _Fetch:
         if known and _is_sound(blobs / known):  # of another commit
             self._came(file.size or 0)
             return blobs / known
-        unfinished = blobs / f"{_UNFINISHED}{uuid.uuid4().hex}.incomplete"
+        import httpx2
+
+        goes_on = False
+        begun = _go_on(blobs / _unfinished(known)) if known else None
+        unfinished = blobs / _unfinished(known if known and begun else uuid.uuid4().hex)
         try:
-            with _create(unfinished) as out, hub_errors(self.repository):
-                hash_ = self.reader.read(
-                    name,
-                    self.remote.commit,
-                    out,
-                    most=self._most[name],
-                    size=file.size,
-                    on_bytes=self._came,
-                )
+            with begun or _create(unfinished) as out, hub_errors(self.repository):
+                try:
+                    hash_ = self.reader.read(
+                        name,
+                        self.remote.commit,
+                        out,
+                        most=self._most[name],
+                        size=file.size,
+                        known=known or "",
+                        on_bytes=self._came,
+                    )
+                except (KeyboardInterrupt, InterruptedError, httpx2.TransportError):
+                    goes_on = begun is not None
+                    raise
                 out.flush()
                 self._check(name, hash_, file, unfinished)
                 os.fsync(out.fileno())
@@ -396,7 +406,8 @@ class _Fetch:
             if os.name == "nt":
                 unfinished.replace(blobs / hash_)
         finally:
-            unfinished.unlink(missing_ok=True)
+            if not goes_on:
+                unfinished.unlink(missing_ok=True)
         _sync_folder(blobs)
         return blobs / hash_
 
@@ -413,7 +424,29 @@ class _Fetch:
         self.on_bytes(more, self.total)
 
 
-_UNFINISHED = "kh-"
+def _unfinished(name: str) -> str:
+    """Name in `blobs` of what is being fetched: after its hash, where that is known beforehand."""
+    return f"kh-{name}.incomplete"
+
+
+def _go_on(path: Path) -> IO[bytes] | None:
+    """Open what was fetched of a file until something interrupted it, or begin with it.
+
+    None where another process is at it, or it can't be known whether one is.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(os.fdopen(os.open(path, flags, 0o666), "r+b"))
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode) or not _lock(file):
+                return None
+            # Who was at it may have finished just now: then it is a blob, and nothing to write to.
+            if not os.path.samestat(os.fstat(file.fileno()), path.lstat()):
+                return None
+        except OSError:
+            return None
+        stack.pop_all()
+    return file
 
 
 @contextlib.contextmanager
@@ -438,9 +471,11 @@ def _lock(file: IO[bytes]) -> bool:
     return True
 
 
-def _remove_unfinished(blobs: Path) -> None:
-    """Remove what processes that were killed have left of files that they fetched."""
-    for path in blobs.glob(f"{_UNFINISHED}*.incomplete"):
+def _remove_unfinished(blobs: Path, wanted: Collection[str]) -> None:
+    """Remove what is left of files that nobody fetches any more, but what is wanted."""
+    for path in blobs.glob(_unfinished("*")):
+        if path.name in wanted:
+            continue
         with contextlib.suppress(OSError, ModelError), open_plain(path) as file:
             if _lock(file):
                 path.unlink()
