@@ -89,7 +89,10 @@ def nowhere(source: Source, error: HubError) -> HubError:
     """What is said of a model that the Hub does not give: it may have been meant as a path."""
     if source.variant is not None:
         return error
-    return HubError(f"{error} (nor is there a folder {source.repository} here)")
+    reason = str(error).removeprefix(f"{source.repository}: ")
+    return HubError(
+        f"{source.repository}: there is no folder of that name here; of that on the Hub: {reason}"
+    )
 
 
 def find_source(variant: Variant) -> Source:

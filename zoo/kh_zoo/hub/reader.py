@@ -337,10 +337,8 @@ def hub_status(seconds: float) -> int:
 
     def work(line: _Line) -> int:
         try:
-            with HubReader("")._open(line, f"{hub_endpoint()}/api/models?limit=1", {}) as (
-                answer,
-                _,
-            ):
+            url = f"{hub_endpoint()}/api/models?limit=1"
+            with HubReader("")._open(line, url, {}) as (answer, _):
                 return answer.status_code
         except HfHubHTTPError as error:
             return error.response.status_code

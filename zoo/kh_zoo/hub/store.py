@@ -362,8 +362,9 @@ class _Fetch:
         folder = _repository_folder(self.repository)
         blobs = _own_folder(folder / "blobs")
         snapshot = _own_folder(folder / "snapshots" / self.remote.commit)
-        hashes = {file.sha256 or file.oid for file in self.remote.files.values()}
-        _remove_unfinished(blobs, {_unfinished(hash_) for hash_ in hashes if hash_})
+        hashes = {file.sha256 or file.oid or "" for file in self.remote.files.values()}
+        wanted = [hash_ for hash_ in hashes if not (blobs / hash_).exists()]
+        _remove_unfinished(blobs, {_unfinished(hash_) for hash_ in wanted})
         for name in names:
             if not _is_whole(snapshot / name):
                 _link(snapshot / name, self._blob(name, blobs))
@@ -395,7 +396,7 @@ class _Fetch:
                         on_bytes=self._came,
                     )
                 except (KeyboardInterrupt, InterruptedError, httpx2.TransportError):
-                    goes_on = begun is not None
+                    goes_on = begun is not None and out.tell() > 0
                     raise
                 out.flush()
                 self._check(name, hash_, file, unfinished)
@@ -434,7 +435,9 @@ def _go_on(path: Path) -> IO[bytes] | None:
 
     None where another process is at it, or it can't be known whether one is.
     """
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+    if os.name == "nt":
+        return None
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(os.fdopen(os.open(path, flags, 0o666), "r+b"))

@@ -114,6 +114,11 @@ class ModelConfig:
         scales = {scale_of(name): shapes[name][:1] for name in int8}
         return {**shapes, **scales}
 
+    def int8(self, tensors: Iterable[str]) -> list[str]:
+        """Names of the kernels that are int8 where a file holds these tensors."""
+        there = set(tensors)
+        return [name for name in self.network.kernels() if scale_of(name) in there]
+
     def most_bytes(self) -> int:
         """Bytes of the tensors in float32, without the table before them."""
         return 4 * sum(math.prod(shape) for shape in self.tensor_shapes().values())

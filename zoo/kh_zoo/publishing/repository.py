@@ -37,7 +37,7 @@ from kh_zoo.networks.model_folder import (
     scale_of,
 )
 from kh_zoo.networks.network import Node
-from kh_zoo.networks.onnx_graph import onnx_graph
+from kh_zoo.networks.onnx_graph import GRAPH, onnx_graph, write_graph
 from kh_zoo.networks.plain_files import plain_path, read_plain
 from kh_zoo.networks.tensors import expand, quantize, write_model_folder
 from kh_zoo.with_keras.keras_model import (
@@ -49,7 +49,6 @@ from kh_zoo.with_keras.keras_model import (
 )
 from kh_zoo.with_keras.to_network import to_network
 
-GRAPH = "model.onnx"
 FILES = (*KERAS_FILES, TENSORS, GRAPH, CARD, EXAMPLE)
 """All that is published; a folder may also have `.gitattributes`, which the Hub adds."""
 _MOST_GRAPH = 16_000_000
@@ -211,11 +210,9 @@ def _write_variant(opened: ModelFolder, head: str, folder: Path) -> str:
     vivid = opened.config.vivid_head(head)
     config = opened.config.part((head, *([vivid] if vivid and vivid != head else [])))
     stored = load_file(opened.tensors_path)
-    int8 = [name for name in config.network.kernels() if scale_of(name) in stored]
-    tensors = {name: stored[name] for name in config.tensor_shapes(int8)}
+    tensors = {name: stored[name] for name in config.tensor_shapes(config.int8(stored))}
     write_model_folder(folder, config, tensors if opened.quantized else quantize(tensors))
-    graph = onnx_graph(open_model_folder(folder), head)
-    (folder / GRAPH).write_bytes(graph.SerializeToString(deterministic=True))
+    write_graph(open_model_folder(folder), head)
     # Keras's files from the weights in full precision, where there are such.
     write_keras(build_model(opened, head), folder)
     add_table(folder, config.to_table())
