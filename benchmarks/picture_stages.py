@@ -46,9 +46,10 @@ def stages(colorizer: Colorizer, source: Path, target: Path) -> dict[str, float]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--model", default="lite", help="As for `kh colorize`. Default: lite.")
     parser.add_argument("--size", type=int, help="As for `kh colorize`. Default: the model's.")
     arguments = parser.parse_args()
-    colorizer = Colorizer("relu1to5", size=arguments.size)
+    colorizer = Colorizer(arguments.model, size=arguments.size)
     measured: dict[str, list[dict[str, float]]] = {"L": [], "RGB": []}
     with tempfile.TemporaryDirectory() as folder:
         for mode in measured:

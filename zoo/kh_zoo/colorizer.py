@@ -8,7 +8,15 @@ import pyvips
 
 from kh_zoo.catalog.records import DEFAULT_VARIANT
 from kh_zoo.catalog.resolve import fetch, find, no_vivid_head, open_source, vivid_head
-from kh_zoo.engines import DEFAULT_DEVICE, DEFAULT_ENGINE, Engine, check_device, create_engine
+from kh_zoo.engines import (
+    DEFAULT_DEVICE,
+    DEFAULT_ENGINE,
+    Engine,
+    check_device,
+    check_keras_engine,
+    create_engine,
+)
+from kh_zoo.engines.predict import predict_ab
 from kh_zoo.errors import EngineError, OutputError
 from kh_zoo.networks.model_folder import CONFIG, read_table
 from kh_zoo.pictures.joining import gray, join
@@ -111,6 +119,7 @@ class Colorizer:
 
         Raises:
             PictureError: The file can't be read.
+            PredictionError: The model predicts what is no colour.
         """
         picture = Picture(path)
         joined, alpha = self._colorize(picture, picture.sixteen_bit)
@@ -143,6 +152,7 @@ class Colorizer:
 
         Raises:
             PictureError: `source` can't be read.
+            PredictionError: The model predicts what is no colour.
             OutputError: `target` can't be written, has an unknown suffix, or is `source`.
         """
         picture = Picture(source)
@@ -166,7 +176,7 @@ class Colorizer:
     ) -> tuple[StripSource, pyvips.Image | None]:
         """Colour and alpha at full size; what is predicted is predicted here."""
         small = picture.small_lightness(*working_size(picture.width, picture.height, self.size))
-        ab = self.engine.predict_ab(small) * self.saturation
+        ab = predict_ab(self.engine, small) * self.saturation
         lightness, alpha = picture.full()
         joined = join(lightness, small, ab, sixteen_bit)
         # Each is read from top to bottom at a pace of its own: so the file is opened for both.
@@ -175,10 +185,7 @@ class Colorizer:
 
 def _keras_engine(path: Path, engine: str | None, device: str) -> tuple[Engine, int | None]:
     """Load a Keras model of its own; return it with the size that it predicts at."""
-    if engine not in (None, "keras"):
-        raise EngineError(
-            f"`engine` should be 'keras' for a Keras model of its own. Received: {engine!r}"
-        )
+    check_keras_engine(engine)
     try:
         from kh_zoo.engines.keras_engine import KerasEngine
         from kh_zoo.networks.keras_folder import check_keras_folder
