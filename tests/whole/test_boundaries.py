@@ -21,7 +21,7 @@ ROOMS = {
     ),
     "kh_zoo": (
         "errors nearest telemetry chatter hookspecs colors networks plugins pictures engines hub "
-        "catalog with_keras colorizer picture measuring publishing batches runners built_in"
+        "catalog with_keras colorizer picture web measuring publishing batches runners built_in"
     ),
     "kh_cli": "output options commands built_in main",
 }
