@@ -15,6 +15,7 @@ from kh_cli import built_in
 from kh_cli.output.errors import FAILED, report, show_warning
 from kh_cli.output.interrupt import interrupt_behind, raise_interrupts
 from kh_cli.output.stdout import write_text
+from kh_zoo.chatter import silence
 from kh_zoo.errors import PluginError, PluginWarning
 from kh_zoo.plugins.registry import Plugin, plugins
 
@@ -69,6 +70,7 @@ def kh(
 def run() -> None:
     """Run `kh`: no traceback for a user, the exit code, and quiet when the reader has gone."""
     _open_streams()
+    silence()
     warnings.showwarning = show_warning
     # While the shell completes a word, a warning would be in the way.
     warnings.simplefilter("ignore" if "_KH_COMPLETE" in os.environ else "always", PluginWarning)

@@ -20,9 +20,9 @@ ROOMS = {
         "training.study training"
     ),
     "kh_zoo": (
-        "shown errors nearest forked memory telemetry hookspecs colors networks plugins pictures "
-        "engines hub catalog with_keras colorizer picture measuring publishing batches runners "
-        "built_in"
+        "shown errors nearest forked memory telemetry chatter hookspecs colors networks plugins "
+        "pictures engines hub catalog with_keras colorizer picture web measuring publishing "
+        "batches runners built_in"
     ),
     "kh_cli": "output options commands built_in app main",
 }

@@ -22,6 +22,7 @@ from typing import IO, Any, TextIO
 from kh_zoo import errors
 from kh_zoo.batches.journal import Stamp
 from kh_zoo.batches.settings import Settings
+from kh_zoo.chatter import silence
 from kh_zoo.errors import OutputError, PictureError, PluginWarning, WorkerError, ZooError
 from kh_zoo.memory import is_near_limit, is_out_of_memory, memory_limit
 from kh_zoo.pictures.unfinished import remove_unfinished
@@ -218,6 +219,7 @@ def _end(code: int) -> str:
 
 def main() -> None:
     """Answer until standard input ends."""
+    silence()
     # What a plugin prints must not be among the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)
