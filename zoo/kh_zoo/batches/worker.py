@@ -32,6 +32,8 @@ from kh_zoo.plugins.describe import describe
 _COMMAND = [sys.executable, "-P", "-m", "kh_zoo.batches.worker"]
 _DEATHS = 3
 """A process that ends so many times before it has had a picture is not started again."""
+_LOADING = 300
+"""Seconds that a model may take to load, where a picture may take less."""
 _STEP = 0.5
 """Seconds that are waited for an answer at a time."""
 _PATIENCE = 10
@@ -45,7 +47,7 @@ class Worker:
 
     Args:
         settings: How pictures are coloured.
-        timeout: After so many seconds without an answer the process is ended. Those in which this
+        timeout: After so many seconds with a picture the process is ended. Those in which this
             process was stopped, as by Ctrl-Z, don't count.
         threads: How many threads it computes with; None for as many as there are cores.
     """
@@ -96,7 +98,7 @@ class Worker:
             self.start()
             if self._loaded:
                 return
-            answer = self._ask(self.settings.__dict__)
+            answer = self._ask(self.settings.__dict__, max(self.timeout, _LOADING))
             if "reason" not in answer:
                 self.device = answer["device"]
                 self._loaded = True
@@ -114,7 +116,7 @@ class Worker:
         """
         self.load()
         before = _identity(target)
-        answer = self._ask({"source": str(source), "target": str(target)})
+        answer = self._ask({"source": str(source), "target": str(target)}, self.timeout)
         if answer.get("short_of_memory"):
             self.close()  # the next picture begins with what it has kept
         if answer.get("ended"):
@@ -145,14 +147,14 @@ class Worker:
                 process.kill()
                 process.wait()
 
-    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, question: dict[str, Any], timeout: float) -> dict[str, Any]:
         process = self._process
         if process is None or process.stdin is None:
             return {"ended": True, "reason": "interrupted"}
         with contextlib.suppress(OSError):
             process.stdin.write(json.dumps(question) + "\n")
             process.stdin.flush()
-        answer = self._answer()
+        answer = self._answer(timeout)
         if answer is not None:
             return answer
         late = process.poll() is None
@@ -160,13 +162,12 @@ class Worker:
             process.kill()
         self.close()
         if late:
-            return {"ended": True, "reason": f"no end after {self.timeout:g} s (`--timeout`)"}
+            return {"ended": True, "reason": f"no end after {timeout:g} s (`--timeout`)"}
         reason = f"the process that colours ended ({_end(process.returncode)})"
         return {"ended": True, "died": True, "reason": reason}
 
-    def _answer(self) -> dict[str, Any] | None:
+    def _answer(self, left: float) -> dict[str, Any] | None:
         """Wait for an answer; None if it takes too long, or the process has ended."""
-        left = self.timeout
         while left > 0:
             try:
                 # In steps, each of which counts once: this process may be stopped for an hour.
