@@ -45,7 +45,8 @@ def test_every_loader_is_wanted_or_blocked():
 
 SVG = b'<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9">%s</svg>'
 BOMB = b"".join(
-    b'<g id="a%d">%s</g>' % (i, (b'<use href="#a%d"/>' % (i - 1)) * 9 if i else b"<path d='M0 0h9v9'/>")
+    b'<g id="a%d">%s</g>'
+    % (i, (b'<use href="#a%d"/>' % (i - 1)) * 9 if i else b"<path d='M0 0h9v9'/>")
     for i in range(12)
 )
 FOREIGN = {
@@ -101,7 +102,9 @@ def test_damaged_avif_spoils_no_other(tmp_path):
     """Four-letter names in it, of which a decoder tells, become bytes that are no text."""
     (tmp_path / "good.avif").write_bytes(_encoded("AVIF"))
     content = _encoded("AVIF")
-    places = [content.index(name) for name in (b"av01", b"pitm", b"iloc", b"ispe", b"av1C", b"hdlr")]
+    places = [
+        content.index(name) for name in (b"av01", b"pitm", b"iloc", b"ispe", b"av1C", b"hdlr")
+    ]
     refused = 0
     for at in places:
         for byte in (b"\xff", b"\x80\xfe"):

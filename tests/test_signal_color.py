@@ -222,4 +222,3 @@ def test_monochrome_heic_of_limited_range(tmp_path):
     expected = rgb2lab(np.repeat(ramp.clip(0, 255)[:, None], 3, 1) / 255)[:, 0]
     lightness = Picture(tmp_path / "a.heic").full("random")[0].numpy()
     assert np.abs(lightness - expected).mean() < 0.7
-

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import itertools
 import os
 import struct
 from typing import BinaryIO
@@ -16,7 +17,7 @@ from kh_zoo.signal_color import signal_of
 _MOST_META = 2**24
 """Bytes of the box that describes all items: libheif reads it whole."""
 _MOST_BOXES = 1000
-_MOST_TILES = 10_000
+_MOST_ITEMS = 10_000
 _GAIN_MAPS = (b"urn:com:apple:photo:2020:aux:hdrgainmap", b"urn:com:photo:aux:hdrgainmap")
 # Bytes a pixel that were measured while a picture is decoded and read.
 _AV1, _AV1_DEEP, _HEVC = 20, 24, 10
@@ -50,11 +51,13 @@ def read(file: BinaryIO) -> Header:
         items = _items(meta, kinds)
         primary = int.from_bytes(meta.get(b"pitm", bytes(4))[4:])
         picture = items.get(primary, _Item())
-        tiles = [items[part] for part in picture.parts[:_MOST_TILES] if part in items]
-        _describe(header, picture, (tiles or [picture])[0])
+        parts = (items[part] for part in picture.parts if part in items)
+        _describe(header, picture, next(parts, picture))
         for body in picture.of(b"ispe"):
             header.width, header.height = struct.unpack_from(">II", body, 4)
-        header.memory = max(_memory(file, item) for item in (picture, *tiles))
+        # Alpha and others are pictures of their own.
+        everything = itertools.islice(items.values(), _MOST_ITEMS)
+        header.memory = max((_memory(file, item) for item in everything), default=0)
     except (struct.error, IndexError) as error:
         raise PictureError("damaged or cut short (in the description of its parts)") from error
     if b"tmap" in kinds.values() or any(

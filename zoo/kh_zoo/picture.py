@@ -8,7 +8,8 @@ import pyvips
 
 import kh_zoo.loaders  # noqa: F401, before anything is opened
 from kh_zoo.errors import PictureError
-from kh_zoo.header import Header, read_header
+from kh_zoo.header import Header
+from kh_zoo.header_reader import read_header
 from kh_zoo.memory import check_memory
 from kh_zoo.patched_source import patched_source
 from kh_zoo.pillow_reader import read_with_pillow
@@ -169,6 +170,20 @@ class Picture:
         except pyvips.Error as error:
             raise self._unreadable(error) from error
 
+    def colors(self) -> pyvips.Image:
+        """Open the picture at full size, as displayed, with the colour that it has itself.
+
+        Returns:
+            sRGB of 8 bits, without alpha.
+
+        Raises:
+            PictureError: The file can't be opened.
+        """
+        try:
+            return self._lab(self._open("random").autorot()).colourspace("srgb")
+        except pyvips.Error as error:
+            raise self._unreadable(error) from error
+
     def _check_cost(self, width: int, height: int) -> None:
         if width * height > MAX_PIXELS:
             raise PictureError(
@@ -239,18 +254,22 @@ class Picture:
             image = self._open_file(access, shrink=shrink)
         return self._in_16_bits(self._prepared(image))
 
-    def _open_file(self, access: str, noise: bytes = b"", **options: int) -> pyvips.Image:
+    def _open_file(self, access: str, noise: bool = False, **options: int) -> pyvips.Image:
         header = self._header
         options = {"access": access, "fail_on": "error", **header.options, **options}
         if not header.patches and not header.tail:
             return open_image(self.path, **options)
-        source = patched_source(self.path, header.patches, noise + header.tail)
+        tail = header.tail
+        if noise:
+            # A byte of ones at the end of the file is no marker then.
+            tail = (b"\0" if tail == b"\xd9" else b"") + _NOISE + b"\xff\xd9"
+        source = patched_source(self.path, header.patches, tail)
         return pyvips.Image.new_from_source(source, "", **options)
 
     def _check_end(self, image: pyvips.Image) -> None:
         """Of a file without its end: that no pixel depends on what would have followed."""
         try:
-            differ = (image != self._open_file("sequential", noise=_NOISE)).max()
+            differ = (image != self._open_file("sequential", noise=True)).max()
         except pyvips.Error as error:
             raise self._unreadable(error) from error
         if differ:
@@ -264,10 +283,8 @@ class Picture:
         if header.gray:
             image = image.copy(interpretation="grey16" if image.format == "ushort" else "b-w")
         bands = _COLOR_BANDS.get(image.interpretation, image.bands)
-        if image.bands > bands and header.extra == "other":
+        if image.bands > bands and not header.alpha:
             image = image.extract_band(0, n=bands)
-        elif image.bands > bands and header.extra == "premultiplied":
-            image = image.unpremultiply(alpha_band=bands).rint().cast(image.format)
         if header.limited:
             image = _full_range(image, bands)
         if header.orientation:

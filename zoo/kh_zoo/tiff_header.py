@@ -33,7 +33,7 @@ _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _WHITE_IS_ZERO, _RGB, _YCBCR, _CIELAB, _ICCLAB = 0, 2, 6, 8, 9
 _RAW = (32803, 34892)  # of a sensor's filters, or linear
 _COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3, 9: 3}
-_PREMULTIPLIED, _ALPHA = 1, 2
+_ALPHA = (1, 2)  # premultiplied, which libvips undoes, or not
 _JPEG = (6, 7)
 # Compressions that not every libtiff decodes.
 _RARE = {
@@ -113,9 +113,8 @@ def _describe(header: Header, picture: _Directory) -> None:
     if samples > colors:
         extra = picture.fields.get(_EXTRA)
         # Without the field, most take what follows for alpha, as libtiff and Pillow do.
-        first = extra[0] if extra else _ALPHA
-        header.extra = {_PREMULTIPLIED: "premultiplied", _ALPHA: "alpha"}.get(first, "other")
-        if header.extra == "other":
+        header.alpha = not extra or extra[0] in _ALPHA
+        if not header.alpha:
             header.notes.append(NOT_ALPHA)
     if kind in (_CIELAB, _ICCLAB) and bits == {8} and samples >= 3:
         header.lab = "cielab" if kind == _CIELAB else "icclab"
