@@ -19,14 +19,14 @@ from keras import ops
 from variants import judge, one_run, read
 
 from keras_hypercolumns import HyperColumnSampler
-from keras_hypercolumns.color import srgb_to_lab
-from keras_hypercolumns.taps import VARIANTS, tap_channels, tap_stride
+from keras_hypercolumns.backbones.vgg19.taps import VARIANTS, tap_channels, tap_stride
+from keras_hypercolumns.colors.lab import srgb_to_lab
 from keras_hypercolumns.training import picture_dataset
-from keras_hypercolumns.training.gram_matrix import GramMatrix
-from keras_hypercolumns.training.picture_dataset import center_crop
+from keras_hypercolumns.training.data.picture_dataset import center_crop
+from keras_hypercolumns.training.heads.gram_matrix import GramMatrix
 from keras_hypercolumns.training.recipe import read_recipe
-from kh_zoo.joint_model import load_full_trunk
-from kh_zoo.split import evenly, list_pictures
+from kh_zoo.measuring.split import evenly, list_pictures
+from kh_zoo.with_keras.joint_model import load_full_trunk
 
 TAPS = VARIANTS["relu1to5"]
 COORDINATES = ("half_pixel", "legacy")

@@ -23,15 +23,20 @@ import numpy as np
 from PIL import Image
 
 with atheris.instrument_imports(
-    include=["kh_zoo.picture", "kh_zoo.pillow_reader", "kh_zoo.tiff_exif", "kh_zoo.joining"]
+    include=[
+        "kh_zoo.pictures.picture",
+        "kh_zoo.pictures.pillow_reader",
+        "kh_zoo.pictures.tiff_exif",
+        "kh_zoo.pictures.joining",
+    ]
 ):
     from kh_zoo.colorizer import Colorizer
     from kh_zoo.errors import PictureError
 
-import kh_zoo.picture
+import kh_zoo.pictures.picture
 
 # Large pictures take time honestly: here a bomb is what would take more than a second.
-kh_zoo.picture.MAX_PIXELS = 1_000_000
+kh_zoo.pictures.picture.MAX_PIXELS = 1_000_000
 
 
 class _Gray:

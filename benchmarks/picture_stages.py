@@ -14,10 +14,10 @@ from PIL import Image
 from skimage import data
 
 from kh_zoo import Colorizer
-from kh_zoo.colorizer import working_size
-from kh_zoo.joining import join
-from kh_zoo.output import Output
-from kh_zoo.picture import Picture
+from kh_zoo.networks.working_size import working_size
+from kh_zoo.pictures.joining import join
+from kh_zoo.pictures.output import Output
+from kh_zoo.pictures.picture import Picture
 
 STAGES = ("reading the small copy", "prediction", "joining", "writing", "all, streamed")
 REST = "reading, joining and writing"
@@ -46,9 +46,10 @@ def stages(colorizer: Colorizer, source: Path, target: Path) -> dict[str, float]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--model", default="lite", help="As for `kh colorize`. Default: lite.")
     parser.add_argument("--size", type=int, help="As for `kh colorize`. Default: the model's.")
     arguments = parser.parse_args()
-    colorizer = Colorizer("relu1to5", size=arguments.size)
+    colorizer = Colorizer(arguments.model, size=arguments.size)
     measured: dict[str, list[dict[str, float]]] = {"L": [], "RGB": []}
     with tempfile.TemporaryDirectory() as folder:
         for mode in measured:

@@ -17,10 +17,10 @@ from PIL import Image
 from skimage import data
 
 from kh_zoo import Colorizer
-from kh_zoo.colorizer import working_size
-from kh_zoo.joining import join
-from kh_zoo.output import Output
-from kh_zoo.picture import Picture
+from kh_zoo.networks.working_size import working_size
+from kh_zoo.pictures.joining import join
+from kh_zoo.pictures.output import Output
+from kh_zoo.pictures.picture import Picture
 
 KH = Path(sys.executable).with_name("kh")
 PARTS = ("reading", "prediction", "joining", "writing")

@@ -15,18 +15,18 @@ from keras import ops
 from PIL import Image
 from skimage import data as shipped
 
-from keras_hypercolumns.color import srgb_to_lab
-from keras_hypercolumns.training.initial_colorizer import initial_colorizer
-from keras_hypercolumns.training.joint_trainer import JointTrainer
-from keras_hypercolumns.training.picture_dataset import (
+from keras_hypercolumns.colors.lab import srgb_to_lab
+from keras_hypercolumns.training.data.picture_dataset import (
     PictureDataset,
     center_crop,
     training_pictures,
     validation_pictures,
 )
+from keras_hypercolumns.training.initial_colorizer import initial_colorizer
+from keras_hypercolumns.training.joint_trainer import JointTrainer
 from keras_hypercolumns.training.recipe import read_recipe
 from keras_hypercolumns.training.sheet import sheet
-from kh_zoo.joint_model import load_full_trunk
+from kh_zoo.with_keras.joint_model import load_full_trunk
 
 SIZE, EVERY, TIMES = 128, 30, 7
 

@@ -21,15 +21,15 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_hypercolumns.taps import ARCHITECTURES, STUDY_VARIANTS, VARIANTS
+from keras_hypercolumns.backbones.vgg19.taps import ARCHITECTURES, STUDY_VARIANTS, VARIANTS
+from keras_hypercolumns.training.data.picture_dataset import center_crop
 from keras_hypercolumns.training.finish import finish, fold
-from keras_hypercolumns.training.picture_dataset import center_crop
 from keras_hypercolumns.training.recipe import read_recipe
 from keras_hypercolumns.training.train import train
-from kh_zoo.color import srgb_to_lab
-from kh_zoo.evaluate import training_colors
-from kh_zoo.joint_model import load_full_trunk
-from kh_zoo.split import list_pictures
+from kh_zoo.colors.lab import srgb_to_lab
+from kh_zoo.measuring.evaluate import training_colors
+from kh_zoo.measuring.split import list_pictures
+from kh_zoo.with_keras.joint_model import load_full_trunk
 
 LINEAR = (*VARIANTS, *STUDY_VARIANTS)
 STUDIED = ("conv1to5", "relu1to4")

@@ -13,20 +13,20 @@ except (ModuleNotFoundError, ValueError) as error:
         "with the variable KERAS_BACKEND (tensorflow, jax or torch)."
     ) from None
 
-from keras_hypercolumns.annealed_mean import AnnealedMean
-from keras_hypercolumns.color import lab_to_srgb, srgb_to_lab
-from keras_hypercolumns.colorizer import colorizer, joint_colorizer
-from keras_hypercolumns.efficientnet_lite import efficientnet_lite
-from keras_hypercolumns.feature_info import FeatureInfo, feature_info
-from keras_hypercolumns.fold_batch_norm import fold_batch_norm
-from keras_hypercolumns.hypercolumn import HyperColumn
-from keras_hypercolumns.hypercolumn_projection import HyperColumnProjection
-from keras_hypercolumns.hypercolumn_sampler import HyperColumnSampler
-from keras_hypercolumns.lightness_to_gray import LightnessToGray
-from keras_hypercolumns.project import project, unproject
-from keras_hypercolumns.tap_extractor import tap_extractor
-from keras_hypercolumns.taps import STUDY_VARIANTS, VARIANTS
-from keras_hypercolumns.vgg19_gray import vgg19_gray
+from keras_hypercolumns.backbones.efficientnet_lite import efficientnet_lite
+from keras_hypercolumns.backbones.vgg19.taps import STUDY_VARIANTS, VARIANTS
+from keras_hypercolumns.backbones.vgg19.vgg19_gray import vgg19_gray
+from keras_hypercolumns.colorizers.colorizer import colorizer, joint_colorizer
+from keras_hypercolumns.colors.lab import lab_to_srgb, srgb_to_lab
+from keras_hypercolumns.graphs.feature_info import FeatureInfo, feature_info
+from keras_hypercolumns.graphs.fold_batch_norm import fold_batch_norm
+from keras_hypercolumns.graphs.project import project, unproject
+from keras_hypercolumns.graphs.tap_extractor import tap_extractor
+from keras_hypercolumns.layers.annealed_mean import AnnealedMean
+from keras_hypercolumns.layers.hypercolumn import HyperColumn
+from keras_hypercolumns.layers.hypercolumn_projection import HyperColumnProjection
+from keras_hypercolumns.layers.hypercolumn_sampler import HyperColumnSampler
+from keras_hypercolumns.layers.lightness_to_gray import LightnessToGray
 
 __all__ = [
     "STUDY_VARIANTS",

@@ -15,8 +15,8 @@ from hub_server import HubServer
 from huggingface_hub import constants
 from PIL import Image
 
-from kh_zoo.model_folder import vgg19_config
-from kh_zoo.tensors import write_model_folder
+from kh_zoo.networks.model_folder import vgg19_config
+from kh_zoo.networks.tensors import write_model_folder
 
 
 def pytest_configure(config):

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from kh_zoo.catalog import BUNDLES
-from kh_zoo.color import srgb_to_lab
+from kh_zoo.catalog.export import export_model
+from kh_zoo.catalog.records import BUNDLES
+from kh_zoo.colors.lab import srgb_to_lab
 from kh_zoo.engines import create_engine
-from kh_zoo.evaluate import evaluate, join, load_square, psnr
-from kh_zoo.export import export_run
-from kh_zoo.model_folder import CONFIG, TENSORS, open_model_folder
-from kh_zoo.split import list_pictures
+from kh_zoo.measuring.evaluate import evaluate, join, load_square, psnr
+from kh_zoo.measuring.split import list_pictures
+from kh_zoo.networks.model_folder import CONFIG, TENSORS, open_model_folder
 
 GENERATIONS = Path(__file__).parent / "generations"
 QUANTIZATION_PICTURES = 60
@@ -36,7 +36,7 @@ def main():
     parser.add_argument("--data", type=Path, required=True)
     arguments = parser.parse_args()
     bundle, generation = BUNDLES / arguments.name, GENERATIONS / arguments.name
-    export_run(arguments.run, bundle, "int8")
+    export_model(arguments.run, bundle, "int8")
     rows = evaluate(bundle, arguments.data, size=MEASURED_SIZE)
     differences = quantization(arguments.run / "model", bundle, arguments.data)
     write_records(generation, bundle, rows, differences)

@@ -3,7 +3,7 @@
 from keras import ops
 from matplotlib import pyplot as plt
 
-from keras_hypercolumns.interpolation import COORDINATES, interpolation_matrix
+from keras_hypercolumns.layers.interpolation import COORDINATES, interpolation_matrix
 
 PIXELS, CELLS, CELL = 16, 4, 1
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from matplotlib import pyplot as plt
 
 from kh_zoo.colorizer import Colorizer
-from kh_zoo.comparison import compare
+from kh_zoo.measuring.comparison import compare
 
 SHIPPED = {
     "skimage.data": (

@@ -6,17 +6,17 @@ from pathlib import Path
 
 import keras
 
-from keras_hypercolumns.colorizer import joint_colorizer
-from keras_hypercolumns.fold_batch_norm import fold_batch_norm
-from keras_hypercolumns.training.fit_heads import fit_heads, linear_heads
-from keras_hypercolumns.training.fit_hidden import fit_hidden_heads, hidden_heads
-from keras_hypercolumns.training.fit_vivid import fit_vivid
+from keras_hypercolumns.colorizers.colorizer import joint_colorizer
+from keras_hypercolumns.graphs.fold_batch_norm import fold_batch_norm
+from keras_hypercolumns.training.data.picture_dataset import PictureDataset, training_pictures
+from keras_hypercolumns.training.heads.fit_heads import fit_heads, linear_heads
+from keras_hypercolumns.training.heads.fit_hidden import fit_hidden_heads, hidden_heads
+from keras_hypercolumns.training.heads.fit_vivid import fit_vivid
 from keras_hypercolumns.training.initial_colorizer import (
     build_colorizer,
     is_vgg19,
     trunk_input,
 )
-from keras_hypercolumns.training.picture_dataset import PictureDataset, training_pictures
 from keras_hypercolumns.training.recipe import Recipe
 
 

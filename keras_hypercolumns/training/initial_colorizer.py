@@ -6,9 +6,9 @@ import keras
 import numpy as np
 from keras import layers, ops
 
-from keras_hypercolumns.color import srgb_to_lab
-from keras_hypercolumns.colorizer import joint_colorizer
-from keras_hypercolumns.lightness_to_gray import LightnessToGray
+from keras_hypercolumns.colorizers.colorizer import joint_colorizer
+from keras_hypercolumns.colors.lab import srgb_to_lab
+from keras_hypercolumns.layers.lightness_to_gray import LightnessToGray
 from keras_hypercolumns.training.recipe import Recipe
 
 FILES = (".mat", ".h5", ".pth")

@@ -6,11 +6,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_hypercolumns.ab_bins import ab_bins, rebalancing, soft_encoding
-from keras_hypercolumns.colorizer import VIVID
-from keras_hypercolumns.hidden_head import AB_SCALE, VIVID_STRIDE
-from keras_hypercolumns.training.picture_dataset import PictureDataset, lab_of
-from keras_hypercolumns.training.picture_weights import picture_weights
+from keras_hypercolumns.colorizers.colorizer import VIVID
+from keras_hypercolumns.colorizers.hidden_head import AB_SCALE, VIVID_STRIDE
+from keras_hypercolumns.colors.ab_bins import ab_bins, rebalancing, soft_encoding
+from keras_hypercolumns.training.data.picture_dataset import PictureDataset, lab_of
+from keras_hypercolumns.training.heads.picture_weights import picture_weights
 
 ROOT_FLOOR = 0.01
 """Added to a picture's error, in squared units of `AB_SCALE`, before its root is taken: so that

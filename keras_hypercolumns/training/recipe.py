@@ -7,9 +7,9 @@ import typing
 from pathlib import Path
 from typing import Any, Literal
 
+from keras_hypercolumns.backbones.vgg19.taps import ARCHITECTURES
 from keras_hypercolumns.choices import unknown_name
-from keras_hypercolumns.taps import ARCHITECTURES
-from keras_hypercolumns.training.augmentation import Augmentation
+from keras_hypercolumns.training.data.augmentation import Augmentation
 
 FOLDER = Path(__file__).parent / "recipes"
 SHARES = ("final_rate", "ema", "crop", "aged", "mounted", "neutral", "vivid_uniform")
@@ -170,6 +170,25 @@ def recipe_from_table(table: dict[str, Any], where: str) -> Recipe:
             # Told here, not hours later.
             raise ValueError(unknown_name(f"vivid of {where}", variant, linear))
     return recipe
+
+
+def known_part(table: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a table are values of a recipe, each of its type, and leave out all else.
+
+    What somebody else has put there is nothing to be passed on.
+    """
+    return {key: value for key, value in table.items() if _is_known(key, value)}
+
+
+def _is_known(key: str, value: Any) -> bool:
+    hint = typing.get_type_hints(Recipe).get(key)
+    try:
+        if hint is None:
+            return False
+        _checked(value, hint, key)
+    except ValueError:
+        return value == [] and typing.get_origin(hint) is tuple
+    return True
 
 
 def _from_table(cls: Any, table: dict[str, Any], where: str) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 from keras import ops
 from PIL import Image
 
-from keras_hypercolumns.color import lab_to_srgb
+from keras_hypercolumns.colors.lab import lab_to_srgb
 
 
 def sheet(lightness: np.ndarray, colors: Sequence[np.ndarray]) -> Image.Image:

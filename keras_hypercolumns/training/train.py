@@ -15,8 +15,14 @@ import numpy as np
 from keras import ops
 from PIL import Image
 
-from keras_hypercolumns.color import srgb_to_lab
-from keras_hypercolumns.training.augmentation import Augmentation
+from keras_hypercolumns.colors.lab import srgb_to_lab
+from keras_hypercolumns.training.data.augmentation import Augmentation
+from keras_hypercolumns.training.data.picture_dataset import (
+    PictureDataset,
+    center_crop,
+    training_pictures,
+    validation_pictures,
+)
 from keras_hypercolumns.training.data_parallel import data_parallel
 from keras_hypercolumns.training.initial_colorizer import (
     build_colorizer,
@@ -27,12 +33,6 @@ from keras_hypercolumns.training.initial_colorizer import (
 from keras_hypercolumns.training.joint_trainer import JointTrainer
 from keras_hypercolumns.training.layer_changes import layer_changes, save_kernels
 from keras_hypercolumns.training.optimizer import TrunkAdamW
-from keras_hypercolumns.training.picture_dataset import (
-    PictureDataset,
-    center_crop,
-    training_pictures,
-    validation_pictures,
-)
 from keras_hypercolumns.training.recipe import Recipe, Stage, recipe_from_table
 from keras_hypercolumns.training.sheet import sheet
 from keras_hypercolumns.training.tensor_board import TensorBoard

@@ -6,23 +6,29 @@ Names are imported when they are first used, so that `kh --help` and `kh list` s
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from kh_zoo import built_in
+from kh_zoo.pictures.formats import READ
+from kh_zoo.plugins.registry import PLUGINS
+
 if TYPE_CHECKING:
-    from kh_zoo.catalog import find_variant, list_variants
+    from kh_zoo.catalog.records import find_variant, list_variants
     from kh_zoo.colorizer import Colorizer
-    from kh_zoo.keras_model import load_model, save_model
-    from kh_zoo.publishing import publish
+    from kh_zoo.publishing.publish import publish
+    from kh_zoo.with_keras.keras_model import load_model, save_model
 
 __all__ = ["Colorizer", "find_variant", "list_variants", "load_model", "publish", "save_model"]
 
 _MODULES = {
     "Colorizer": "colorizer",
-    "find_variant": "catalog",
-    "list_variants": "catalog",
-    "load_model": "keras_model",
-    "publish": "publishing",
-    "save_model": "keras_model",
+    "find_variant": "catalog.records",
+    "list_variants": "catalog.records",
+    "load_model": "with_keras.keras_model",
+    "publish": "publishing.publish",
+    "save_model": "with_keras.keras_model",
 }
 
+PLUGINS.add_built_in("kh_zoo", built_in)
+PLUGINS.claim_built_in("suffix", READ)
 
 if not TYPE_CHECKING:  # so that a type checker reports a misspelt name
 

@@ -7,11 +7,11 @@ from kh_zoo.hookspecs import hookimpl
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from kh_zoo.batches.settings import Settings
     from kh_zoo.engines import Engine
     from kh_zoo.hookspecs import EngineFactory, RunnerFactory
-    from kh_zoo.model_folder import ModelFolder
+    from kh_zoo.networks.model_folder import ModelFolder
     from kh_zoo.runners import Runner
-    from kh_zoo.settings import Settings
 
 
 @hookimpl
@@ -36,7 +36,7 @@ def _onnx(folder: "ModelFolder", head: str, device: str) -> "Engine":
 
 def _keras(folder: "ModelFolder", head: str, device: str) -> "Engine":
     from kh_zoo.engines.keras_engine import KerasEngine
-    from kh_zoo.keras_model import build_model
+    from kh_zoo.with_keras.keras_model import build_model
 
     return KerasEngine(lambda: build_model(folder, head), device)
 

@@ -32,6 +32,10 @@ class PictureError(ZooError):
     """A picture that can't be read; the next one may be fine."""
 
 
+class PredictionError(PictureError):
+    """A picture for which a model predicts what is no colour."""
+
+
 class OutputError(ZooError):
     """A place that can't be written to."""
 
@@ -50,30 +54,6 @@ class PluginError(ZooError):
 
 class PluginWarning(UserWarning):
     """A plugin failed (the error is the `__cause__`), or `KH_PLUGINS` names none that is there."""
-
-
-def describe(error: BaseException) -> str:
-    """The reason, on one line; with KH_DEBUG=1 the traceback is shown."""
-    from kh_zoo.plugins import plugins
-
-    show_traceback(error)
-    text = " ".join(str(error).split())
-    match error:
-        case ZooError() | ImportError(name=None):  # the library's own: which backend is missing
-            return text
-        case MemoryError():
-            return "not enough memory: a smaller `--size` needs less"
-        case OSError(strerror=str(reason)):
-            return f"{reason}: {error.filename}" if error.filename else reason
-        case OSError():  # the library's own, such as of a download that was cut
-            return text
-        case _:
-            plugin = plugins().culprit(error)
-            where = f"plugin {plugin!r}" if plugin else "kh"
-            return (
-                f"{type(error).__name__}: {text} (a bug in {where}: please report it, with what it "
-                "prints under KH_DEBUG=1)"
-            )
 
 
 def show_traceback(error: BaseException | None) -> None:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from kh_cli.errors import FAILED, WRONG_USE, WrongUse
-from kh_cli.hub_options import CacheDir, Offline, bring, set_hub
-from kh_cli.progress import Progress
+from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.output.errors import FAILED, WRONG_USE, WrongUse
+from kh_cli.output.progress import Progress
 
 
 def compare(
@@ -98,8 +98,8 @@ def compare(
     for model in models:
         bring(model, quiet)
     from kh_zoo.colorizer import Colorizer
-    from kh_zoo.comparison import compare
-    from kh_zoo.split import evenly
+    from kh_zoo.measuring.comparison import compare
+    from kh_zoo.measuring.split import evenly
 
     found = evenly([pair for path in data for pair in _pictures(path)], count)
     if not found:
@@ -133,9 +133,6 @@ def _pictures(path: Path) -> list[tuple[str, Path]]:
     """The pictures at a path, with their names: in a folder, that below it."""
     if not path.is_dir():
         return [(path.name, path)]
-    from kh_zoo.suffixes import READ
+    from kh_zoo.batches.walk import Walk
 
-    files = sorted(
-        file for file in path.rglob("*") if file.suffix.lower() in READ and file.is_file()
-    )
-    return [(str(file.relative_to(path)), file) for file in files]
+    return [(str(file.relative_to(path)), file) for file in Walk(path).found]

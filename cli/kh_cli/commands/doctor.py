@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from kh_cli.errors import FAILED, explain
-from kh_cli.hub_options import CacheDir, Offline, set_hub
-from kh_cli.stdout import write_record
+from kh_cli.options.hub_options import CacheDir, Offline, set_hub
+from kh_cli.output.errors import FAILED, explain
+from kh_cli.output.stdout import write_record
 
 _PACKAGES = (
     "keras-hypercolumns",
@@ -49,11 +49,11 @@ def doctor(
     Exit code: 0 if `kh colorize` can run, else 1.
     """
     set_hub(offline, cache_dir)
-    from kh_zoo.catalog import DEFAULT_VARIANT
+    from kh_zoo.catalog.records import DEFAULT_VARIANT
+    from kh_zoo.catalog.resolve import find
     from kh_zoo.colorizer import Colorizer
     from kh_zoo.engines import DEFAULT_ENGINE
-    from kh_zoo.resolve import find
-    from kh_zoo.store import cache_folder, list_stored
+    from kh_zoo.hub.store import cache_folder, list_stored
 
     found: dict[str, Any] = {"python": sys.version.split()[0]}
     found |= {name: _version(name) for name in _PACKAGES}
@@ -124,9 +124,10 @@ def _backend() -> str:
 
 def _hub() -> dict[str, Any]:
     """Whether the Hub answers, and whom it takes us for."""
-    from huggingface_hub import constants, get_session, get_token
+    from huggingface_hub import constants, get_token
 
-    from kh_zoo.hub import hide_token, is_offline
+    from kh_zoo.hub.client import hide_token, is_offline
+    from kh_zoo.hub.reader import hub_status
 
     found: dict[str, Any] = {"Hub": constants.ENDPOINT}
     found["token"] = "set" if get_token() else None
@@ -134,8 +135,7 @@ def _hub() -> dict[str, Any]:
         found["Hub answers"] = "not asked: the network is off"
         return found
     try:
-        answer = get_session().get(f"{constants.ENDPOINT}/api/models?limit=1", timeout=_SECONDS)
-        found["Hub answers"] = f"yes, {answer.status_code}"
+        found["Hub answers"] = f"yes, {hub_status(_SECONDS)}"
     except Exception as error:
         found["Hub answers"] = hide_token(f"no: {type(error).__name__}: {error}")
     return found

@@ -6,9 +6,9 @@ from typing import Annotated, Any
 
 import typer
 
-from kh_cli.hub_options import CacheDir, Offline, bring, set_hub
-from kh_cli.progress import Progress
-from kh_cli.stdout import write_record, write_table
+from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.output.progress import Progress
+from kh_cli.output.stdout import write_record, write_table
 
 
 def evaluate(
@@ -87,7 +87,7 @@ def evaluate(
         report.parent.mkdir(parents=True, exist_ok=True)
     set_hub(offline, cache_dir)
     bring(model, quiet)
-    from kh_zoo.evaluate import evaluate
+    from kh_zoo.measuring.evaluate import evaluate
 
     with Progress("evaluating", None, quiet=quiet) as progress:
         rows = evaluate(
@@ -100,7 +100,7 @@ def evaluate(
             on_picture=lambda done, total: progress.advance(done, total=total),
         )
     if report is not None:
-        from kh_zoo.report import write_report
+        from kh_zoo.measuring.report import write_report
 
         write_report(report, model, data, rows, engine=engine, vivid=vivid)
         if not quiet:

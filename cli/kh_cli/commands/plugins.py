@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from kh_cli.stdout import write_record, write_table
+from kh_cli.output.stdout import write_record, write_table
 
 
 def list_plugins(
@@ -17,8 +17,10 @@ def list_plugins(
     KH_PLUGINS=a,b in the environment takes these only; KH_PLUGINS=-a,-b all but these; and
     KH_PLUGINS= none.
     """
-    from kh_zoo.plugins import plugins
+    from kh_zoo.catalog import list_variants
+    from kh_zoo.plugins.registry import plugins
 
+    list_variants()
     found = plugins().try_all()
     if json:
         for plugin in found:

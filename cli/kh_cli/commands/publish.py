@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kh_cli.errors import FAILED, WrongUse, explain
-from kh_cli.stdout import write_record
+from kh_cli.output.errors import FAILED, WrongUse, explain
+from kh_cli.output.stdout import write_record
 
 if TYPE_CHECKING:
-    from kh_zoo.publishing import Published
+    from kh_zoo.publishing.publish import Published
 
 
 def publish(
@@ -109,7 +109,7 @@ def publish(
     if quiet:
         # The client reads it once, when it is imported.
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
-    from kh_zoo.publishing import publish
+    from kh_zoo.publishing.publish import publish
 
     def work(model: str, repository: str) -> "Published":
         found = publish(
@@ -136,7 +136,7 @@ def publish(
 
 
 def _check(folder: Path, json: bool) -> None:
-    from kh_zoo.repository import check_repository
+    from kh_zoo.publishing.repository import check_repository
 
     problems = check_repository(folder)
     if json:
@@ -150,7 +150,7 @@ def _check(folder: Path, json: bool) -> None:
 
 def _publish_all(owner: str, work: Any) -> None:
     """Publish a generation; print the pins of what was published, also where one failed."""
-    from kh_zoo.catalog import BUNDLES, list_variants
+    from kh_zoo.catalog.records import BUNDLES, list_variants
 
     pins, failed = {}, False
     for variant in list_variants():
@@ -186,4 +186,6 @@ def _lines(found: "Published", dry_run: bool) -> list[str]:
     lines.append(f"  licence: {found.license}")
     if found.tag:
         lines.append(f"  tag: {found.tag}")
+    if dry_run:
+        lines += ["  card, README.md:", *(f"  | {line}" for line in found.card.splitlines())]
     return lines

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from kh_cli.errors import FAILED, WrongUse, explain
-from kh_cli.hub_options import CacheDir, Offline, pull_all, set_hub
-from kh_cli.stdout import write_record
+from kh_cli.options.hub_options import CacheDir, Offline, pull_all, set_hub
+from kh_cli.output.errors import FAILED, WrongUse, explain
+from kh_cli.output.stdout import write_record
 
 
 def pull(
@@ -64,9 +64,9 @@ def pull(
     2 wrong use; 130 interrupted.
     """
     set_hub(offline, cache_dir)
-    from kh_zoo.catalog import find_variant
-    from kh_zoo.hub import is_hub_id, split_hub_id
-    from kh_zoo.resolve import Source
+    from kh_zoo.catalog.records import find_variant
+    from kh_zoo.catalog.resolve import Source
+    from kh_zoo.hub.client import is_hub_id, split_hub_id
 
     sources = []
     for name in names:

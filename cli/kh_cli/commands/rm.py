@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from kh_cli.errors import WrongUse
-from kh_cli.hub_options import CacheDir, set_hub
-from kh_cli.stdout import write_record
+from kh_cli.options.hub_options import CacheDir, set_hub
+from kh_cli.output.errors import WrongUse
+from kh_cli.output.stdout import write_record
 
 
 def rm(
@@ -32,9 +32,9 @@ def rm(
     with the package.
     """
     set_hub(False, cache_dir)
-    from kh_zoo.catalog import find_variant
-    from kh_zoo.hub import is_hub_id, split_hub_id
-    from kh_zoo.store import remove
+    from kh_zoo.catalog.records import find_variant
+    from kh_zoo.hub.client import is_hub_id, split_hub_id
+    from kh_zoo.hub.store import remove
 
     repositories = []
     for name in names:

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kh_cli.hub_options import CacheDir, Offline, set_hub
-from kh_cli.stdout import write_record
+from kh_cli.options.hub_options import CacheDir, Offline, set_hub
+from kh_cli.output.stdout import write_record
 
 if TYPE_CHECKING:
-    from kh_zoo.resolve import Source
+    from kh_zoo.catalog.resolve import Source
 
 
 def show(
@@ -33,10 +33,11 @@ def show(
     Only for a repository that is not on this disk a network is used, and only its card is read.
     """
     set_hub(offline, cache_dir)
-    from kh_zoo.catalog import find_variant
-    from kh_zoo.hub import is_hub_id
-    from kh_zoo.resolve import find
-    from kh_zoo.store import CARD, read_remote
+    from kh_zoo.catalog.records import find_variant
+    from kh_zoo.catalog.resolve import find
+    from kh_zoo.errors import ModelError
+    from kh_zoo.hub.client import is_hub_id
+    from kh_zoo.hub.store import CARD, read_card, read_remote
 
     source = find(name)
     if source.where == "path" or is_hub_id(name):
@@ -50,8 +51,10 @@ def show(
         record |= remote
     else:
         record["folder"] = folder
-        path = folder / CARD
-        card = path.read_text(encoding="utf-8") if path.is_file() else ""
+        try:
+            card = read_card(folder / CARD)
+        except ModelError as error:
+            card = f"It has a card that can't be shown: {error}"
     if json:
         write_record({**record, "card": card})
         return
@@ -72,8 +75,8 @@ def _record(source: "Source") -> dict[str, Any]:
     record: dict[str, Any] = {"repository": source.repository, "revision": source.revision}
     if source.folder is None:
         return record
-    from kh_zoo.model_folder import CONFIG, KERAS, open_model_folder, read_table
-    from kh_zoo.store import CARD, needed_files, open_any, read_license
+    from kh_zoo.hub.store import CARD, needed_files, open_any, read_license
+    from kh_zoo.networks.model_folder import CONFIG, KERAS, open_model_folder, read_table
 
     table = read_table(source.folder / CONFIG)
     files = needed_files(table)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kh_cli.errors import WrongUse
-from kh_cli.hub_options import CacheDir, Offline, bring, set_hub
-from kh_cli.progress import Progress
-from kh_cli.stdout import write_record, write_table
+from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.output.errors import WrongUse
+from kh_cli.output.progress import Progress
+from kh_cli.output.stdout import write_record, write_table
 
 if TYPE_CHECKING:
-    from keras_hypercolumns.training.tap_study import TapStudy
+    from keras_hypercolumns.training.study.tap_study import TapStudy
 
 _Subsets = list[tuple[str, tuple[str, ...]]]
 
@@ -78,11 +78,11 @@ def study(
         plot.parent.mkdir(parents=True, exist_ok=True)
     set_hub(offline, cache_dir)
     bring(model, quiet)
-    from keras_hypercolumns.taps import STUDY_VARIANTS, VARIANTS
-    from keras_hypercolumns.training.study_plot import study_plot
-    from keras_hypercolumns.training.tap_study import TapStudy, sum_hypercolumns
-    from kh_zoo.joint_model import load_full_trunk
-    from kh_zoo.split import evenly, list_pictures
+    from keras_hypercolumns.backbones.vgg19.taps import STUDY_VARIANTS, VARIANTS
+    from keras_hypercolumns.training.study.study_plot import study_plot
+    from keras_hypercolumns.training.study.tap_study import TapStudy, sum_hypercolumns
+    from kh_zoo.measuring.split import evenly, list_pictures
+    from kh_zoo.with_keras.joint_model import load_full_trunk
 
     if size % 16:
         raise WrongUse(f"`--size` should be a multiple of 16. Received: {size}")

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from kh_cli.errors import INTERRUPTED, WrongUse
-from kh_cli.progress import Progress
+from kh_cli.output.errors import INTERRUPTED, WrongUse
+from kh_cli.output.progress import Progress
 
 _RECIPES = {"head": "head", "adam": "tune"}
 _LITE_RECIPES = {"head": "lite-head", "adam": "lite-tune"}
@@ -100,9 +100,9 @@ def train(
         vivid_steps,
     )
     from keras_hypercolumns.training.recipe import read_recipe
-    from kh_zoo.catalog import DEFAULT_VARIANT
-    from kh_zoo.joint_model import is_lite, load_joint_model
-    from kh_zoo.keras_model import write_colorizer
+    from kh_zoo.catalog.records import DEFAULT_VARIANT
+    from kh_zoo.with_keras.joint_model import is_lite, load_joint_model
+    from kh_zoo.with_keras.keras_model import write_colorizer
 
     run = run or data[0].absolute().with_name(f"{data[0].absolute().name}-run")
     try:

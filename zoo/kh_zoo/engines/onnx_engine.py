@@ -11,7 +11,7 @@ import onnxruntime
 
 from kh_zoo.engines import DEFAULT_DEVICE, gpu_number
 from kh_zoo.errors import EngineError
-from kh_zoo.model_folder import ModelFolder
+from kh_zoo.networks.model_folder import ModelFolder
 from kh_zoo.networks.onnx_graph import onnx_graph
 
 _GPU = ("CUDAExecutionProvider", "ROCMExecutionProvider", "DmlExecutionProvider")

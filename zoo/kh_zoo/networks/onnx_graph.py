@@ -6,10 +6,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from kh_zoo.model_folder import ModelFolder, scale_of
+from kh_zoo.networks.model_folder import ModelFolder, scale_of
 from kh_zoo.networks.network import INPUT, Network, Node
 from kh_zoo.networks.operations import resize_shift
 
+GRAPH = "model.onnx"
 OPSET = 20
 OUTPUT = "ab"
 
@@ -21,8 +22,8 @@ def onnx_graph(folder: ModelFolder, head: str) -> onnx.ModelProto:
 
     Example:
 
-    >>> from kh_zoo.catalog import find_variant
-    >>> from kh_zoo.model_folder import open_model_folder
+    >>> from kh_zoo.catalog.records import find_variant
+    >>> from kh_zoo.networks.model_folder import open_model_folder
     >>> folder = open_model_folder(find_variant("pool1to4").folder)
     >>> graph = onnx_graph(folder, "pool1to4").graph
     >>> sum(node.op_type == "Conv" for node in graph.node)
@@ -36,6 +37,12 @@ def onnx_graph(folder: ModelFolder, head: str) -> onnx.ModelProto:
         An `onnx.ModelProto`.
     """
     return _Builder(folder, folder.config.network.part([head]), head).build()
+
+
+def write_graph(folder: ModelFolder, head: str) -> None:
+    """Write the graph of one variant beside the tensors that it refers to."""
+    content = onnx_graph(folder, head).SerializeToString(deterministic=True)
+    (folder.path / GRAPH).write_bytes(content)
 
 
 class _Builder:

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Protocol
 
 from kh_zoo.errors import RunnerError
 from kh_zoo.nearest import nearest
-from kh_zoo.plugins import plugins
+from kh_zoo.plugins.registry import plugins
 
 if TYPE_CHECKING:
-    from kh_zoo.journal import Journal
-    from kh_zoo.plan import Job
+    from kh_zoo.batches.journal import Journal
+    from kh_zoo.batches.plan import Job
+    from kh_zoo.batches.settings import Settings
     from kh_zoo.runners.outcome import Outcome
-    from kh_zoo.settings import Settings
 
 DEFAULT_RUNNER = "local"
 TIMEOUT = 900.0

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from kh_zoo.batches.settings import Settings
+from kh_zoo.batches.worker import Worker
 from kh_zoo.errors import PluginWarning
 from kh_zoo.runners import TIMEOUT
 from kh_zoo.runners.outcome import Outcome, begin, no_journal, settle
-from kh_zoo.settings import Settings
-from kh_zoo.worker import Worker
 
 if TYPE_CHECKING:
-    from kh_zoo.journal import Journal
-    from kh_zoo.plan import Job
+    from kh_zoo.batches.journal import Journal
+    from kh_zoo.batches.plan import Job
 
 _MOST = 4
 """At a time, unless more are asked for: each takes memory for a model."""

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kh_zoo.journal import Journal, Stamp
+from kh_zoo.batches.journal import Journal, Stamp
 
 if TYPE_CHECKING:
-    from kh_zoo.plan import Job
+    from kh_zoo.batches.plan import Job
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Outcome:
 
 def begin(job: "Job", journals: Mapping[Path, Journal]) -> None:
     """Note in its journal, if it has one, that a picture is begun."""
-    if job.root and job.root in journals:
+    if job.root in journals:
         journals[job.root].begin(job.target)
 
 
@@ -42,7 +42,7 @@ def settle(
         OSError: The journal can't be written.
     """
     reason, fatal = answer.get("reason"), answer.get("disk_full", False)
-    if job.root and job.root in journals:
+    if job.root in journals:
         journal = journals[job.root]
         if reason is None:
             read, written = Stamp(**answer["read"]), Stamp(**answer["written"])

@@ -5,9 +5,9 @@ import os
 from pathlib import Path
 from typing import Any
 
+from kh_zoo.batches.settings import Settings
+from kh_zoo.batches.worker import Worker
 from kh_zoo.errors import ZooError
-from kh_zoo.settings import Settings
-from kh_zoo.worker import Worker
 
 
 class RayActor:

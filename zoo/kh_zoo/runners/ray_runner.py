@@ -13,16 +13,16 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from kh_zoo import errors
+from kh_zoo.batches.settings import Settings
+from kh_zoo.catalog.resolve import find
 from kh_zoo.errors import PluginWarning, RunnerError, WorkerError
-from kh_zoo.resolve import find
+from kh_zoo.pictures.unfinished import remove_unfinished
 from kh_zoo.runners import TIMEOUT
 from kh_zoo.runners.outcome import Outcome, begin, no_journal, settle
-from kh_zoo.settings import Settings
-from kh_zoo.unfinished import remove_unfinished
 
 if TYPE_CHECKING:
-    from kh_zoo.journal import Journal
-    from kh_zoo.plan import Job
+    from kh_zoo.batches.journal import Journal
+    from kh_zoo.batches.plan import Job
 
 _POLL = 0.1
 _PATIENCE = 60

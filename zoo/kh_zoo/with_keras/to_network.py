@@ -15,7 +15,7 @@ from keras_hypercolumns import (
     HyperColumnProjection,
     LightnessToGray,
 )
-from keras_hypercolumns.model_graph import calls_of, is_functional
+from keras_hypercolumns.graphs.model_graph import calls_of, is_functional
 from kh_zoo.errors import ModelError
 from kh_zoo.networks.network import INPUT, Network, Node
 

@@ -1,0 +1,1 @@
+"""What a person sees: data on stdout, talk on stderr, errors on one line."""

@@ -1,0 +1,61 @@
+"""From an exception to what the user reads and the exit code: the one place for both."""
+
+import sys
+import warnings
+from typing import TextIO
+
+from kh_zoo.errors import (
+    HubError,
+    PictureError,
+    PluginWarning,
+    WorkerError,
+    ZooError,
+    show_traceback,
+)
+from kh_zoo.plugins.describe import describe
+
+DONE, FAILED, WRONG_USE, INTERRUPTED = 0, 1, 2, 130
+
+
+class WrongUse(Exception):  # noqa: N818
+    """A command that was given something it can't work with."""
+
+
+def explain(error: BaseException) -> tuple[str, int]:
+    """Return the reason, on one line, and the exit code; with KH_DEBUG=1 show the traceback."""
+    match error:
+        case KeyboardInterrupt():
+            return "interrupted", INTERRUPTED
+        case WrongUse():
+            show_traceback(error)
+            return " ".join(str(error).split()), WRONG_USE
+        case PictureError() | HubError() | WorkerError():
+            return describe(error), FAILED
+        case ZooError() | ImportError(name=None):
+            return describe(error), WRONG_USE
+        case _:
+            return describe(error), FAILED
+
+
+def report(error: BaseException) -> int:
+    """Print the error on stderr and return the exit code."""
+    text, code = explain(error)
+    print(f"Error: {text}", file=sys.stderr)
+    return code
+
+
+def show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Print a warning on stderr: that of a plugin on one line, others as Python does."""
+    if isinstance(message, PluginWarning):
+        show_traceback(message.__cause__)
+        print(f"Warning: {message}", file=sys.stderr)
+    else:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+        print(text, end="", file=file or sys.stderr)

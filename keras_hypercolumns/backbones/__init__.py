@@ -1,0 +1,1 @@
+"""Networks that taps are harvested from."""

@@ -1,0 +1,1 @@
+"""VGG-19 of one channel, its taps, and weights from elsewhere."""

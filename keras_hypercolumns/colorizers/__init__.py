@@ -1,0 +1,1 @@
+"""The colorizer, and its heads."""

@@ -1,0 +1,1 @@
+"""CIELAB and sRGB in `keras.ops`, and the bins of AB."""

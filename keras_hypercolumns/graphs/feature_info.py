@@ -1,0 +1,249 @@
+"""What the feature maps of a model are: channels, stride and receptive field."""
+
+import difflib
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import keras
+
+from keras_hypercolumns.graphs.model_graph import (
+    calls_by_name,
+    calls_of,
+    check_functional,
+    is_functional,
+)
+from keras_hypercolumns.graphs.reach import Reach, Reaches, through
+
+
+@dataclass(frozen=True)
+class FeatureInfo:
+    """What a feature map is: its channels, and how its cells lie over the pixels of the input.
+
+    Example:
+
+    >>> from keras_hypercolumns import FeatureInfo
+    >>> FeatureInfo(channels=512, stride=16, receptive_field=252).stride
+    16
+
+    Args:
+        channels: Number of channels.
+        stride: Pixels of the input from one cell to the next, the same down and across.
+        receptive_field: Side of the square of input pixels that a cell can depend on (the longer
+            side where it is no square). `None` where it isn't known.
+        center: Place of the centre of the first cell's receptive field, in pixels of the input,
+            whose first pixel has its centre at 0; the same down and across. The hypercolumn
+            layers take it in `centers`. It is (stride - 1) / 2 in VGG and ConvNeXt, 0 in ResNet,
+            and stride - 1 in MobileNet and EfficientNet, which pad at the end only where they
+            reduce. `None` where it isn't known, or differs down and across.
+    """
+
+    channels: int
+    stride: int
+    receptive_field: int | None
+    center: float | None = None
+
+
+def feature_info(model: keras.Model, taps: Iterable[str] | None = None) -> dict[str, FeatureInfo]:
+    """Tell channels, stride, receptive field and centre of maps, without running the model.
+
+    Example:
+
+    >>> import keras
+    >>> from keras_hypercolumns import feature_info
+    >>> x = picture = keras.Input((None, None, 3), name="picture")
+    >>> x = keras.layers.Conv2D(8, 3, padding="same", data_format="channels_last", name="conv")(x)
+    >>> x = keras.layers.MaxPooling2D(2, data_format="channels_last", name="pool")(x)
+    >>> model = keras.Model(picture, x)
+    >>> feature_info(model)["pool"]
+    FeatureInfo(channels=8, stride=2, receptive_field=4, center=0.5)
+    >>> {tap: info.stride for tap, info in feature_info(model).items()}
+    {'picture': 1, 'conv': 1, 'pool': 2}
+
+    The receptive field is the theoretical one, by these rules:
+
+    - Where paths join, it is the least square that holds the fields of all of them. Its centre is
+      that of the widest path, unless a narrower one sees beyond it, far to one side.
+    - What has no place doesn't count: a global pooling lets every pixel act on every other, so
+      squeeze-and-excite would make every field infinite. The field told is that of the paths
+      that keep their place. Likewise the statistics of normalisation layers count as constants.
+    - Behind an upsampling the fields of neighbouring cells differ; it is the least square that
+      holds each of them, around the middle of the pixels that they stand for.
+    - Padding "same" depends on the size where the stride is not 1: an odd size moves the centre.
+      It is that of the model's own height and width where they are known, else that of sizes that
+      the strides divide.
+    - It is `None` behind a layer that is none of Keras's convolutions, poolings, paddings,
+      croppings, upsamplings, merges and layers that work on each place alone: attention, a
+      `Lambda`, a layer of your own. The stride is found there too, from the shapes that the
+      layer computes.
+
+    Args:
+        model: A functional or a built Sequential model. Its height and width may be unknown.
+        taps: Names of layers, as for `tap_extractor`. Defaults to `None`: every layer that gives
+            one 4D map with a stride, in the order of the graph.
+
+    Returns:
+        A dict from tap to `FeatureInfo`, in the order of `taps`. In a model with several inputs
+        the numbers are in pixels of the input that the map is computed from.
+
+    Raises:
+        ValueError: As `tap_extractor` does; and if a tap has no stride: it lies behind a global
+            pooling, a resizing to a fixed size or a `Reshape`, or its stride is no whole number
+            of pixels, or not the same down and across.
+
+    Reference:
+        - [Araujo et al., 2019](https://distill.pub/2019/computing-receptive-fields), "Computing
+          Receptive Fields of Convolutional Neural Networks".
+    """
+    if taps is not None:
+        taps = check_taps(model, taps)
+    check_functional(model)
+    known = _Survey(model).infos()
+    if taps is None:
+        return known
+    for tap in taps:
+        if tap not in known:
+            raise ValueError(
+                f"`taps` of `feature_info` should have a stride. The cells of {tap!r} don't lie "
+                "over the picture at a fixed distance that is a whole number of pixels and the "
+                "same down and across. Leave it out here, and `strides` of the hypercolumn at "
+                f"None: maps are then upsampled by the ratio of the sizes. Received: {taps}"
+            )
+    return {tap: known[tap] for tap in taps}
+
+
+def check_taps(model: keras.Model, taps: Iterable[str]) -> tuple[str, ...]:
+    """Return `taps` as a tuple, or raise a ValueError if one isn't a single 4D map of `model`."""
+    check_functional(model)
+    is_list = isinstance(taps, Iterable) and not isinstance(taps, str)
+    names = tuple(taps) if is_list else ()
+    if not names or not all(isinstance(tap, str) for tap in names) or len(set(names)) < len(names):
+        raise ValueError(
+            "`taps` should be a list or tuple of names of layers, at least one and none of them "
+            "twice; `feature_info(model)` tells the names. "
+            f"Received: {names if is_list else taps!r}"
+        )
+    calls = calls_by_name(model)
+    for tap in names:
+        if tap not in calls:
+            raise ValueError(_unknown_tap(model, tap, calls))
+        outputs = calls[tap][0].outputs
+        if len(calls[tap]) > 1:
+            problem = f"is called {len(calls[tap])} times: its name doesn't say which is meant"
+        elif len(outputs) > 1:
+            problem = f"has {len(outputs)} outputs: its name doesn't say which is meant"
+        elif len(outputs[0].shape) != 4:
+            problem = f"gives the shape {outputs[0].shape}, without height and width"
+        else:
+            continue
+        raise ValueError(
+            f"`taps` should name layers that give one 4D map. Layer {tap!r} {problem}. Name a "
+            f"layer before, behind or inside it. Received: {names}"
+        )
+    return names
+
+
+def _unknown_tap(model: keras.Model, tap: str, calls: dict[str, list[Any]]) -> str:
+    nearest = [name for name in calls if name.endswith(f"/{tap}")]
+    nearest = nearest or difflib.get_close_matches(tap, calls, n=1, cutoff=0.4)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    known = feature_info(model)
+    # Paddings come last before a stride, and are not what anyone taps.
+    last = {
+        info.stride: (name, info)
+        for name, info in known.items()
+        if not isinstance(calls[name][0].operation, keras.layers.ZeroPadding2D)
+    }
+    listed = ", ".join(
+        f"{name!r} (stride {stride}, {info.channels} channels)"
+        for stride, (name, info) in sorted(last.items())
+    )
+    return (
+        f"`taps` should name layers of model {model.name!r}.{hint} It has {len(known)} maps with a "
+        f"stride, the last of each: {listed}; `feature_info(model)` tells them all. "
+        f"Received: {tap!r}"
+    )
+
+
+class _Survey:
+    """A walk through the graph of a model that notes where the cells of each tensor lie."""
+
+    def __init__(self, model: keras.Model) -> None:
+        self.picture = next((x.shape for x in model.inputs if len(x.shape) == 4), None)
+        self.channel_axis = 3 if keras.config.image_data_format() == "channels_last" else 1
+        self.found: dict[str, list[tuple[Any, Reaches]]] = {}
+        self.walk(model, [_start(x) for x in model.inputs])
+
+    def walk(self, model: keras.Model, inputs: list[Reaches], prefix: str = "") -> list[Reaches]:
+        """Note what `model` gives for such inputs; return the reaches of its outputs."""
+        known = dict(zip(map(id, model.inputs), inputs, strict=True))
+        for call in calls_of(model):
+            name = prefix + call.operation.name
+            if not call.is_input:
+                given = [known[id(x)] for x in call.input_tensors]
+                self.note_channels(call.operation, given[0])
+                if is_functional(call.operation):
+                    reached = self.walk(call.operation, given, f"{name}/")
+                else:
+                    reached = through(call, given)
+                known.update(zip(map(id, call.outputs), reached, strict=True))
+            self.found.setdefault(name, []).extend((x, known[id(x)]) for x in call.outputs)
+        return [known[id(x)] for x in model.outputs]
+
+    def note_channels(self, layer: Any, reaches: Reaches) -> None:
+        """Learn which axis of the picture has the channels, from what a layer takes for them."""
+        axis = {"channels_last": 3, "channels_first": 1}.get(getattr(layer, "data_format", ""))
+        if axis and len(reaches) == 4 and (reach := reaches[axis]) is not None:
+            self.channel_axis = reach.axis
+
+    def infos(self) -> dict[str, FeatureInfo]:
+        infos = {
+            name: self.info(*outputs[0])
+            for name, outputs in self.found.items()
+            if len(outputs) == 1 and len(outputs[0][0].shape) == 4
+        }
+        return {name: info for name, info in infos.items() if info is not None}
+
+    def info(self, x: Any, reaches: Reaches) -> FeatureInfo | None:
+        """The `FeatureInfo` of a 4D tensor, or None if it has no stride."""
+        places = {
+            i: reach
+            for i, reach in enumerate(reaches)
+            if reach is not None and reach.axis != self.channel_axis
+        }
+        if len(places) != 2 or 0 in places:
+            return self.info_from_sizes(x)
+        strides = {reach.stride for reach in places.values()}
+        stride = strides.pop()
+        (channel_axis,) = {1, 2, 3} - set(places)
+        channels = x.shape[channel_axis]
+        if strides or stride.denominator != 1 or channels is None:
+            return None
+        side = max(reach.last - reach.first + 1 for reach in places.values())
+        if math.isinf(side):
+            return FeatureInfo(channels, int(stride), None)
+        centers = {(reach.first + reach.last) / 2 for reach in places.values()}
+        center = float(centers.pop()) if len(centers) == 1 else None
+        return FeatureInfo(channels, int(stride), math.floor(side), center)
+
+    def info_from_sizes(self, x: Any) -> FeatureInfo | None:
+        """By the ratio of the sizes of the picture and the map, where they are known."""
+        axes = [axis for axis in (1, 2, 3) if axis != self.channel_axis]
+        sizes = [(self.picture[axis], x.shape[axis]) for axis in axes] if self.picture else []
+        # A single cell, as of squeeze-and-excite, is no map.
+        if not sizes or any(None in pair or pair[1] < 2 or pair[0] % pair[1] for pair in sizes):
+            return None
+        strides = {pixels // cells for pixels, cells in sizes}
+        channels = x.shape[self.channel_axis]
+        return (
+            FeatureInfo(channels, strides.pop(), None) if channels and len(strides) == 1 else None
+        )
+
+
+def _start(x: Any) -> Reaches:
+    """Each cell of a picture sees itself. Other inputs have no place."""
+    if len(x.shape) != 4:
+        return (None,) * len(x.shape)
+    return (None, *(Reach(axis, Fraction(1), 0, 0) for axis in (1, 2, 3)))

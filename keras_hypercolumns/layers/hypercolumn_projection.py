@@ -1,0 +1,153 @@
+"""The `HyperColumnProjection` layer."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_hypercolumns.layers.tap_layer import TapLayer
+
+
+@keras.saving.register_keras_serializable(package="keras_hypercolumns")
+class HyperColumnProjection(TapLayer):
+    """A 1x1 convolution of a hypercolumn, computed without building the hypercolumn.
+
+    Equal to `Conv2D(filters, 1)(HyperColumn(taps)(inputs))`: interpolation works on each channel
+    alone, and a 1x1 convolution on each pixel alone, so the two commute, and the sum over
+    channels splits by tap. Each tap is therefore projected to `filters` channels at its own size,
+    then upsampled, then added. Memory and time follow `filters` instead of the thousands of
+    channels of the concatenation.
+
+    The weights are those of the dense pair, in the same order and shape: one kernel
+    `(1, 1, sum of channels, filters)` and one bias `(filters,)`.
+
+    Example:
+
+    >>> import keras
+    >>> import numpy as np
+    >>> from keras_hypercolumns import HyperColumnProjection
+    >>> maps = {
+    ...     "early": np.array([[1.0, 2.0], [3.0, 4.0]], "float32").reshape(1, 2, 2, 1),
+    ...     "late": np.array([[10.0]], "float32").reshape(1, 1, 1, 1),
+    ... }
+    >>> layer = HyperColumnProjection(1, taps=("early", "late"), kernel_initializer="ones")
+    >>> keras.ops.convert_to_numpy(layer(maps))[0, :, :, 0].tolist()
+    [[11.0, 12.0], [13.0, 14.0]]
+
+    Args:
+        filters: Number of output channels, a positive int.
+        taps: As for `HyperColumn`; likewise `reference`, `interpolation`, `coordinates`,
+            `strides`, `centers` and `data_format`.
+        activation: Applied to the sum. Defaults to `None`: linear.
+        use_bias: Whether to add a bias. Defaults to `True`.
+        kernel_initializer: Defaults to `"glorot_uniform"`.
+        bias_initializer: Defaults to `"zeros"`.
+        kernel_regularizer: Defaults to `None`.
+        bias_regularizer: Defaults to `None`.
+
+    Input shape:
+        As for `HyperColumn`: a dict `{tap: map}`, or a tuple in order, of 4D maps:
+
+        - `channels_last`: `(batch, height_i, width_i, channels_i)`
+        - `channels_first`: `(batch, channels_i, height_i, width_i)`
+
+    Output shape:
+        4D, with the reference's height and width:
+
+        - `channels_last`: `(batch, height, width, filters)`
+        - `channels_first`: `(batch, filters, height, width)`
+
+    Raises:
+        ValueError: If `filters` is not a positive int, and as `HyperColumn` does.
+
+    Reference:
+        - [Hariharan et al., 2015](https://arxiv.org/abs/1411.5752), section 3.2, "Efficient
+          classification using convolutions and upsampling".
+    """
+
+    def __init__(
+        self,
+        filters: int,
+        taps: Iterable[str],
+        reference: str | None = None,
+        interpolation: str = "bilinear",
+        coordinates: str = "half_pixel",
+        strides: Mapping[str, int] | None = None,
+        centers: Mapping[str, float] | None = None,
+        data_format: str | None = None,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            taps, reference, interpolation, coordinates, strides, centers, data_format, **kwargs
+        )
+        if not isinstance(filters, int) or filters < 1:
+            raise ValueError(f"`filters` should be a positive int. Received: {filters!r}")
+        self.filters = filters
+        self.activation = keras.activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+
+    def build(self, input_shape: Any) -> None:
+        self.tap_channels = tuple(self._channels(self._shapes_by_name(input_shape)))
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(1, 1, sum(self.tap_channels), self.filters),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+        )
+        self.bias = None
+        if self.use_bias:
+            self.bias = self.add_weight(
+                name="bias",
+                shape=(self.filters,),
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+            )
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        maps, size = self._maps_and_size(inputs)
+        last = self.data_format == "channels_last"
+        built = dict(zip(self.taps, self.tap_channels, strict=True))
+        received = {tap: x.shape[-1 if last else 1] for tap, x in maps.items()}
+        if any(received[tap] not in (None, channels) for tap, channels in built.items()):
+            raise ValueError(
+                f"`inputs` of layer {self.name!r} should have the channels that it was built "
+                f"with, {built}. Received: {received}"
+            )
+        kernel = ops.convert_to_tensor(self.kernel)[0, 0]
+        total, start = None, 0
+        for tap, channels in built.items():
+            part = kernel[start : start + channels]
+            start += channels
+            projected = ops.einsum("bhwc,cf->bhwf" if last else "bchw,cf->bfhw", maps[tap], part)
+            upsampled = self._resize(projected, tap, size)
+            total = upsampled if total is None else total + upsampled
+        if self.bias is not None:
+            total = total + ops.reshape(self.bias, (1, 1, 1, -1) if last else (1, -1, 1, 1))
+        return self.activation(total)
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        return self._shape_with_channels(self._shapes_by_name(input_shape), self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "filters": self.filters,
+            "activation": keras.activations.serialize(self.activation),
+            "use_bias": self.use_bias,
+            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
+            "bias_initializer": keras.initializers.serialize(self.bias_initializer),
+            "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
+            "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+        }

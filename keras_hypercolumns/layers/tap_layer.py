@@ -1,0 +1,269 @@
+"""What the hypercolumn layers share: their taps, the reference, and how inputs are read."""
+
+import math
+import numbers
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_hypercolumns.choices import unknown_name
+from keras_hypercolumns.layers.interpolation import COORDINATES, INTERPOLATIONS, resize
+
+
+class TapLayer(keras.layers.Layer):
+    """Base of the layers that are called on named feature maps.
+
+    Args: see `HyperColumn`.
+    """
+
+    def __init__(
+        self,
+        taps: Iterable[str],
+        reference: str | None = None,
+        interpolation: str = "bilinear",
+        coordinates: str = "half_pixel",
+        strides: Mapping[str, int] | None = None,
+        centers: Mapping[str, float] | None = None,
+        data_format: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        ordered = isinstance(taps, Iterable) and not isinstance(taps, (str, set, frozenset))
+        # A tuple: Keras would wrap a list into a tracked one.
+        self.taps = tuple(taps) if ordered else ()
+        if not ordered or not all(isinstance(tap, str) for tap in self.taps):
+            raise ValueError(
+                "`taps` should be a list or tuple of names of feature maps, such as "
+                f"('relu1_2', 'relu2_2'). Received: {taps!r}"
+            )
+        twice = sorted({tap for tap in self.taps if self.taps.count(tap) > 1})
+        if not self.taps or twice:
+            problem = f"{twice[0]!r} is there twice. " if twice else ""
+            raise ValueError(
+                "`taps` should name at least one feature map, and none of them twice. "
+                f"{problem}Received: {taps!r}"
+            )
+        if reference is not None and not isinstance(reference, str):
+            raise ValueError(
+                "`reference` should be the name of the feature map whose size the output takes, "
+                f"or None for the largest tap. Received: {reference!r}"
+            )
+        if interpolation not in INTERPOLATIONS:
+            raise ValueError(unknown_name("interpolation", interpolation, INTERPOLATIONS))
+        if coordinates not in COORDINATES:
+            raise ValueError(unknown_name("coordinates", coordinates, COORDINATES))
+        self.reference = reference
+        self.interpolation = interpolation
+        self.coordinates = coordinates
+        self.strides = None if strides is None else self._check_strides(strides)
+        self.centers = None if centers is None else self._check_centers(centers)
+        self.data_format = keras.config.image_data_format() if data_format is None else data_format
+        if self.data_format not in ("channels_last", "channels_first"):
+            raise ValueError(
+                unknown_name("data_format", data_format, ("channels_last", "channels_first"))
+            )
+
+    def _check_strides(self, strides: Mapping[str, int]) -> dict[str, int]:
+        names = set(self.taps) | ({self.reference} if self.reference else set())
+        if (
+            not isinstance(strides, Mapping)
+            or not set(self.taps) <= set(strides) <= names
+            or not all(
+                isinstance(stride, numbers.Integral) and stride > 0 for stride in strides.values()
+            )
+        ):
+            raise ValueError(
+                "`strides` should map each tap to its pixels per cell, a positive int (and may "
+                f"map the reference), with the taps {list(self.taps)}. Received: {strides!r}"
+            )
+        return {name: int(stride) for name, stride in strides.items()}
+
+    def _check_centers(self, centers: Mapping[str, float]) -> dict[str, float]:
+        names = set(self.taps) | ({self.reference} if self.reference else set())
+        if (
+            not isinstance(centers, Mapping)
+            or not set(centers) <= names
+            or not all(
+                isinstance(center, numbers.Real) and math.isfinite(center)
+                for center in centers.values()
+            )
+        ):
+            raise ValueError(
+                "`centers` should map taps (and may map the reference) to the place of the centre "
+                "of their first cell, a number in pixels of the network's input, with the taps "
+                f"{list(self.taps)}; leave out what isn't known. Received: {centers!r}"
+            )
+        if self.strides is None or self.coordinates != "half_pixel":
+            raise ValueError(
+                "`centers` should be given along with `strides`, and with half-pixel coordinates. "
+                f"Received: {centers!r} with the strides {self.strides!r} and the coordinates "
+                f"{self.coordinates!r}"
+            )
+        return {name: float(center) for name, center in centers.items()}
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the maps that the layer reads: the taps, then a reference that is no tap."""
+        extra = () if self.reference is None or self.reference in self.taps else (self.reference,)
+        return self.taps + extra
+
+    def _by_name(self, inputs: Any) -> dict[str, Any]:
+        """Return `inputs` (maps or shapes; a dict, or a sequence in order) as a dict."""
+        names = self.input_names
+        if isinstance(inputs, Mapping):
+            for place, name in enumerate(names):
+                if name not in inputs:
+                    argument = f"taps[{place}]" if name in self.taps else "reference"
+                    raise ValueError(
+                        f"`inputs` of layer {self.name!r} should hold a feature map for each of "
+                        f"{list(names)}. Add the missing one, or construct the layer with other "
+                        f"names: {unknown_name(argument, name, inputs)}"
+                    )
+            return {name: inputs[name] for name in names}
+        sequence = isinstance(inputs, (list, tuple))
+        if not sequence or _is_shape(inputs) or len(inputs) != len(names):
+            received = f"{len(inputs)} of them" if sequence else type(inputs)
+            if sequence and _is_shape(inputs):
+                received = f"a single tensor of shape {tuple(inputs)}"
+            raise ValueError(
+                f"`inputs` of layer {self.name!r} should be a dict of feature maps with the keys "
+                f"{list(names)}, or a tuple of {len(names)} maps in that order. "
+                f"Received: {received}"
+            )
+        return dict(zip(names, inputs, strict=True))
+
+    def _shapes_by_name(self, input_shape: Any) -> dict[str, tuple[int | None, ...]]:
+        shapes = {name: tuple(shape) for name, shape in self._by_name(input_shape).items()}
+        for name, shape in shapes.items():
+            if len(shape) != 4:
+                layout = "(batch, height, width, channels)"
+                if self.data_format == "channels_first":
+                    layout = "(batch, channels, height, width)"
+                raise ValueError(
+                    f"`inputs[{name!r}]` of layer {self.name!r} should have rank 4, {layout}. "
+                    f"Received: shape {shape}"
+                )
+        batches = {shape[0] for shape in shapes.values() if shape[0] is not None}
+        if len(batches) > 1:
+            raise ValueError(
+                f"`inputs` of layer {self.name!r} should share one batch size, the first of each "
+                f"shape. Received: {shapes}"
+            )
+        return shapes
+
+    def _maps_and_size(self, inputs: Any) -> tuple[dict[str, Any], tuple[Any, Any]]:
+        """Return the maps of the taps in the compute type, and the output's height and width."""
+        maps = self._by_name(inputs)
+        # Others than the layer was built with, it may be.
+        self._shapes_by_name({name: x.shape for name, x in maps.items()})
+        size = self._output_size({name: ops.shape(x) for name, x in maps.items()})
+        # Keras itself casts floats only, and no picture of bytes.
+        return {tap: ops.cast(maps[tap], self.compute_dtype) for tap in self.taps}, size
+
+    def _channels(self, shapes: Mapping[str, tuple[int | None, ...]]) -> list[int]:
+        """Channels of each tap, in order; they have to be known."""
+        axis = 3 if self.data_format == "channels_last" else 1
+        channels = [size for tap in self.taps if (size := shapes[tap][axis]) is not None]
+        if len(channels) < len(self.taps):
+            raise ValueError(
+                f"`inputs` of layer {self.name!r} should have a known number of channels, "
+                f"axis {axis} ({self.data_format}). Received: {dict(shapes)}"
+            )
+        return channels
+
+    def _output_size(self, shapes: Mapping[str, Any]) -> tuple[Any, Any]:
+        """Height and width of the output, from shapes whose sizes are ints, None or tensors."""
+        rows = 1 if self.data_format == "channels_last" else 2
+        names = self.taps if self.reference is None else (self.reference,)
+        height, width = (_largest([shapes[n][axis] for n in names]) for axis in (rows, rows + 1))
+        return height, width
+
+    def _scale(self, tap: str) -> float | None:
+        """Output pixels per cell of `tap`, or None where the ratio of the sizes decides."""
+        if self.strides is None:
+            return None
+        if self.reference is None:
+            return self.strides[tap] / min(self.strides.values())
+        # A reference that stands in no list of strides is the picture itself.
+        return self.strides[tap] / self.strides.get(self.reference, 1)
+
+    def placement(self, tap: str) -> tuple[float, float]:
+        """Return the output's pixels per cell of a tap, and what is added to a pixel's place.
+
+        Pixel i of the output lies at the cell `(i + offset) / scale` of the tap's map. For a layer
+        with `strides` whose coordinates are not `"align_corners"`.
+        """
+        scale = self._scale(tap)
+        assert scale is not None  # there are strides
+        if self.coordinates == "legacy":
+            return scale, 0.0
+        offset = self._offset(tap)
+        return scale, (1 - scale) / 2 if offset is None else offset
+
+    def _offset(self, tap: str) -> float | None:
+        """As in `source_cells`, or None without `centers`."""
+        if self.centers is None or self.strides is None:
+            return None
+        # Where none is named, the finest tap is; the first of them.
+        reference = self.reference or min(self.taps, key=self.strides.__getitem__)
+        stride = self.strides.get(reference, 1)
+        return (self._center(reference, stride) - self._center(tap, self.strides[tap])) / stride
+
+    def _center(self, name: str, stride: int) -> float:
+        """Place of the centre of the first cell, in pixels of the network's input."""
+        return (self.centers or {}).get(name, (stride - 1) / 2)
+
+    def _resize(self, maps: Any, tap: str, size: tuple[Any, Any]) -> Any:
+        if tap == self.reference:
+            return maps
+        return resize(
+            maps,
+            *size,
+            self.interpolation,
+            self.coordinates,
+            self._scale(tap),
+            self.data_format,
+            self._offset(tap),
+        )
+
+    def _batch(self, shapes: Mapping[str, tuple[int | None, ...]]) -> int | None:
+        return next((shape[0] for shape in shapes.values() if shape[0] is not None), None)
+
+    def _shape_with_channels(
+        self, shapes: Mapping[str, tuple[int | None, ...]], channels: int
+    ) -> tuple[int | None, ...]:
+        batch = self._batch(shapes)
+        height, width = self._output_size(shapes)
+        if self.data_format == "channels_last":
+            return (batch, height, width, channels)
+        return (batch, channels, height, width)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "taps": list(self.taps),
+            "reference": self.reference,
+            "interpolation": self.interpolation,
+            "coordinates": self.coordinates,
+            "strides": None if self.strides is None else dict(self.strides),
+            "centers": None if self.centers is None else dict(self.centers),
+            "data_format": self.data_format,
+        }
+
+
+def _is_shape(value: Any) -> bool:
+    return len(value) > 0 and all(size is None or isinstance(size, int) for size in value)
+
+
+def _largest(sizes: list[Any]) -> Any:
+    if any(size is None for size in sizes):
+        return None
+    # Ints, or the symbolic sizes of an export from JAX.
+    if not any(ops.is_tensor(size) for size in sizes):
+        return max(sizes)
+    largest = sizes[0]
+    for size in sizes[1:]:
+        largest = ops.maximum(largest, size)
+    return largest

@@ -1,0 +1,1 @@
+"""Pictures to train on: split, cropped, aged."""

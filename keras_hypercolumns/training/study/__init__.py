@@ -1,0 +1,1 @@
+"""Which taps say what of colour."""

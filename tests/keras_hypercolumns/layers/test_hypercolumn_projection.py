@@ -1,0 +1,209 @@
+"""The `HyperColumnProjection` layer, against the dense pair that it stands for."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from keras.src.testing import TestCase
+
+from keras_hypercolumns import VARIANTS, HyperColumn, HyperColumnProjection
+from keras_hypercolumns.backbones.vgg19.taps import tap_channels, tap_stride
+
+EVEN, ODD = (32, 48), (37, 51)
+
+
+def feature_maps(taps, size, data_format, random):
+    """Maps as VGG-19 makes them of a picture of `size`, and the picture."""
+    maps = {"picture": random.normal(size=(1, *size, 1))}
+    for tap in taps:
+        stride = tap_stride(tap)
+        shape = (1, size[0] // stride, size[1] // stride, tap_channels(tap))
+        maps[tap] = np.maximum(random.normal(size=shape), 0)
+    if data_format == "channels_first":
+        maps = {name: x.transpose(0, 3, 1, 2) for name, x in maps.items()}
+    return {name: x.astype("float32") for name, x in maps.items()}
+
+
+def check_equal_to_dense(settings, size, random, output_and_gradients):
+    taps = settings["taps"]
+    maps = feature_maps(taps, size, settings["data_format"], random)
+    last = settings["data_format"] == "channels_last"
+    channels = sum(map(tap_channels, taps))
+    kernel = random.normal(size=(1, 1, channels, 2)).astype("float32")
+    bias = random.normal(size=2).astype("float32")
+    weight = random.normal(size=(1, *size, 2) if last else (1, 2, *size)).astype("float32")
+
+    column = HyperColumn(reference="picture", **settings)
+    projection = HyperColumnProjection(2, reference="picture", **settings)
+    projection.build({name: x.shape for name, x in maps.items()})
+
+    def by_name(inputs):
+        return {**dict(zip(taps, inputs, strict=True)), "picture": maps["picture"]}
+
+    def projected(kernel, bias, *inputs):
+        return projection.stateless_call([kernel, bias], [], by_name(inputs))[0]
+
+    def dense(kernel, bias, *inputs):
+        x = column(by_name(inputs))
+        if last:
+            return ops.conv(x, kernel, data_format="channels_last") + bias
+        return ops.einsum("bchw,cf->bfhw", x, kernel[0, 0]) + ops.reshape(bias, (1, 2, 1, 1))
+
+    # The picture only lends its size: no gradient reaches it.
+    arrays = [kernel, bias, *(maps[tap] for tap in taps)]
+    expected, dense_gradients = output_and_gradients(dense, arrays, weight)
+    found, gradients = output_and_gradients(projected, arrays, weight)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
+    for array, gradient, dense_gradient in zip(arrays, gradients, dense_gradients, strict=True):
+        assert gradient.shape == array.shape
+        limit = 1e-4 * np.abs(dense_gradient).max()
+        assert limit > 0
+        np.testing.assert_allclose(gradient, dense_gradient, rtol=0, atol=limit)
+
+
+@pytest.mark.parametrize(("size", "strided"), [(EVEN, False), (ODD, True)])
+@pytest.mark.parametrize("variant", list(VARIANTS))
+def test_equals_dense_for_every_variant(variant, size, strided, random, output_and_gradients):
+    taps = VARIANTS[variant]
+    settings = {
+        "taps": taps,
+        "strides": {tap: tap_stride(tap) for tap in taps} if strided else None,
+        "data_format": "channels_last",
+    }
+    check_equal_to_dense(settings, size, random, output_and_gradients)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("strided", [False, True])
+@pytest.mark.parametrize(
+    ("coordinates", "interpolation"),
+    [
+        ("half_pixel", "nearest"),
+        ("half_pixel", "bilinear"),
+        ("legacy", "bilinear"),
+        ("align_corners", "bilinear"),
+    ],
+)
+def test_equals_dense_in_every_setting(
+    coordinates, interpolation, strided, data_format, random, output_and_gradients
+):
+    taps = ("relu1_2", "relu2_2", "pool3")
+    settings = {
+        "taps": taps,
+        "coordinates": coordinates,
+        "interpolation": interpolation,
+        "strides": {tap: tap_stride(tap) for tap in taps} if strided else None,
+        "data_format": data_format,
+    }
+    check_equal_to_dense(settings, ODD, random, output_and_gradients)
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+def test_equals_dense_with_centers(interpolation, data_format, random, output_and_gradients):
+    taps = ("relu1_2", "relu2_2", "pool3")
+    settings = {
+        "taps": taps,
+        "interpolation": interpolation,
+        "strides": {tap: tap_stride(tap) for tap in taps},
+        "centers": {"relu2_2": 1, "pool3": 0.25},
+        "data_format": data_format,
+    }
+    check_equal_to_dense(settings, ODD, random, output_and_gradients)
+    layer = HyperColumnProjection(2, **settings)
+    copy = HyperColumnProjection.from_config(layer.get_config())
+    assert copy.centers == layer.centers == {"relu2_2": 1, "pool3": 0.25}
+
+
+def test_weights_are_interchangeable_with_the_dense_pair(random):
+    taps = VARIANTS["pool1to4"]
+    maps = feature_maps(taps, ODD, "channels_last", random)
+    column = HyperColumn(taps, data_format="channels_last")
+    convolution = keras.layers.Conv2D(2, 1, data_format="channels_last", activation="tanh")
+    expected = ops.convert_to_numpy(convolution(column(maps)))
+    projection = HyperColumnProjection(
+        2, taps, data_format="channels_last", activation="tanh", kernel_initializer="zeros"
+    )
+    projection.build({name: x.shape for name, x in maps.items()})
+    projection.set_weights(convolution.get_weights())
+    np.testing.assert_allclose(ops.convert_to_numpy(projection(maps)), expected, atol=1e-5)
+    convolution.set_weights(projection.get_weights())
+    np.testing.assert_allclose(ops.convert_to_numpy(convolution(column(maps))), expected, atol=1e-6)
+
+
+# Keras's test trains on a generator.
+@pytest.mark.filterwarnings("ignore:`shuffle=True` was passed:UserWarning")
+class TestAsKerasTestsItsLayers(TestCase):
+    def test_layer(self):
+        self.run_layer_test(
+            HyperColumnProjection,
+            init_kwargs={
+                "filters": 5,
+                "taps": ("early", "late"),
+                "strides": {"early": 1, "late": 4},
+                "activation": "relu",
+                "kernel_regularizer": "l2",
+                "bias_regularizer": "l2",
+                "data_format": "channels_last",
+            },
+            input_shape=((2, 9, 7, 3), (2, 2, 1, 4)),
+            expected_output_shape=(2, 9, 7, 5),
+            expected_num_trainable_weights=2,
+            expected_num_non_trainable_weights=0,
+            expected_num_losses=2,
+        )
+
+    def test_channels_first_without_bias_with_the_picture_as_reference(self):
+        self.run_layer_test(
+            HyperColumnProjection,
+            init_kwargs={
+                "filters": 2,
+                "taps": ["early", "late"],
+                "reference": "picture",
+                "coordinates": "legacy",
+                "use_bias": False,
+                "data_format": "channels_first",
+            },
+            input_shape=((2, 3, 4, 5), (2, 4, 2, 2), (2, 1, 9, 11)),
+            expected_output_shape=(2, 2, 9, 11),
+            expected_num_trainable_weights=1,
+            expected_num_losses=0,
+        )
+
+
+def test_a_model_is_saved_and_loaded(tmp_path, random):
+    taps = ("pool1", "pool2")
+    maps = feature_maps(taps, ODD, "channels_last", random)
+    inputs = {name: keras.Input((None, None, x.shape[-1]), name=name) for name, x in maps.items()}
+    layer = HyperColumnProjection(
+        3,
+        taps,
+        reference="picture",
+        strides={"pool1": 2, "pool2": 4},
+        data_format="channels_last",
+        bias_initializer="ones",
+        name="head",
+    )
+    model = keras.Model(inputs, layer(inputs))
+    assert model.output_shape == (None, None, None, 3)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.get_layer("head").get_config() == layer.get_config()
+    np.testing.assert_array_equal(loaded.predict(maps, verbose=0), model.predict(maps, verbose=0))
+
+
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_in_mixed_precision(policy, random):
+    taps = ("pool1", "pool2")
+    maps = feature_maps(taps, EVEN, "channels_last", random)
+    settings = {"taps": taps, "reference": "picture", "data_format": "channels_last"}
+    full = HyperColumnProjection(2, **settings)
+    expected = ops.convert_to_numpy(full(maps))
+    half = HyperColumnProjection(2, **settings, dtype=policy)
+    half.build({name: x.shape for name, x in maps.items()})
+    half.set_weights(full.get_weights())
+    found = half(maps)
+    assert keras.backend.standardize_dtype(found.dtype) == policy.removeprefix("mixed_")
+    assert {keras.backend.standardize_dtype(weight.dtype) for weight in half.weights} == {"float32"}
+    found = ops.convert_to_numpy(ops.cast(found, "float32"))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=0.03 * np.abs(expected).max())

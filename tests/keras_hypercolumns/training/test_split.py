@@ -1,0 +1,44 @@
+"""The split, against the sentence that defines it."""
+
+import hashlib
+
+import pytest
+
+from keras_hypercolumns.training.data.split import list_pictures, split_of
+
+NAMES = [f"flowers/tulip/{number}_é.jpg" for number in range(400)]
+
+
+def test_a_name_falls_where_its_sha256_says():
+    sides = {"test": [], "validation": [], "train": []}
+    for name in NAMES:
+        number = int.from_bytes(hashlib.sha256(name.encode("utf-8")).digest(), "big")
+        expected = {0: "test", 1: "validation"}.get(number % 20, "train")
+        assert split_of(name) == expected
+        sides[expected].append(name)
+    # One in twenty each.
+    assert 5 < len(sides["test"]) < 40
+    assert 5 < len(sides["validation"]) < 40
+
+
+def test_known_names():
+    # From `printf NAME | sha256sum`.
+    assert split_of("flowers/daisy/100080576_f52e8ee070_n.jpg") == "train"
+    assert split_of("a/3.jpg") == split_of("a/7.jpg") == "validation"
+    assert split_of("a/19.jpg") == split_of("a/30.jpg") == "test"
+
+
+def test_pictures_are_found_below_the_folder_by_split(tmp_path):
+    for name in ("b/two.JPG", "a/one.jpg", "a/deep/three.png", "a/notes.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    found = list_pictures(tmp_path)
+    assert found == ["a/deep/three.png", "a/one.jpg", "b/two.JPG"]
+    parts = [list_pictures(tmp_path, split) for split in ("train", "validation", "test")]
+    assert sorted(parts[0] + parts[1] + parts[2]) == found
+
+
+@pytest.mark.parametrize("split", ["train", "validation", "test"])
+def test_pictures_of_a_split_are_its_own(pictures, split):
+    expected = sorted(pictures.splits[split]["flowers"] + pictures.splits[split]["photos"])
+    assert list_pictures(pictures.folder, split) == expected

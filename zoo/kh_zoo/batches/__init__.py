@@ -1,0 +1,1 @@
+"""Many pictures: what is to be done, what was done, and the process that does it."""

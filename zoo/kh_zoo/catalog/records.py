@@ -1,0 +1,113 @@
+"""The catalogue: one record for every published variant."""
+
+import dataclasses
+import difflib
+import json
+import re
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from kh_zoo.errors import PluginError, VariantError
+from kh_zoo.plugins.registry import check_name, plugins
+
+DEFAULT_VARIANT = "lite"
+BUNDLES = Path(__file__).parents[1] / "bundles"
+"""The generations of weights that ship with the package, a folder for each trunk."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """What is known of a trained variant without running it."""
+
+    name: str
+    taps: tuple[str, ...]
+    channels: int
+    description: str
+    license: str
+    origin: str
+    training_data: tuple[str, ...]
+    size: int
+    """Short side, in pixels, that colours are predicted at."""
+    parameters: int
+    bytes: int
+    """Size on disk of the files that it runs from."""
+    files: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    """sha256 and bytes of each file in `folder`."""
+    folder: Path | None = None
+    """Where the model lies that came with its package; None if it is on the Hub alone."""
+    repository: str | None = None
+    """`owner/repo` on the Hub; None as long as it was not published."""
+    revision: str | None = None
+    """Commit of `repository` that is used."""
+    hub_files: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
+    """sha256 and bytes of each file at that commit."""
+    int8_rms_ab: float | None = None
+    """RMS of what int8 weights change in AB, in CIELAB units."""
+    metrics: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    """Figures of the test split, by kind of picture."""
+    vivid: bool = False
+    """Whether it has a vivid head too."""
+    vivid_metrics: dict[str, dict[str, float]] = dataclasses.field(default_factory=dict)
+    """The same figures, of that head."""
+
+
+@cache
+def _records() -> dict[str, Variant]:
+    bundled: dict[str, Variant] = {}
+    for path in sorted(BUNDLES.glob("*/records.json")):
+        generation = json.loads(path.read_text(encoding="utf-8"))
+        shared = generation["generation"]
+        bundled |= {
+            name: Variant(
+                name=name,
+                folder=path.parent,
+                **{**shared, "training_data": tuple(shared["training_data"])},
+                **{**record, "taps": tuple(record["taps"])},
+            )
+            for name, record in generation["variants"].items()
+        }
+    plugins().claim_built_in("variant", bundled)
+    return {**bundled, **plugins().registered("register_variants", "variant", _of_plugin)}
+
+
+def _of_plugin(variant: Variant) -> tuple[str, Variant]:
+    if not isinstance(variant, Variant):
+        raise PluginError(f"`variant` should be a Variant. Received: {variant!r}")
+    return check_name("variant", variant.name), variant
+
+
+def list_variants() -> list[Variant]:
+    """Return the records of all variants, in the order of the catalogue.
+
+    Example:
+
+    >>> from kh_zoo import list_variants
+    >>> [variant.name for variant in list_variants()]
+    ['lite', 'full', 'relu1to5', 'relu3to5', 'pool1to4']
+    """
+    return list(_records().values())
+
+
+def find_variant(name: str) -> Variant:
+    """Return the record of a variant; `relu1-5` and `Relu1To5` find `relu1to5`.
+
+    Example:
+
+    >>> from kh_zoo import find_variant
+    >>> find_variant("relu1-5").channels
+    1472
+
+    Raises:
+        VariantError: If there is none of that name; the message lists the choices.
+    """
+    records = _records()
+    plain = re.sub(r"(?<=\d)[-_ ]+(?=\d)", "to", name.strip().lower())
+    if plain in records:
+        return records[plain]
+    nearest = difflib.get_close_matches(plain, records, n=1, cutoff=0.4)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    raise VariantError(
+        f"`variant` should be one of {', '.join(map(repr, records))}, the path of a model or run "
+        f"folder, or owner/repo on the Hub.{hint} Received: {name!r}"
+    )

@@ -1,0 +1,1 @@
+"""How good the colours are: figures, reports, and pages that compare."""

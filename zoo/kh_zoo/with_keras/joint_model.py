@@ -1,0 +1,188 @@
+"""From a model folder to the Keras model of all its variants, for a training to start from."""
+
+from collections.abc import Mapping
+
+import keras
+import numpy as np
+
+from keras_hypercolumns import AnnealedMean, colorizer, joint_colorizer
+from keras_hypercolumns.backbones.vgg19 import taps
+from keras_hypercolumns.backbones.vgg19.taps import STUDY_VARIANTS, VARIANTS
+from kh_zoo.catalog.resolve import resolve
+from kh_zoo.errors import ModelError, ZooError
+from kh_zoo.networks.model_folder import VIVID, ModelFolder
+from kh_zoo.networks.network import Network
+from kh_zoo.networks.tensors import read_tensors
+from kh_zoo.networks.vgg19 import TAPS as VGG19_TAPS
+
+LITE = "lite"
+
+
+def load_joint_model(model: str) -> keras.Model:
+    """Load a trained model with all of its variants, as one trunk with several heads.
+
+    Args:
+        model: As for `load_model`. The variants that share the trunk of the one that it names come
+            with it.
+
+    Returns:
+        A `joint_colorizer`. If the folder has no variant of the library, a `colorizer` on its
+        trunk, whose head is not trained.
+
+    Raises:
+        VariantError: If there is no such variant or folder.
+        ModelError: If the folder is no model, or has another trunk than those of the catalogue.
+    """
+    folder, head = resolve(model)
+    config = folder.config
+    if _holds_lite(folder):
+        return _lite(folder)
+    known = {**VARIANTS, **STUDY_VARIANTS}
+    heads = {name: taps for name, taps in config.heads.items() if known.get(name) == taps}
+    pooling, trunk_input = _trunk_of(config.network)
+    if not heads:
+        own = config.heads[head]
+        if not set(own) <= set(VGG19_TAPS):
+            raise ModelError(
+                f"{folder.path}: should have a trunk to begin with, a VGG-19 or that of {LITE!r}. "
+                f"Received: {head!r} with the taps {', '.join(own)}"
+            )
+        # Its head is none of the library's, so the trunk is all that is taken.
+        alone = colorizer(own, pooling, trunk_input=trunk_input)
+        _fill(alone, folder, {})
+        return alone
+    joint = joint_colorizer(tuple(heads), pooling, trunk_input=trunk_input)
+    _fill(joint, folder, {name: name for name in heads})
+    return joint
+
+
+def is_lite(model: str | None) -> bool:
+    """Whether there is a trained model of that name or path, and it is a `lite`."""
+    try:
+        return model is not None and _holds_lite(resolve(model)[0])
+    except ZooError:
+        return False
+
+
+def _holds_lite(folder: ModelFolder) -> bool:
+    """Whether a model folder has the variant `lite`, as this package builds it."""
+    names = {node.name for node in folder.config.network.nodes}
+    return LITE in folder.config.heads and {"stem", f"{LITE}_hidden_sum"} <= names
+
+
+def _lite(folder: ModelFolder) -> keras.Model:
+    """The variant `lite` of a folder, its vivid head too, with all of its normalisations.
+
+    In the folder they are folded; in the model each of them becomes what leaves all as it is.
+    """
+    vivid = (LITE,) if f"{LITE}{VIVID}" in folder.config.heads else ()
+    joint = joint_colorizer((LITE,), vivid=vivid)
+    tensors = read_tensors(folder)
+    try:
+        for layer in (*joint.get_layer("trunk").layers, *joint.layers):
+            if layer.weights and layer is not joint.get_layer("trunk"):
+                layer.set_weights(_unfolded(layer, tensors))
+    except (KeyError, ValueError) as error:
+        raise ModelError(
+            f"{folder.path}: should hold the variant {LITE!r} as this version of the package "
+            f"builds it. Received: {error}"
+        ) from None
+    return joint
+
+
+def _unfolded(layer: keras.Layer, tensors: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """The weights of a layer of `lite`, from the tensors of a network that has it folded."""
+    name = layer.name
+    if isinstance(layer, keras.layers.BatchNormalization):
+        if not layer.scale:  # of a tap, within the projection behind it
+            return _normalization(layer, None, None)
+        if name == f"head_{LITE}_norm":
+            first = f"{LITE}_hidden_{taps.LITE[0]}"
+            factor = tensors[f"{LITE}_hidden_sum_scaled.kernel"].ravel()
+            offset = tensors[f"{LITE}_hidden_sum_scaled.bias"]
+            # The means of the taps are in the bias of the first one.
+            return _normalization(layer, factor, offset + factor * tensors[f"{first}.bias"])
+        bias = tensors[f"{name.removesuffix('_norm')}.bias"]
+        return _normalization(layer, np.ones_like(bias), bias)
+    if name == f"head_{LITE}_hidden":
+        kernels = [tensors[f"{LITE}_hidden_{tap}.kernel"] for tap in layer.taps]
+        return [np.concatenate(kernels, axis=1).transpose(2, 3, 1, 0)]
+    if isinstance(layer, AnnealedMean):
+        return list(layer.get_weights())
+    kernel = tensors[f"{name}.kernel"].transpose(2, 3, 1, 0)
+    if isinstance(layer, keras.layers.DepthwiseConv2D):
+        kernel = kernel.transpose(0, 1, 3, 2)
+    return [kernel, tensors[f"{name}.bias"]] if layer.use_bias else [kernel]
+
+
+def _normalization(
+    layer: keras.layers.BatchNormalization, factor: np.ndarray | None, offset: np.ndarray | None
+) -> list[np.ndarray]:
+    """The weights of a normalisation that multiplies by a factor and adds an offset."""
+    channels = np.ones(layer.moving_mean.shape, "float32")
+    if factor is None or offset is None:
+        return [0 * channels, channels * (1 - layer.epsilon)]
+    return [factor * np.sqrt(1 + layer.epsilon), offset, 0 * channels, channels]
+
+
+def load_full_trunk(model: str) -> keras.Model:
+    """Load the trunk of a trained model, with the taps of all variants that have linear heads.
+
+    Args:
+        model: As for `load_model`.
+
+    Returns:
+        A `joint_colorizer` whose heads are not trained.
+
+    Raises:
+        VariantError: If there is no such variant or folder.
+        ModelError: If the folder is no model, or its trunk ends before the last tap of `full`.
+    """
+    folder, _ = resolve(model)
+    pooling, trunk_input = _trunk_of(folder.config.network)
+    joint = joint_colorizer(("full", *STUDY_VARIANTS), pooling, trunk_input=trunk_input)
+    missing = [
+        layer.name
+        for layer in joint.get_layer("trunk").layers
+        if layer.weights and f"{layer.name}.kernel" not in folder.tensors
+    ]
+    if missing:
+        raise ModelError(
+            "`model` should have a trunk up to conv5_4, as the catalogue's have. Received: "
+            f"{model}, without {missing[0]}"
+        )
+    _fill(joint, folder, {})
+    return joint
+
+
+def _trunk_of(network: Network) -> tuple[str, str]:
+    """The pooling of a VGG-19, and what it sees of L, as `joint_colorizer` calls them."""
+    kinds = {node.op for node in network.nodes}
+    return (
+        "max" if "max_pooling" in kinds else "average",
+        "gray" if "lightness_to_gray" in kinds else "scaled",
+    )
+
+
+def _fill(model: keras.Model, folder: ModelFolder, heads: Mapping[str, str]) -> None:
+    """Set the weights of a `joint_colorizer`; `heads` maps its heads to those of the folder."""
+    tensors = read_tensors(folder)
+    nodes = {node.name: node for node in folder.config.network.nodes}
+    for layer in model.get_layer("trunk").layers:
+        if layer.weights:
+            kernel = tensors[f"{layer.name}.kernel"].transpose(2, 3, 1, 0)
+            layer.set_weights([kernel, tensors[f"{layer.name}.bias"]])
+    for name, head in heads.items():
+        taps = [nodes[f"{head}_{tap}"].tensors for tap in folder.config.heads[head]]
+        kernels = [tensors[tap["kernel"]].transpose(2, 3, 1, 0) for tap in taps]
+        # The file's heads may be in another unit.
+        unit = _unit(folder.config.network, head) / model.get_layer(f"ab_{name}").scale
+        model.get_layer(f"head_{name}").set_weights(
+            [np.concatenate(kernels, axis=2) * unit, tensors[taps[0]["bias"]] * unit]
+        )
+
+
+def _unit(network: Network, head: str) -> float:
+    """CIELAB units of A and B per unit of a head."""
+    node = next(node for node in network.nodes if node.name == network.outputs[head])
+    return float(node.attributes["factor"])
