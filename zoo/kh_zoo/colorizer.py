@@ -154,12 +154,12 @@ class Colorizer:
             rgb = gray(picture.full()[0], sixteen_bit).join(rgb, "horizontal")
             alpha = alpha and alpha.join(alpha, "horizontal")
         try:
-            output.write(rgb, alpha)
+            lost = output.write(rgb, alpha, picture.metadata())
         except OutputError:
             if joined.error:
                 raise joined.error from None
             raise
-        return tuple(picture.notes)
+        return (*picture.notes, *lost)
 
     def _colorize(
         self, picture: Picture, sixteen_bit: bool

@@ -7,8 +7,9 @@ import numpy as np
 import pyvips
 
 from kh_zoo.errors import PictureError
+from kh_zoo.pictures.metadata import Metadata, image_metadata
 from kh_zoo.pictures.pillow_reader import read_with_pillow
-from kh_zoo.pictures.tiff_exif import with_exif
+from kh_zoo.pictures.read_metadata import read_metadata
 from kh_zoo.plugins.registry import plugins
 
 MAX_PIXELS = 500_000_000
@@ -79,7 +80,7 @@ class Picture:
             raise PictureError(error.strerror or str(error)) from error
         self._read = _read_with_plugin(self.path)
         self._white: int | None = None
-        self._tiff = False
+        self._by_plugin = self._read is not None
         self.notes: list[str] = []
         """What is not taken from the file, in a few words each; complete after
         `small_lightness`."""
@@ -147,14 +148,30 @@ class Picture:
         try:
             # A mirrored picture (2) streams, one that is turned (3 and above) does not.
             image = self._open("random" if self._orientation > 2 else access)
-            if self._tiff:
-                image = with_exif(image, self.path)
             image = image.autorot()
             bands = _COLOR_BANDS[image.interpretation]
             alpha = image[bands] if image.bands > bands else None
             return _lightness(image), alpha
         except pyvips.Error as error:
             raise unreadable(error) from error
+
+    def metadata(self) -> Metadata:
+        """What the file says besides its pixels, true of them as they are displayed.
+
+        Raises:
+            PictureError: The file can't be opened.
+        """
+        try:
+            image = self._read or open_image(self.path)
+            if self._by_plugin:
+                return image_metadata(image)
+            metadata = read_metadata(self.path, image)
+        except OSError as error:
+            raise PictureError(error.strerror or str(error)) from error
+        except pyvips.Error as error:
+            raise unreadable(error) from error
+        metadata.turn(self._orientation, self.width, self.height)
+        return metadata
 
     def _header(self) -> pyvips.Image:
         if self._read is not None:
@@ -166,10 +183,10 @@ class Picture:
             if read is None:
                 raise
         else:
-            self._tiff = header.get("vips-loader").startswith("tiffload")
+            tiff = header.get("vips-loader").startswith("tiffload")
             codec = "heif-compression"
             hevc = header.get_typeof(codec) and header.get(codec) == "hevc"
-            read = read_with_pillow(self.path, _check_size) if self._tiff or hevc else None
+            read = read_with_pillow(self.path, _check_size) if tiff or hevc else None
         if read is not None:
             self._read, frames = read
             if frames > 1:

@@ -1,7 +1,6 @@
 """Read with Pillow what libvips can't: BMP, HEIC, JPEG 2000, AVIF that moves, TIFF in Lab."""
 
 import contextlib
-import io
 import logging
 import struct
 import threading
@@ -9,7 +8,7 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 import pyvips
@@ -17,13 +16,13 @@ from pi_heif import HeifImageFile
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
-    Image,
     ImageFile,
     Jpeg2KImagePlugin,
     TiffImagePlugin,
 )
 
 from kh_zoo.errors import PictureError
+from kh_zoo.pictures.exif import Exif
 
 # By the file's first bytes. The classes themselves: `Image.open` would add warnings of its own.
 _KINDS: tuple[tuple[int, bytes, type[ImageFile.ImageFile]], ...] = (
@@ -96,28 +95,6 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def carried(mode: str, **metadata: Any) -> pyvips.Image:
-    """Metadata as libvips keeps them: it takes EXIF apart where it reads a file, so let it.
-
-    Args:
-        mode: Pillow's mode of the picture that has the metadata.
-        metadata: As Pillow saves them in JPEG.
-
-    Returns:
-        An image of one pixel that has them.
-    """
-    carrier = io.BytesIO()
-    Image.new(mode, (1, 1)).save(carrier, "JPEG", **metadata)
-    return pyvips.Image.new_from_buffer(carrier.getvalue(), "")
-
-
-def copy_fields(source: pyvips.Image, target: pyvips.Image, begins: tuple[str, ...]) -> None:
-    """Give an image the fields of another whose names begin so."""
-    for field in source.get_fields():
-        if field.startswith(begins):
-            target.set_type(source.get_typeof(field), field, source.get(field))
-
-
 def _is_misread_tiff(file: BinaryIO) -> bool:
     """Whether libvips takes the pixels of a TIFF file for others: Lab, and YCbCr without JPEG."""
     file.seek(0)
@@ -164,12 +141,19 @@ def _with_metadata(decoded: pyvips.Image, image: ImageFile.ImageFile, path: Path
     info = dict(image.info)
     if image.format == "JPEG2000":
         info.update(_jpeg2000_metadata(path))
-    kept = {name: info[name] for name in ("exif", "xmp", "dpi", "icc_profile") if info.get(name)}
-    if not kept:
-        return decoded
-    header = carried("CMYK" if image.mode == "CMYK" else "RGB", **kept)
-    decoded = decoded.copy(xres=header.xres, yres=header.yres)
-    copy_fields(header, decoded, ("exif-", "xmp-", "icc-", "orientation", "resolution-unit"))
+    x, y = (float(value) / 25.4 for value in info.get("dpi") or (0, 0))
+    if x > 0 and y > 0:
+        decoded = decoded.copy(xres=x, yres=y)
+        decoded.set_type(pyvips.GValue.gstr_type, "resolution-unit", "in")
+    else:
+        decoded = decoded.copy()
+    fields = {"exif": "exif-data", "xmp": "xmp-data", "icc_profile": "icc-profile-data"}
+    for name, field in fields.items():
+        if info.get(name):
+            decoded.set_type(pyvips.GValue.blob_type, field, info[name])
+    orientation = Exif.from_bytes(info.get("exif") or b"").orientation
+    if orientation:
+        decoded.set_type(pyvips.GValue.gint_type, "orientation", orientation)
     return decoded
 
 
