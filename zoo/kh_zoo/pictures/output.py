@@ -1,6 +1,5 @@
 """Write a coloured picture: whole or not at all, marked as our own, its metadata kept."""
 
-import contextlib
 import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +9,12 @@ from typing import Any, NamedTuple
 import pyvips
 
 from kh_zoo.errors import OutputError
-from kh_zoo.pictures import avif_metadata, jpeg_metadata, png_metadata, tiff_metadata, webp_metadata
-from kh_zoo.pictures.exif import SOFTWARE as SOFTWARE_FIELD
-from kh_zoo.pictures.exif import Exif
-from kh_zoo.pictures.metadata import Metadata
+from kh_zoo.pictures.metadata import avif, jpeg, png, tiff, webp
+from kh_zoo.pictures.metadata.exif import SOFTWARE as SOFTWARE_FIELD
+from kh_zoo.pictures.metadata.exif import Exif
+from kh_zoo.pictures.metadata.metadata import Metadata
+from kh_zoo.pictures.metadata.reading import read_metadata
 from kh_zoo.pictures.picture import last_line, open_image
-from kh_zoo.pictures.read_metadata import read_metadata
 from kh_zoo.pictures.unfinished import unfinished_name
 
 SOFTWARE = "keras-hypercolumns"
@@ -198,12 +197,8 @@ def is_own_output(path: str | os.PathLike[str]) -> bool:
         `True` if it carries our mark; `False` also where it can't be read.
     """
     try:
-        # What kind of file it is does not matter, nor whether it is one.
-        image = None
-        with contextlib.suppress(pyvips.Error):
-            image = open_image(path)
-        metadata = read_metadata(Path(path), image)
-    except OSError:
+        metadata = read_metadata(Path(path), lambda: open_image(path))
+    except (OSError, pyvips.Error):
         return False
     mark = metadata.exif.text(SOFTWARE_FIELD) or ""
     return mark.startswith(SOFTWARE) or _XMP_SOFTWARE in metadata.xmp
@@ -250,16 +245,16 @@ def _describe(
     if form in (_TIFF, _AVIF):
         with path.open("r+b") as file:
             if form is _TIFF:
-                tiff_metadata.write(file, metadata)
+                tiff.write(file, metadata)
             else:
-                avif_metadata.replace_exif(file, metadata.exif)
+                avif.replace_exif(file, metadata.exif)
         return []
     with path.open("rb") as source, described.open("xb") as target:
         if form is _JPEG:
-            return jpeg_metadata.write(source, target, metadata)
+            return jpeg.write(source, target, metadata)
         if form is _PNG:
-            return png_metadata.write(source, target, metadata)
-        webp_metadata.write(source, target, metadata, image.width, image.height, image.bands == 4)
+            return png.write(source, target, metadata)
+        webp.write(source, target, metadata, image.width, image.height, image.bands == 4)
         return []
 
 

@@ -7,9 +7,9 @@ import numpy as np
 import pyvips
 
 from kh_zoo.errors import PictureError
-from kh_zoo.pictures.metadata import Metadata, image_metadata
+from kh_zoo.pictures.metadata.metadata import Metadata, image_metadata
+from kh_zoo.pictures.metadata.reading import read_metadata
 from kh_zoo.pictures.pillow_reader import read_with_pillow
-from kh_zoo.pictures.read_metadata import read_metadata
 from kh_zoo.plugins.registry import plugins
 
 MAX_PIXELS = 500_000_000
@@ -162,10 +162,9 @@ class Picture:
             PictureError: The file can't be opened.
         """
         try:
-            image = self._read or open_image(self.path)
-            if self._by_plugin:
-                return image_metadata(image)
-            metadata = read_metadata(self.path, image)
+            if self._read is not None and self._by_plugin:
+                return image_metadata(self._read)
+            metadata = read_metadata(self.path, lambda: self._read or open_image(self.path))
         except OSError as error:
             raise PictureError(error.strerror or str(error)) from error
         except pyvips.Error as error:

@@ -22,7 +22,7 @@ from PIL import (
 )
 
 from kh_zoo.errors import PictureError
-from kh_zoo.pictures.exif import Exif
+from kh_zoo.pictures.metadata.exif import Exif
 
 # By the file's first bytes. The classes themselves: `Image.open` would add warnings of its own.
 _KINDS: tuple[tuple[int, bytes, type[ImageFile.ImageFile]], ...] = (

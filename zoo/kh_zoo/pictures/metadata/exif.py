@@ -70,7 +70,7 @@ class Exif:
 
     Example:
 
-    >>> from kh_zoo.pictures.exif import ARTIST, Exif
+    >>> from kh_zoo.pictures.metadata.exif import ARTIST, Exif
     >>> exif = Exif()
     >>> exif.set_text(ARTIST, "Łukasz")
     >>> Exif.from_bytes(exif.to_bytes()).text(ARTIST)
@@ -344,7 +344,7 @@ def turn_point(
 
     Example:
 
-    >>> from kh_zoo.pictures.exif import turn_point
+    >>> from kh_zoo.pictures.metadata.exif import turn_point
     >>> turn_point(6, 0.25, 0.5)
     (0.5, 0.25)
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import pyvips
 
-from kh_zoo.pictures.exif import (
+from kh_zoo.pictures.metadata.exif import (
     ARTIST,
     CAMERA,
     COPYRIGHT,
@@ -21,8 +21,8 @@ from kh_zoo.pictures.exif import (
     Entry,
     Exif,
 )
-from kh_zoo.pictures.photoshop import records_in
-from kh_zoo.pictures.xmp import Xmp, corrected
+from kh_zoo.pictures.metadata.photoshop import records_in
+from kh_zoo.pictures.metadata.xmp import Xmp, corrected
 
 COMMENT = "Comment"
 """The keyword of a text that is a comment in JPEG and GIF."""
@@ -76,7 +76,7 @@ class Metadata:
 
     Example:
 
-    >>> from kh_zoo.pictures.metadata import Metadata, Text
+    >>> from kh_zoo.pictures.metadata.metadata import Metadata, Text
     >>> metadata = Metadata(texts=[Text("Author", "Łukasz")])
     >>> metadata.move_texts(comments=True)
     []

@@ -13,7 +13,7 @@ def records_in(content: bytes) -> bytes:
 
     Example:
 
-    >>> from kh_zoo.pictures.photoshop import block_of, records_in
+    >>> from kh_zoo.pictures.metadata.photoshop import block_of, records_in
     >>> records_in(block_of(b"\\x1c\\x02\\x5a\\0\\4Rome"))
     b'\\x1c\\x02Z\\x00\\x04Rome'
 

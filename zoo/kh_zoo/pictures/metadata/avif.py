@@ -4,7 +4,7 @@ import os
 import struct
 from typing import BinaryIO
 
-from kh_zoo.pictures.exif import Exif
+from kh_zoo.pictures.metadata.exif import Exif
 
 _HEAD = 2**16
 """Bytes at the start of a file within which its items are described."""

@@ -7,7 +7,7 @@ from typing import Any
 from xml.dom import Node, minidom
 from xml.parsers.expat import ExpatError
 
-from kh_zoo.pictures.exif import turn_point
+from kh_zoo.pictures.metadata.exif import turn_point
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _TIFF = "http://ns.adobe.com/tiff/1.0/"
@@ -42,7 +42,7 @@ class Xmp:
 
     Example:
 
-    >>> from kh_zoo.pictures.xmp import Xmp
+    >>> from kh_zoo.pictures.metadata.xmp import Xmp
     >>> packet = b'''<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF
     ...     xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description rdf:about=""
     ...     xmlns:tiff="http://ns.adobe.com/tiff/1.0/" tiff:Orientation="6"/></rdf:RDF>

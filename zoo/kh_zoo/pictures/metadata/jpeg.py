@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import BinaryIO
 
-from kh_zoo.pictures.exif import (
+from kh_zoo.pictures.metadata.exif import (
     ORIENTATION,
     RESOLUTION_UNIT,
     SOFTWARE,
@@ -15,7 +15,7 @@ from kh_zoo.pictures.exif import (
     Y_RESOLUTION,
     Exif,
 )
-from kh_zoo.pictures.metadata import (
+from kh_zoo.pictures.metadata.metadata import (
     CENTIMETRE,
     COMMENT,
     INCH,
@@ -25,8 +25,8 @@ from kh_zoo.pictures.metadata import (
     Text,
     chosen_resolution,
 )
-from kh_zoo.pictures.photoshop import HEADER, block_of, records_in
-from kh_zoo.pictures.xmp import Xmp
+from kh_zoo.pictures.metadata.photoshop import HEADER, block_of, records_in
+from kh_zoo.pictures.metadata.xmp import Xmp
 
 _START = b"\xff\xd8"
 _APP0, _APP1, _APP13, _COMMENT = 0xE0, 0xE1, 0xED, 0xFE

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import BinaryIO
 
-from kh_zoo.pictures.exif import Exif
-from kh_zoo.pictures.metadata import (
+from kh_zoo.pictures.metadata.exif import Exif
+from kh_zoo.pictures.metadata.metadata import (
     CENTIMETRE,
     NO_UNIT,
     Metadata,
@@ -18,7 +18,7 @@ from kh_zoo.pictures.metadata import (
     Text,
     chosen_resolution,
 )
-from kh_zoo.pictures.photoshop import block_of, records_in
+from kh_zoo.pictures.metadata.photoshop import block_of, records_in
 
 _SIGNATURE = 8  # bytes
 _XMP = "XML:com.adobe.xmp"

@@ -4,7 +4,7 @@ import os
 import struct
 from typing import BinaryIO
 
-from kh_zoo.pictures.exif import (
+from kh_zoo.pictures.metadata.exif import (
     RESOLUTION_UNIT,
     X_RESOLUTION,
     Y_RESOLUTION,
@@ -15,8 +15,8 @@ from kh_zoo.pictures.exif import (
     Raw,
     Reader,
 )
-from kh_zoo.pictures.metadata import Metadata, chosen_resolution
-from kh_zoo.pictures.photoshop import records_in
+from kh_zoo.pictures.metadata.metadata import Metadata, chosen_resolution
+from kh_zoo.pictures.metadata.photoshop import records_in
 
 _XMP, _IPTC, _PHOTOSHOP, _COMPRESSION = 700, 33723, 34377, 259
 _BYTE, _UNDEFINED = 1, 7

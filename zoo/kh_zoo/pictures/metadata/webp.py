@@ -6,8 +6,8 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from kh_zoo.pictures.exif import Exif
-from kh_zoo.pictures.metadata import Metadata, chosen_resolution
+from kh_zoo.pictures.metadata.exif import Exif
+from kh_zoo.pictures.metadata.metadata import Metadata, chosen_resolution
 
 _HEADER = 12  # bytes
 _ALPHA, _EXIF, _XMP = 0x10, 0x08, 0x04  # of the flags
