@@ -20,8 +20,8 @@ ROOMS = {
         "training.study training"
     ),
     "kh_zoo": (
-        "errors nearest telemetry hookspecs colors networks plugins pictures engines hub catalog "
-        "with_keras colorizer picture measuring publishing batches runners built_in"
+        "errors nearest telemetry chatter hookspecs colors networks plugins pictures engines hub "
+        "catalog with_keras colorizer picture measuring publishing batches runners built_in"
     ),
     "kh_cli": "output options commands built_in main",
 }

@@ -8,18 +8,22 @@ import pyvips
 
 from kh_zoo.catalog.records import DEFAULT_VARIANT
 from kh_zoo.catalog.resolve import fetch, find, no_vivid_head, open_source, vivid_head
-from kh_zoo.engines import DEFAULT_DEVICE, DEFAULT_ENGINE, Engine, check_device, create_engine
+from kh_zoo.engines import (
+    DEFAULT_DEVICE,
+    DEFAULT_ENGINE,
+    Engine,
+    check_device,
+    check_keras_engine,
+    create_engine,
+)
+from kh_zoo.engines.predict import predict_ab
 from kh_zoo.errors import EngineError, OutputError
 from kh_zoo.networks.model_folder import CONFIG, read_table
+from kh_zoo.networks.working_size import MULTIPLE, working_size
 from kh_zoo.pictures.joining import gray, join
 from kh_zoo.pictures.output import Output, with_alpha
 from kh_zoo.pictures.picture import Picture, unreadable
 from kh_zoo.pictures.strips import StripSource
-
-# Networks of five blocks halve the size four times before their last features.
-_MULTIPLE = 16
-# A working copy of a very long strip has at most this many times size * size pixels.
-_MAX_SQUARES = 16
 
 
 class Colorizer:
@@ -92,8 +96,8 @@ class Colorizer:
             )
         else:
             self.engine = model
-        if size is None or size < _MULTIPLE:
-            raise ValueError(f"`size` must be at least {_MULTIPLE} pixels. Received: {size}")
+        if size is None or size < MULTIPLE:
+            raise ValueError(f"`size` must be at least {MULTIPLE} pixels. Received: {size}")
         if not 0 <= saturation < math.inf:
             raise ValueError(f"`saturation` must be 0 or more. Received: {saturation}")
         self.size = size
@@ -111,6 +115,7 @@ class Colorizer:
 
         Raises:
             PictureError: The file can't be read.
+            PredictionError: The model predicts what is no colour.
         """
         picture = Picture(path)
         joined, alpha = self._colorize(picture, picture.sixteen_bit)
@@ -143,6 +148,7 @@ class Colorizer:
 
         Raises:
             PictureError: `source` can't be read.
+            PredictionError: The model predicts what is no colour.
             OutputError: `target` can't be written, has an unknown suffix, or is `source`.
         """
         picture = Picture(source)
@@ -166,7 +172,7 @@ class Colorizer:
     ) -> tuple[StripSource, pyvips.Image | None]:
         """Colour and alpha at full size; what is predicted is predicted here."""
         small = picture.small_lightness(*working_size(picture.width, picture.height, self.size))
-        ab = self.engine.predict_ab(small) * self.saturation
+        ab = predict_ab(self.engine, small) * self.saturation
         lightness, alpha = picture.full()
         joined = join(lightness, small, ab, sixteen_bit)
         # Each is read from top to bottom at a pace of its own: so the file is opened for both.
@@ -175,10 +181,7 @@ class Colorizer:
 
 def _keras_engine(path: Path, engine: str | None, device: str) -> tuple[Engine, int | None]:
     """Load a Keras model of its own; return it with the size that it predicts at."""
-    if engine not in (None, "keras"):
-        raise EngineError(
-            f"`engine` should be 'keras' for a Keras model of its own. Received: {engine!r}"
-        )
+    check_keras_engine(engine)
     try:
         from kh_zoo.engines.keras_engine import KerasEngine
         from kh_zoo.networks.keras_folder import check_keras_folder
@@ -187,32 +190,3 @@ def _keras_engine(path: Path, engine: str | None, device: str) -> tuple[Engine, 
         raise EngineError(f"`engine` 'keras' can't be used: {error}") from error
     folder = check_keras_folder(path)
     return KerasEngine(lambda: build_keras_model(folder), device), folder.size
-
-
-def working_size(width: int, height: int, size: int) -> tuple[int, int]:
-    """Size of the copy on which colour is predicted.
-
-    Example:
-
-    >>> working_size(768, 512, 256)
-    (384, 256)
-
-    Args:
-        width: Width of the picture, in pixels.
-        height: Height of the picture, in pixels.
-        size: Short side wanted, in pixels.
-
-    Returns:
-        Width and height, multiples of 16 in about the proportion of the picture, not larger than it
-        (but at least 16), with at most `16 * size * size` pixels.
-    """
-    most = _MAX_SQUARES * size * size
-    scale = min(1, size / min(width, height), math.sqrt(most / (width * height)))
-    short, long = (_round(side, scale) for side in sorted((width, height)))
-    long = min(long, most // short // _MULTIPLE * _MULTIPLE)
-    return (long, short) if width >= height else (short, long)
-
-
-def _round(side: int, scale: float) -> int:
-    nearest = round(side * scale / _MULTIPLE)
-    return max(1, min(nearest, side // _MULTIPLE)) * _MULTIPLE

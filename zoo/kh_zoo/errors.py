@@ -32,6 +32,10 @@ class PictureError(ZooError):
     """A picture that can't be read; the next one may be fine."""
 
 
+class PredictionError(PictureError):
+    """A picture for which a model predicts what is no colour."""
+
+
 class OutputError(ZooError):
     """A place that can't be written to."""
 

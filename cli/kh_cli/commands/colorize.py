@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 _NOTES = 5
 """Kinds of notes in the summary; `--json` has all."""
+_KINDS = 8
+"""Kinds of files in the summary that were passed over."""
 
 
 def colorize(
@@ -172,7 +174,7 @@ def colorize(
     """Colour grey pictures: files and whole folders.
 
     Metadata and size are kept, the inputs are never touched, and outputs are never taken for
-    inputs. What is finished is skipped on a rerun.
+    inputs. What is finished is skipped on a rerun, and done again with other options.
 
     Exit code: 0 done; 1 some picture failed (each is named with the reason, the rest is done);
     2 wrong use, or nothing to do; 130 interrupted.
@@ -213,18 +215,24 @@ def colorize(
             suffix=f".{format.lower().removeprefix('.')}" if format else None,
             overwrite=overwrite,
         )
-        if plan.jobs:
-            bring(settings.model, quiet)
+        bring(settings.model, quiet)
         plan, journals = resume(plan, settings)
+        if not plan.jobs:
+            settings.check_gpu()
         progress = opened.enter_context(Progress("colouring", len(plan.jobs), quiet=quiet))
         interrupted = opened.enter_context(noted_interrupt())
         report = _Report(progress, json, names)
         for job in plan.finished:
             report.record(job.source, job.target, "skipped", job.reason)
+        for job in plan.refused:
+            report.fail(job.source, job.target, job.reason)
         for path in plan.own:
             report.record(path, None, "skipped", "an output itself")
         for path, reason in plan.unreadable:
             report.fail(path, None, reason)
+        for journal in journals.values():
+            if journal.passed_over:
+                progress.say(f"{journal.path}: {journal.passed_over} lines passed over, not ours")
         if plan.jobs:
             if not quiet:
                 report.begin(plan, running.workers)
@@ -346,6 +354,12 @@ class _Report:
             lines.append(f"{count} skipped: {reason}, --overwrite redoes them")
         if plan.own:
             lines.append(f"{len(plan.own)} skipped: outputs themselves")
+        if plan.passed:
+            kinds = Counter(plan.passed).most_common()
+            said = ", ".join(f"{count} {kind}" for kind, count in kinds[:_KINDS])
+            more = sum(count for _, count in kinds[_KINDS:])
+            also = f", {more} others" if more else ""
+            lines.append(f"{sum(plan.passed.values())} passed over: {said}{also}")
         if self.failed:
             lines.append(f"{self.failed} failed")
         if self.left:

@@ -133,9 +133,6 @@ def _pictures(path: Path) -> list[tuple[str, Path]]:
     """The pictures at a path, with their names: in a folder, that below it."""
     if not path.is_dir():
         return [(path.name, path)]
-    from kh_zoo.pictures.formats import READ
+    from kh_zoo.batches.walk import Walk
 
-    files = sorted(
-        file for file in path.rglob("*") if file.suffix.lower() in READ and file.is_file()
-    )
-    return [(str(file.relative_to(path)), file) for file in files]
+    return [(str(file.relative_to(path)), file) for file in Walk(path).found]

@@ -148,6 +148,78 @@ class TestInputs:
         assert len(plan.jobs) == 1
         assert plan.unreadable == ((Path("dir/locked"), "Permission denied"),)
 
+    def test_links_that_lead_nowhere_or_in_circles_are_named_and_the_rest_done(self):
+        picture(Path("dir/a.jpg"))
+        picture(Path("dir/sub/b.jpg"))
+        for link, target in (
+            ("dir/self", "self"),
+            ("dir/self.jpg", "self.jpg"),
+            ("dir/two", "one"),
+            ("dir/one", "two"),
+            ("dir/sub/gone.jpg", "nothing/gone.jpg"),
+            ("dir/through.jpg", "a.jpg/b.jpg"),
+        ):
+            Path(link).symlink_to(target)
+        plan = plan_batch([Path("dir")])
+        assert set(targets(plan)) == {
+            *("dir/a.jpg", "dir/sub/b.jpg"),
+            *(
+                "dir/self.jpg",
+                "dir/sub/gone.jpg",
+                "dir/through.jpg",
+            ),  # tried, so that they are named
+        }
+        loop = "Too many levels of symbolic links"
+        assert set(plan.unreadable) == {
+            (Path(f"dir/{name}"), loop) for name in ("self", "one", "two")
+        }
+        named = [Path(f"dir/{name}") for name in ("a.jpg", "self", "self.jpg", "sub/gone.jpg")]
+        assert set(targets(plan_batch(named))) == {str(path) for path in named}
+
+    def test_links_into_a_folder_that_cannot_be_read(self, monkeypatch):
+        picture(Path("dir/a.jpg"))
+        picture(Path("locked/b.jpg"))
+        Path("dir/b.jpg").symlink_to("../locked/b.jpg")
+        Path("dir/sub").symlink_to("../locked/sub")
+        look = os.stat
+
+        def refuse(path, *arguments, **keywords):
+            if isinstance(path, (str, Path)) and "locked/" in os.path.realpath(path):
+                raise PermissionError(13, "Permission denied", str(path))
+            return look(path, *arguments, **keywords)
+
+        monkeypatch.setattr(os, "stat", refuse)
+        plan = plan_batch([Path("dir")])
+        assert set(targets(plan)) == {"dir/a.jpg", "dir/b.jpg"}
+        assert plan.unreadable == ((Path("dir/sub"), "Permission denied"),)
+        plan = plan_batch([Path("dir/a.jpg"), Path("dir/b.jpg"), Path("locked/b.jpg")])
+        assert set(targets(plan)) == {"dir/a.jpg", "dir/b.jpg", "locked/b.jpg"}
+
+    def test_what_systems_keep_is_passed_over_and_counted(self):
+        picture(Path("dir/a.jpg"))
+        for name in (
+            *("@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg", ".thumbnails/normal/x.png", "._a.jpg"),
+            *(
+                ".Trash-1000/files/b.jpg",
+                "lost+found/c.jpg",
+                "$RECYCLE.BIN/d.jpg",
+                "#recycle/e.jpg",
+            ),
+            *("sub/@eaDir/f.jpg", "__MACOSX/g.jpg", "System Volume Information/h.jpg"),
+        ):
+            picture(Path("dir") / name)
+        for name in ("Thumbs.db", "sub/desktop.ini", "notes.txt", "sub/LIES.TXT", "README"):
+            Path("dir", name).write_text("no picture")
+        os.mkfifo("dir/pipe.jpg")
+        plan = plan_batch([Path("dir")])
+        assert targets(plan) == {"dir/a.jpg": "dir-color/a.jpg"}
+        assert plan.passed == {
+            **{"hidden": 3, "of the system": 9, ".txt": 2, "without a suffix": 1, "no files": 1}
+        }
+        # Who names such a folder or file means it.
+        picture(Path("lost+found/i.jpg"))
+        assert len(plan_batch([Path("lost+found"), Path("dir/._a.jpg")]).jobs) == 2
+
     def test_a_missing_path_is_refused(self):
         with pytest.raises(PlanError, match=r"there.*Received: gone"):
             plan_batch([Path("gone")])

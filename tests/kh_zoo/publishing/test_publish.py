@@ -21,7 +21,7 @@ from whole_process import KH, kh
 
 from keras_hypercolumns import HyperColumnProjection, colorizer, feature_info
 from kh_zoo import Colorizer, load_model, publish, save_model
-from kh_zoo.catalog.export import export_run
+from kh_zoo.catalog.export import export_model
 from kh_zoo.catalog.records import list_variants
 from kh_zoo.errors import HubError, ModelError
 from kh_zoo.hub.card import BEGIN, END, card_license
@@ -582,7 +582,7 @@ def test_a_backbone_of_ones_own_goes_all_the_way(name, ada, pictures, tmp_path):
     assert json.loads((tmp_path / "saved" / "config.json").read_text())["architecture"] == "network"
     rows = evaluate(tmp_path / "saved", pictures.folder, size=32)
     assert all(np.isfinite(row["psnr"]) for row in rows)
-    export_run(tmp_path / "saved", tmp_path / "int8", "int8")
+    export_model(tmp_path / "saved", tmp_path / "int8", "int8")
     assert (tmp_path / "int8/model.safetensors").stat().st_size < 0.3 * (
         tmp_path / "saved/model.safetensors"
     ).stat().st_size

@@ -5,16 +5,25 @@ import datetime
 import hashlib
 import json
 import os
+import stat
+from collections.abc import Iterable
 from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from kh_zoo.errors import ModelError, OutputError
-from kh_zoo.hub.store import file_digest
+from kh_zoo.errors import OutputError
 
 NAME = ".kh-journal.jsonl"
 """The file, in the output folder. Hidden, so it is never taken for a picture."""
+_MOST = 300_000_000
+"""Bytes of a journal that is read: more than half a million pictures."""
+_MOST_LINE = 2**16
+"""Bytes of a line: two paths of 4096 bytes, in which JSON writes a byte with at most six, fit."""
+_MOST_VALUE = 200
+"""Characters of a setting, which may be shown."""
+_MOST_RUNS = 1000
+"""Of so many runs, the last ones, it is known what their settings were."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,11 +36,21 @@ class Stamp:
 
     @classmethod
     def of(cls, path: Path, *, digest: bool = False) -> "Stamp | None":
-        """Of a file; None if it is not there or can't be looked at."""
+        """Of a plain file; None if it is none, or can't be looked at."""
         try:
-            status = path.stat()
-            return cls(status.st_size, status.st_mtime_ns, file_digest(path) if digest else None)
-        except (OSError, ModelError):
+            # What was a file may be a FIFO now, which would let us wait.
+            file = os.open(path, os.O_RDONLY | _NO_WAIT) if digest else None
+            try:
+                status = os.stat(path) if file is None else os.fstat(file)
+                if not stat.S_ISREG(status.st_mode):
+                    return None
+                return cls(
+                    status.st_size, status.st_mtime_ns, None if file is None else _sha256(file)
+                )
+            finally:
+                if file is not None:
+                    os.close(file)
+        except OSError:
             return None
 
     def is_of(self, path: Path) -> bool:
@@ -39,9 +58,19 @@ class Stamp:
         now = Stamp.of(path)
         if now is None or now.size != self.size:
             return False
-        return now.mtime_ns == self.mtime_ns or (
-            self.sha256 is not None and file_digest(path) == self.sha256
-        )
+        if now.mtime_ns == self.mtime_ns or self.sha256 is None:
+            return now.mtime_ns == self.mtime_ns
+        now = Stamp.of(path, digest=True)
+        return now is not None and now.sha256 == self.sha256
+
+
+_NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # neither is there on Windows
+
+
+def _sha256(file: int) -> str:
+    with open(file, "rb", closefd=False) as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 class Journal:
@@ -53,21 +82,39 @@ class Journal:
     loses none, and what a power cut takes is found by the outputs themselves, each of which is on
     the disk before it has its name.
 
+    It may come from anywhere, with the folder: so it has to be a plain file, lines that are not as
+    we write them are passed over, and only those of the outputs that are asked for are kept.
+
     Args:
         root: The output folder.
         settings: Of this run, from `Settings.resolved`.
+        targets: The outputs in it that will be asked for.
+        shared: Let other runs write to it, too, as beside the inputs, where each has a few names.
+
+    Raises:
+        OutputError: In its place is no plain file that can be read, or one that is too large.
     """
 
-    def __init__(self, root: Path, settings: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        settings: dict[str, Any],
+        targets: Iterable[Path] = (),
+        *,
+        shared: bool = False,
+    ) -> None:
         self.root = root
         self.path = root / NAME
         self.settings = settings
         self.key = _digest(settings)
+        self.passed_over = 0
+        """Lines that are not as we write them."""
+        self._shared = shared
         # Lines, parsed when they are asked for: of many pictures they take less memory.
         self._lines: dict[str, bytes] = {}
         self._runs: dict[str, dict[str, Any]] = {}
         self._file: int | None = None
-        self._read()
+        self._read({self._name(target) for target in targets})
 
     def judge(self, source: Path, target: Path) -> tuple[bool, str]:
         """Say whether an output that is there is to be made again, and why, or why not."""
@@ -84,6 +131,10 @@ class Journal:
             return True, self._difference(known["settings"])
         return False, "already there"
 
+    def knows(self, target: Path) -> bool:
+        """Whether there is anything in it of an output."""
+        return self._name(target) in self._lines
+
     def other_input(self, source: Path, target: Path) -> Path | None:
         """The input that an output was made from, if that is another one and still there."""
         before = self._last(target).get("input", os.path.abspath(source))
@@ -95,10 +146,10 @@ class Journal:
         """Open it to be written to, alone."""
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+            self._file = self._open(os.O_RDWR | os.O_APPEND | os.O_CREAT)
         except OSError as error:
             raise OutputError(f"can't write to {self.path}: {error.strerror or error}") from error
-        if not _lock(self._file):
+        if not _lock(self._file, self._shared):
             os.close(self._file)
             raise OutputError(
                 f"another run is writing to {self.root}: let it end, or use another `--output`"
@@ -172,21 +223,49 @@ class Journal:
         known: dict[str, Any] = json.loads(self._lines.get(self._name(target), b"{}"))
         return known
 
-    def _read(self) -> None:
+    def _open(self, flags: int) -> int:
+        """Open it, if it is a plain file: nobody leads us to another one, or lets us wait."""
+        kind = _kind(os.lstat(self.path).st_mode) if os.path.lexists(self.path) else None
+        if kind is None:
+            file = os.open(self.path, flags | _NO_LINK | _NO_WAIT, 0o666)
+            kind = _kind(os.fstat(file).st_mode)
+            if kind is None:
+                return file
+            os.close(file)
+        raise OutputError(
+            f"the journal {self.path} should be a plain file: move away what is in its place, or "
+            f"use another `--output`. Received: a {kind}"
+        )
+
+    def _read(self, names: set[str]) -> None:
+        """Read what is known of the outputs of these names."""
         try:
-            file = self.path.open("rb")
-        except OSError:
+            file = self._open(os.O_RDONLY)
+        except FileNotFoundError:
             return
-        with file:
-            for line in file:
-                try:
-                    record = json.loads(line)
-                    if record["event"] == "run":
-                        self._runs[record["settings"]] = record["values"]
-                    else:
-                        self._lines[record["output"]] = line
-                except (ValueError, LookupError, TypeError):
-                    continue
+        except OSError as error:
+            raise OutputError(f"can't read {self.path}: {error.strerror or error}") from error
+        with open(file, "rb") as lines:
+            if os.fstat(file).st_size > _MOST:
+                raise OutputError(
+                    f"the journal {self.path} should have at most {_MOST:,} bytes: move it away, "
+                    "and all outputs count as finished, or use another `--output`. "
+                    f"Received: {os.fstat(file).st_size:,} bytes"
+                )
+            while line := lines.readline(_MOST_LINE):
+                whole = line
+                while len(whole) == _MOST_LINE and not whole.endswith(b"\n"):
+                    whole = lines.readline(_MOST_LINE)  # the rest of a line that is too long
+                record = _parse(line) if whole is line else None
+                if record is None:
+                    self.passed_over += 1
+                elif record["event"] == "run":
+                    self._runs.pop(record["settings"], None)
+                    self._runs[record["settings"]] = record["values"]
+                    if len(self._runs) > _MOST_RUNS:
+                        del self._runs[next(iter(self._runs))]
+                elif record["output"] in names:
+                    self._lines[record["output"]] = line
 
     def _write(self, record: dict[str, Any]) -> None:
         assert self._file is not None
@@ -206,19 +285,71 @@ class Journal:
         )
 
 
+_FIELDS: dict[str, dict[str, Any]] = {
+    "run": {"event": str, "settings": str, "values": dict, "version": str, "time": str},
+    "begun": {"event": str, "output": str},
+    "done": {
+        **{"event": str, "output": str, "input": str, "settings": str},
+        **{"input_stamp": Stamp, "output_stamp": Stamp},
+    },
+    "failed": {"event": str, "output": str, "input": str, "reason": str},
+}
+"""What each kind of line has."""
+
+
+def _parse(line: bytes) -> dict[str, Any] | None:
+    """Return a line of a journal; None if it is not as we write them."""
+    try:
+        record = json.loads(line.decode("ascii"))
+        fields = _FIELDS[record["event"]]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    if record.keys() != fields.keys():
+        return None
+    for name, kind in fields.items():
+        if not _fits(record[name], kind):
+            return None
+    return record  # type: ignore[no-any-return]
+
+
+def _fits(value: Any, kind: type) -> bool:
+    if kind is str:
+        return isinstance(value, str)
+    if not isinstance(value, dict):
+        return False
+    if kind is Stamp:
+        return (
+            value.keys() == {"size", "mtime_ns", "sha256"}
+            and type(value["size"]) is type(value["mtime_ns"]) is int
+            and isinstance(value["sha256"], str | None)
+        )
+    return all(
+        isinstance(one, str | int | float | None) and len(str(one)) <= _MOST_VALUE
+        for one in value.values()
+    )
+
+
+def _kind(mode: int) -> str | None:
+    """What is no plain file; None for one that is."""
+    if stat.S_ISREG(mode):
+        return None
+    tests = {"link": stat.S_ISLNK, "folder": stat.S_ISDIR, "FIFO": stat.S_ISFIFO}
+    return next((name for name, test in tests.items() if test(mode)), "device or socket")
+
+
 def _digest(settings: dict[str, Any]) -> str:
     text = json.dumps(settings, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _lock(file: int) -> bool:
+def _lock(file: int, shared: bool) -> bool:
     """Lock a file for this process, until it is closed; False if another one has done so."""
     try:
         import fcntl
     except ImportError:  # Windows
         return True
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:  # a file system that knows no locks

@@ -2,24 +2,23 @@
 
 import dataclasses
 import os
+import stat
 import tempfile
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Literal
 
+from kh_zoo.batches.journal import NAME as JOURNAL
+from kh_zoo.batches.walk import FOLDER_MARK, MARK, Walk, is_output_folder, is_picture
 from kh_zoo.errors import OutputError, ZooError
-from kh_zoo.pictures.formats import READ, UNREAD
 from kh_zoo.pictures.output import SUFFIXES, is_own_output
-from kh_zoo.plugins.registry import plugins
 
 FALLBACK = ".png"
 """What is written where the input's own format can't be: it keeps depth and transparency."""
 ALIKE = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
 """Suffixes that name the format of another."""
-MARK = ".color"
-"""Ends the stem of a picture that is written beside its input."""
-FOLDER_MARK = "-color"
-"""Ends the name of the folder that is written beside an input folder."""
 
 
 class PlanError(ZooError, ValueError):
@@ -32,12 +31,14 @@ class Job:
 
     source: Path
     target: Path
-    root: Path | None = None
-    """The output folder, which has a journal; None if the target is beside its input or named."""
+    root: Path
+    """The output folder, which has a journal."""
+    place: Literal["folder", "beside", "named"] = "folder"
+    """Whether the root is a folder for outputs, or that of the input; or the target was named."""
     number: int = 0
     """Its place among the pictures of the batch, finished ones too."""
     reason: str = ""
-    """Why it is passed over, or done again."""
+    """Why it is passed over, done again, or refused."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +49,20 @@ class Plan:
     """To be done, in the order of the paths, folders sorted."""
     finished: tuple[Job, ...]
     """Whose output is already there."""
+    refused: tuple[Job, ...]
+    """Whose output would take the place of another file, each with the reason."""
     own: tuple[Path, ...]
     """Files and folders passed over because they are outputs themselves."""
     unreadable: tuple[tuple[Path, str], ...]
-    """Folders that can't be listed, each with the reason."""
+    """Folders that can't be listed, and links that can't be followed, each with the reason."""
+    passed: Mapping[str, int]
+    """How many files and folders in the folders were passed over, by their kind."""
+
+    def check(self) -> None:
+        """Raise `PlanError` if nothing is left to be done, or was ever, since all is refused."""
+        if self.refused and not (self.jobs or self.finished or self.unreadable):
+            more = f" (and {len(self.refused) - 1} more)" if len(self.refused) > 1 else ""
+            raise PlanError(self.refused[0].reason + more)
 
 
 def plan_batch(
@@ -65,8 +76,10 @@ def plan_batch(
 
     `photo.jpg` becomes `photo.color.jpg` beside it, and the pictures of `dir/` go into `dir-color/`
     under their own names, in the same tree. Outputs of an earlier batch are no input: they are
-    known by their names and by the mark inside them. In folders, other files than pictures and
-    what is hidden are passed over; links to folders are followed, each folder being read once.
+    known by their names and by the mark inside them. In folders, other files than pictures, what is
+    hidden and what systems keep there are passed over; links to folders are followed, each folder
+    being read once. An output that two inputs would write, or that would overwrite an input, is
+    refused.
 
     Example:
         >>> plan = plan_batch([Path("photo.jpg")])  # doctest: +SKIP
@@ -82,61 +95,89 @@ def plan_batch(
         overwrite: Do again what is already there.
 
     Raises:
-        PlanError: If a path is not there, two inputs would write one output, an output would
-            overwrite an input, or there is no picture at all.
+        PlanError: If a path is not there, all outputs are refused, or there is no picture at all.
         OutputError: If a folder to write in is no folder, or can't be written to.
     """
     paths = [Path(path) for path in paths]
     if suffix is not None and suffix not in SUFFIXES:
         raise PlanError(f"`format` should be one of {_names(SUFFIXES)}. Received: {suffix[1:]!r}")
     for path in paths:
-        if not path.is_dir() and not path.is_file():
-            raise PlanError(
-                f"`PATH` should be a picture or a folder of pictures, which is there. "
-                f"Received: {path}"
-            )
+        _check_there(path)
     name = _file_name(paths, output, suffix)
     folder = None if name else output
 
     candidates: list[Job] = []
     own: list[Path] = []
     unreadable: list[tuple[Path, str]] = []
+    passed: Counter[str] = Counter()
     roots: dict[Path, None] = {}
     for path in paths:
-        if path.is_dir():
+        if os.path.isdir(path):
             root = folder or _beside(path)
-            if _is_output_folder(path) or os.path.realpath(root) == os.path.realpath(path):
+            if is_output_folder(path) or os.path.realpath(root) == os.path.realpath(path):
                 own.append(path)
                 continue
             roots[root] = None
-            for source in _walk(path, root, own, unreadable):
+            walk = Walk(path, root)
+            own += walk.own
+            unreadable += walk.unreadable
+            passed += walk.passed
+            for source in walk.found:
                 target = root / source.relative_to(path).with_name(_name(source, "", suffix))
                 candidates.append(Job(source, target, root))
-        elif path.stem.endswith(MARK):
+        elif path.stem.endswith(MARK) or path.name == JOURNAL:
             own.append(path)
         else:
             mark = "" if output else MARK
             target = name or (folder or path.parent) / _name(path, mark, suffix)
             roots[target.parent] = None
-            candidates.append(Job(path, target, folder))
+            place: Literal["folder", "beside", "named"]
+            place = "named" if name else "folder" if folder else "beside"
+            candidates.append(Job(path, target, folder or target.parent, place))
 
     marked = {job.source for job in candidates if is_own_output(job.source)}
     own += sorted(marked)
     jobs: list[Job] = []
     finished: list[Job] = []
-    distinct = _distinct([job for job in candidates if job.source not in marked])
+    distinct, refused = _distinct([job for job in candidates if job.source not in marked])
     for number, job in enumerate(distinct):
-        if job.target.is_file() and not overwrite:
+        if os.path.isfile(job.target) and not overwrite:
             finished.append(dataclasses.replace(job, number=number, reason="already there"))
         else:
             jobs.append(dataclasses.replace(job, number=number))
-    if not jobs and not finished and not unreadable:
-        passed = f" ({own[0]} is an output itself)" if own else ""
-        raise PlanError(f"no pictures found{passed} in: {', '.join(map(str, paths))}")
+    if not jobs and not finished and not unreadable and not refused:
+        also = f" ({own[0]} is an output itself)" if own else ""
+        raise PlanError(f"no pictures found{also} in: {', '.join(map(str, paths))}")
+    plan = Plan(
+        *(tuple(jobs), tuple(finished), tuple(refused), tuple(dict.fromkeys(own))),
+        *(tuple(unreadable), passed),
+    )
+    plan.check()
     if jobs:
         for root in roots:
             _check_writable(root)
-    return Plan(tuple(jobs), tuple(finished), tuple(dict.fromkeys(own)), tuple(unreadable))
+    return plan
+
+
+def _check_there(path: Path) -> None:
+    """Refuse what is not there, or neither a file nor a folder.
+
+    What can't be looked at, such as a link to itself, is tried, so that it is named and the rest
+    done.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if os.path.islink(path):
+            return
+    except OSError:
+        return
+    else:
+        if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+            return
+    raise PlanError(
+        f"`PATH` should be a picture or a folder of pictures, which is there. Received: {path}"
+    )
 
 
 def _names(suffixes: Iterable[str]) -> str:
@@ -145,16 +186,16 @@ def _names(suffixes: Iterable[str]) -> str:
 
 def _file_name(paths: list[Path], output: Path | None, suffix: str | None) -> Path | None:
     """Return `output` if it names a file, `None` if it names a folder."""
-    if output is None or output.is_dir():
+    if output is None or os.path.isdir(output):
         return None
     picture = output.suffix.lower() in SUFFIXES
-    if len(paths) > 1 or paths[0].is_dir():
-        if picture or output.is_file():
+    if len(paths) > 1 or os.path.isdir(paths[0]):
+        if picture or os.path.isfile(output):
             raise PlanError(
                 f"`--output` should be a folder for more than one picture. Received: {output}"
             )
         return None
-    if not output.suffix and not output.is_file():
+    if not output.suffix and not os.path.isfile(output):
         return None
     if not picture:
         raise PlanError(
@@ -170,7 +211,7 @@ def _file_name(paths: list[Path], output: Path | None, suffix: str | None) -> Pa
 
 def _name(source: Path, mark: str, suffix: str | None) -> str:
     """Return the file name for the output of `source`."""
-    stem = source.stem if _is_picture(source) else source.name
+    stem = source.stem if is_picture(source) else source.name
     if suffix is None:
         own = source.suffix.lower()
         alike = ALIKE.get(own, own)
@@ -178,12 +219,6 @@ def _name(source: Path, mark: str, suffix: str | None) -> str:
     elif source.suffix.lower() in SUFFIXES and _alike(source.suffix, suffix):
         suffix = source.suffix
     return stem + mark + suffix
-
-
-def _is_picture(path: Path) -> bool:
-    """Whether a file in a folder is taken for a picture, by its suffix."""
-    suffix = path.suffix.lower()
-    return suffix in READ or suffix in UNREAD or suffix in plugins().readers
 
 
 def _alike(one: str, other: str) -> bool:
@@ -200,74 +235,45 @@ def _beside(folder: Path) -> Path:
     return folder.with_name(folder.name + FOLDER_MARK)
 
 
-def _is_output_folder(folder: Path) -> bool:
-    """Whether `folder` is `dir-color` and `dir` stands beside it."""
-    folder = folder if folder.name not in ("", "..") else folder.resolve()
-    stem = folder.name.removesuffix(FOLDER_MARK)
-    return stem not in ("", folder.name) and folder.with_name(stem).is_dir()
-
-
-def _walk(top: Path, root: Path, own: list[Path], unreadable: list[tuple[Path, str]]) -> list[Path]:
-    """Return the pictures below `top`, sorted, without those in the output folder `root`."""
-    found: list[Path] = []
-    seen = {os.path.realpath(root)}
-    folders, links = [top], list[Path]()
-    while folders or links:
-        # Links last: so that a folder that is also linked to is found at its own place.
-        folder = folders.pop() if folders else links.pop()
-        real = os.path.realpath(folder)
-        if real in seen:
-            continue
-        seen.add(real)
-        try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
-        except OSError as error:
-            unreadable.append((folder, error.strerror or str(error)))
-            continue
-        for entry in entries:
-            path = folder / entry.name
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir():
-                if _is_output_folder(path):
-                    own.append(path)
-                else:
-                    (links if entry.is_symlink() else folders).append(path)
-            elif _is_picture(path):
-                # A link that leads nowhere is tried, so that it is named among the failures.
-                if path.stem.endswith(MARK):
-                    own.append(path)
-                elif entry.is_file() or not path.exists():
-                    found.append(path)
-    return sorted(found)
-
-
-def _distinct(jobs: list[Job]) -> list[Job]:
-    """Return each job once, and refuse outputs that would be written twice or over an input."""
+def _distinct(jobs: list[Job]) -> tuple[list[Job], list[Job]]:
+    """Return each job once; apart, those whose output two would write, or that is an input."""
     sources = {os.path.realpath(job.source): job.source for job in jobs}
-    by_target: dict[str, Job] = {}
+    by_target: dict[str, list[Job]] = {}
+    refused: list[Job] = []
     for job in jobs:
         folder = os.path.realpath(job.target.parent)
         written = os.path.join(folder, job.target.name)
         if written in sources:
-            raise PlanError(
+            reason = (
                 f"`--output` should be another folder: {job.source} would overwrite the input "
                 f"{sources[written]}"
             )
+            refused.append(dataclasses.replace(job, reason=reason))
+            continue
         # Two names that some file systems take for one, these too.
         key = unicodedata.normalize("NFC", written).casefold()
-        other = by_target.setdefault(key, job)
-        if os.path.realpath(other.source) != os.path.realpath(job.source):
-            raise PlanError(
-                f"two inputs would write one output, {job.target}: {other.source} and {job.source}"
+        by_target.setdefault(key, []).append(job)
+    distinct: list[Job] = []
+    for same in by_target.values():
+        first = same[0]
+        others = {os.path.realpath(job.source): job for job in same}
+        if len(others) == 1:
+            distinct.append(first)
+            continue
+        for job in others.values():
+            other = next(one for one in others.values() if one is not job)
+            reason = (
+                f"two inputs would write one output, {job.target}: "
+                f"{' and '.join(str(one.source) for one in same if one in (job, other))}"
             )
-    return list(by_target.values())
+            refused.append(dataclasses.replace(job, reason=reason))
+    return distinct, refused
 
 
 def _check_writable(folder: Path) -> None:
     """Try to write in `folder`, or where it would be made."""
     existing = folder
-    while not existing.exists() and existing != existing.parent:
+    while not os.path.exists(existing) and existing != existing.parent:
         existing = existing.parent
     try:
         with tempfile.TemporaryFile(dir=existing):

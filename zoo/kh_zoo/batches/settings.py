@@ -2,13 +2,22 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kh_zoo.catalog.records import DEFAULT_VARIANT
-from kh_zoo.catalog.resolve import find, open_source, vivid_head
-from kh_zoo.engines import DEFAULT_DEVICE, DEFAULT_ENGINE
+from kh_zoo.catalog.resolve import find, no_vivid_head, open_source, vivid_head
+from kh_zoo.engines import (
+    DEFAULT_DEVICE,
+    DEFAULT_ENGINE,
+    check_device,
+    check_engine,
+    check_keras_engine,
+)
 from kh_zoo.hub.store import file_digest
 from kh_zoo.networks.model_folder import CONFIG, KERAS_WEIGHTS, TENSORS, read_table
+
+if TYPE_CHECKING:
+    from kh_zoo.colorizer import Colorizer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,19 +33,50 @@ class Settings:
     quality: int | None = None
     compare: bool = False
 
+    def check_gpu(self) -> None:
+        """Load the model if that tells whether there is the GPU that is asked for.
+
+        Raises:
+            EngineError: There is none.
+        """
+        if self.device.startswith("gpu"):
+            self.colorizer()
+
+    def colorizer(self) -> "Colorizer":
+        """Load the model."""
+        from kh_zoo.colorizer import Colorizer
+
+        return Colorizer(
+            self.model,
+            engine=self.engine,
+            device=self.device,
+            size=self.size,
+            saturation=self.saturation,
+            vivid=self.vivid,
+        )
+
     def resolved(self) -> dict[str, Any]:
-        """The same for the journal: the model by its hash, defaults by what they stand for."""
+        """The same for the journal: the model by its hash, defaults by what they stand for.
+
+        Raises:
+            ZooError: There is no such model, engine or device, as far as their names tell.
+        """
+        check_device(self.device)
         values = dataclasses.asdict(self)
         del values["device"]  # it decides no more than rounding
         source = find(values.pop("model"))
         path = Path(source.folder or "")
         if read_table(path / CONFIG)["architecture"] == "keras":
+            check_keras_engine(self.engine)
+            if self.vivid:
+                raise no_vivid_head(path)
             values |= {"engine": "keras", "variant": None}
             weights = KERAS_WEIGHTS
         else:
             folder, head = open_source(source)
             values["variant"] = vivid_head(folder, head) if self.vivid else head
             values["engine"] = self.engine or DEFAULT_ENGINE
+            check_engine(values["engine"])
             values["size"] = self.size or folder.config.size
             weights = TENSORS
         return {

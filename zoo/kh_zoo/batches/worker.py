@@ -20,6 +20,7 @@ from typing import Any, TextIO
 from kh_zoo import errors
 from kh_zoo.batches.journal import Stamp
 from kh_zoo.batches.settings import Settings
+from kh_zoo.chatter import silence
 from kh_zoo.errors import OutputError, PluginWarning, WorkerError, ZooError
 from kh_zoo.pictures.unfinished import remove_unfinished
 from kh_zoo.plugins.describe import describe
@@ -174,6 +175,7 @@ def _end(code: int) -> str:
 
 def main() -> None:
     """Answer until standard input ends."""
+    silence()
     # What a plugin prints must not be among the answers.
     answers = os.fdopen(os.dup(1), "w", encoding="ascii")
     os.dup2(2, 1)

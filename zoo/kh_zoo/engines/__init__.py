@@ -40,14 +40,9 @@ def create_engine(
         EngineError: If there is no such engine or device, or its packages are not installed.
     """
     check_device(device)
-    engines = plugins().engines
-    if name not in engines:
-        raise EngineError(
-            f"`engine` should be one of {', '.join(map(repr, engines))}.{nearest(name, engines)} "
-            f"Received: {name!r}"
-        )
+    check_engine(name)
     try:
-        engine = engines[name](folder, head, device)
+        engine = plugins().engines[name](folder, head, device)
     except ImportError as error:
         raise EngineError(f"`engine` {name!r} can't be used: {error}") from error
     least = folder.config.least_side(head)
@@ -56,6 +51,24 @@ def create_engine(
     from kh_zoo.engines.padding_engine import PaddingEngine
 
     return PaddingEngine(engine, least)
+
+
+def check_engine(name: str) -> None:
+    """Raise `EngineError` for what is no name of an engine."""
+    engines = plugins().engines
+    if name not in engines:
+        raise EngineError(
+            f"`engine` should be one of {', '.join(map(repr, engines))}.{nearest(name, engines)} "
+            f"Received: {name!r}"
+        )
+
+
+def check_keras_engine(name: str | None) -> None:
+    """Raise `EngineError` for what does not run a Keras model of its own."""
+    if name not in (None, "keras"):
+        raise EngineError(
+            f"`engine` should be 'keras' for a Keras model of its own. Received: {name!r}"
+        )
 
 
 def check_device(device: str) -> None:

@@ -12,6 +12,7 @@ from PIL import Image
 from kh_zoo.catalog.resolve import find_folder, resolve, vivid_head
 from kh_zoo.colors.lab import colorfulness, lab_to_srgb, srgb_to_lab
 from kh_zoo.engines import DEFAULT_ENGINE, create_engine
+from kh_zoo.engines.predict import predict_ab
 from kh_zoo.errors import DataError, PictureError
 from kh_zoo.measuring.metrics.auc import ColorPrior, auc, within
 from kh_zoo.measuring.metrics.bootstrap import interval
@@ -70,6 +71,7 @@ def evaluate(
             vivid head.
         DataError: If `data` holds no picture of the test split.
         PictureError: If one can't be read.
+        PredictionError: If a model predicts what is no colour.
     """
     data = Path(data)
     folder, heads = open_heads(model, vivid)
@@ -93,7 +95,7 @@ def evaluate(
             truths.append(colorfulness(rgb / 255))
             for kind, figures in measured.items():
                 if kind in engines:
-                    ab = saturation * engines[kind].predict_ab(lab[..., 0])
+                    ab = saturation * predict_ab(engines[kind], lab[..., 0])
                 else:
                     color = mean if kind == "mean" else np.zeros(2)
                     ab = np.broadcast_to(color, lab[..., 1:].shape)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from kh_zoo.colors.lab import srgb_to_lab
 from kh_zoo.engines import DEFAULT_ENGINE, create_engine
+from kh_zoo.engines.predict import predict_ab
 from kh_zoo.measuring.evaluate import join, load_square, open_heads
 
 _COLUMNS = {
@@ -120,7 +121,7 @@ def _picture(path: Path, row: dict[str, Any], engine: Any) -> str:
     """Grey, prediction and truth side by side, as an address that holds the picture itself."""
     rgb = load_square(path, row["size"])
     lightness = srgb_to_lab(rgb / 255)[..., :1]
-    ab = row["saturation"] * engine.predict_ab(lightness[..., 0])
+    ab = row["saturation"] * predict_ab(engine, lightness[..., 0])
     three = np.concatenate([join(lightness, 0 * ab), join(lightness, ab), rgb.round()], axis=1)
     buffer = io.BytesIO()
     Image.fromarray(three.astype("uint8")).save(buffer, "JPEG", quality=85)

@@ -54,13 +54,14 @@ def _round(windows: np.ndarray) -> np.ndarray:
 
 def expand(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Undo `quantize`, up to its rounding: float32 kernels, no scales."""
-    return {
-        name: value.astype(np.float32) * tensors[f"{name[:-7]}.scale"][:, None, None, None]
-        if value.dtype == np.int8
-        else value
-        for name, value in tensors.items()
-        if not name.endswith(".scale")
-    }
+    with np.errstate(over="ignore"):  # what is predicted is checked
+        return {
+            name: value.astype(np.float32) * tensors[f"{name[:-7]}.scale"][:, None, None, None]
+            if value.dtype == np.int8
+            else value
+            for name, value in tensors.items()
+            if not name.endswith(".scale")
+        }
 
 
 def read_tensors(folder: ModelFolder) -> dict[str, np.ndarray]:

@@ -29,7 +29,7 @@ class Outcome:
 
 def begin(job: "Job", journals: Mapping[Path, Journal]) -> None:
     """Note in its journal, if it has one, that a picture is begun."""
-    if job.root and job.root in journals:
+    if job.root in journals:
         journals[job.root].begin(job.target)
 
 
@@ -42,7 +42,7 @@ def settle(
         OSError: The journal can't be written.
     """
     reason, fatal = answer.get("reason"), answer.get("disk_full", False)
-    if job.root and job.root in journals:
+    if job.root in journals:
         journal = journals[job.root]
         if reason is None:
             read, written = Stamp(**answer["read"]), Stamp(**answer["written"])
