@@ -1,4 +1,4 @@
-"""Read with Pillow what libvips can't: BMP, HEIC, JPEG 2000, AVIF that moves, TIFF in Lab."""
+"""Read with Pillow what libvips can't: HEIC, JPEG 2000, AVIF that moves, older and rare kinds."""
 
 import contextlib
 import logging
@@ -18,6 +18,11 @@ from PIL import (
     BmpImagePlugin,
     ImageFile,
     Jpeg2KImagePlugin,
+    PcxImagePlugin,
+    PpmImagePlugin,
+    PsdImagePlugin,
+    SgiImagePlugin,
+    TgaImagePlugin,
     TiffImagePlugin,
 )
 
@@ -32,13 +37,24 @@ _KINDS: tuple[tuple[int, bytes, type[ImageFile.ImageFile]], ...] = (
     (4, b"ftypavis", AvifImagePlugin.AvifImageFile),
     *((4, b"ftyp" + brand, HeifImageFile) for brand in (b"heic", b"heix", b"heim", b"heis")),
     *((4, b"ftyp" + brand, HeifImageFile) for brand in (b"hevc", b"hevx", b"mif1", b"msf1")),
+    *(
+        (0, b"P%d%c" % (i, end), PpmImagePlugin.PpmImageFile)
+        for i in range(1, 7)
+        for end in b"\n\r\t "
+    ),
+    *((0, bytes([10, version, 1]), PcxImagePlugin.PcxImageFile) for version in (0, 2, 3, 5)),
+    (0, b"8BPS\0\1", PsdImagePlugin.PsdImageFile),
+    (0, b"\x01\xda", SgiImagePlugin.SgiImageFile),
     (0, b"II*\0", TiffImagePlugin.TiffImageFile),
     (0, b"MM\0*", TiffImagePlugin.TiffImageFile),
 )
+_TARGA = (".tga", ".icb", ".vda", ".vst")
 _FEWER_MODES = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "PA": "RGBA"}
 # The boxes in which JPEG 2000 files carry metadata.
 _XMP = uuid.UUID("be7acfcb-97a9-42e8-9c71-999491e3afac").bytes
 _EXIF = b"JpgTiffExif->JP2"
+# The resources in which PSD files do.
+_PHOTOSHOP = {1028: "iptc", 1058: "exif", 1060: "xmp"}
 # Fields of TIFF, and what stands in them.
 _COMPRESSION, _PHOTOMETRIC, _SUBSAMPLING = 259, 262, 530
 _JPEG, _YCBCR, _CIELAB = (6, 7), 6, 8
@@ -68,6 +84,8 @@ def read_with_pillow(
     with path.open("rb") as file:
         start = file.read(12)
         kind = next((kind for at, magic, kind in _KINDS if start[at:].startswith(magic)), None)
+        if kind is None and path.suffix.lower() in _TARGA:  # which begins with nothing of its own
+            kind = TgaImagePlugin.TgaImageFile
         if kind is None or (kind is TiffImagePlugin.TiffImageFile and not _is_misread_tiff(file)):
             return None
         file.seek(0)
@@ -75,7 +93,7 @@ def read_with_pillow(
             try:
                 image = kind(file)
                 check_size(*image.size)
-                frames = getattr(image, "n_frames", 1)
+                frames = 1 if image.format == "PSD" else getattr(image, "n_frames", 1)
                 image.load()
                 return _with_metadata(_decoded(image), image, path), frames
             except PictureError:
@@ -127,6 +145,8 @@ def _decoded(image: ImageFile.ImageFile) -> pyvips.Image:
     if mode == "LAB":
         lab = (pixels * [100 / 255, 1, 1] - [0, 128, 128]).astype("float32")
         return pyvips.Image.new_from_array(lab, interpretation="lab")
+    if image.format == "PPM" and mode == "I":  # brought to 16 bits
+        pixels = pixels.astype(np.uint16)
     pixels = pixels.astype(pixels.dtype.newbyteorder("="))
     interpretation = "cmyk" if mode == "CMYK" else "auto"
     return pyvips.Image.new_from_array(pixels, interpretation=interpretation)
@@ -141,6 +161,14 @@ def _with_metadata(decoded: pyvips.Image, image: ImageFile.ImageFile, path: Path
     info = dict(image.info)
     if image.format == "JPEG2000":
         info.update(_jpeg2000_metadata(path))
+    elif isinstance(image, PsdImagePlugin.PsdImageFile):
+        info.update(
+            {
+                _PHOTOSHOP[number]: body
+                for number, _, body in image.resources
+                if number in _PHOTOSHOP
+            }
+        )
     x, y = (float(value) / 25.4 for value in info.get("dpi") or (0, 0))
     if x > 0 and y > 0:
         decoded = decoded.copy(xres=x, yres=y)
@@ -148,6 +176,7 @@ def _with_metadata(decoded: pyvips.Image, image: ImageFile.ImageFile, path: Path
     else:
         decoded = decoded.copy()
     fields = {"exif": "exif-data", "xmp": "xmp-data", "icc_profile": "icc-profile-data"}
+    fields["iptc"] = "iptc-data"
     for name, field in fields.items():
         if info.get(name):
             decoded.set_type(pyvips.GValue.blob_type, field, info[name])

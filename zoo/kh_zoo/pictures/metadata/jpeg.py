@@ -39,6 +39,8 @@ _MAKER_NOTE = 0x927C
 # What is left of EXIF that is too long.
 _SHORT = (ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, SOFTWARE)
 _ROOM = 65533  # bytes in a segment
+_MOST = 2**26
+"""Bytes in all segments that are read."""
 _JFIF_UNITS = {0: NO_UNIT, 1: INCH, 2: CENTIMETRE}
 _MOST_IN_JFIF = 2**16 - 1
 
@@ -126,6 +128,7 @@ def write(source: BinaryIO, target: BinaryIO, metadata: Metadata) -> list[str]:
 def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """The segments before the pixels."""
     file.seek(len(_START))
+    left = _MOST
     while byte := file.read(1):
         if byte != b"\xff":
             continue  # as decoders do
@@ -139,7 +142,8 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
         length = int.from_bytes(file.read(2)) - 2
         if length < 0:
             return
-        if kind in (_APP0, _APP1, _APP13, _COMMENT):
+        if kind in (_APP0, _APP1, _APP13, _COMMENT) and length <= left:
+            left -= length
             yield kind, file.read(length)
         else:
             file.seek(length, 1)

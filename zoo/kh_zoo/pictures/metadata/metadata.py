@@ -38,6 +38,8 @@ _FIELDS = {
     **{"Author": ARTIST, "Copyright": COPYRIGHT},
 }
 _UNDEFINED = 7
+# Of an inch, by which whole numbers of pixels a metre are off.
+_ROUNDING = Fraction(2, 100)
 
 
 class Text(NamedTuple):
@@ -205,6 +207,25 @@ def chosen_resolution(stated: Resolution | None, exif: Exif) -> Resolution | Non
     return next(iter([*known, *real, *shape]), None)
 
 
+def of_metres(x: Fraction, y: Fraction) -> Resolution:
+    """Pixels a metre as pixels an inch, where a whole number of them is what was meant.
+
+    Example:
+
+    >>> from fractions import Fraction
+    >>> from kh_zoo.pictures.metadata.metadata import of_metres
+    >>> resolution = of_metres(Fraction(23622), Fraction(23622))
+    >>> int(resolution.x), resolution.unit == 2  # inches
+    (600, True)
+    """
+    inches = [value * Fraction(254, 10_000) for value in (x, y)]
+    whole = [Fraction(round(value)) for value in inches]
+    if all(abs(one - other) < _ROUNDING for one, other in zip(inches, whole, strict=True)):
+        return Resolution(whole[0], whole[1], INCH)
+    x, y = (value.limit_denominator(100) / 100 for value in (x, y))
+    return Resolution(x, y, CENTIMETRE)
+
+
 def image_metadata(image: pyvips.Image) -> Metadata:
     """The metadata of an image of libvips, for files that only libraries take apart."""
     exif = Exif.from_bytes(_blob(image, "exif-data"))
@@ -214,12 +235,8 @@ def image_metadata(image: pyvips.Image) -> Metadata:
     if stated:
         xmp = corrected(xmp, Xmp.reset_orientation)
     resolution = None
-    if image.get_typeof("resolution-unit"):
-        x, y = (Fraction(value).limit_denominator(10**4) * 10 for value in (image.xres, image.yres))
-        resolution = Resolution(x, y, CENTIMETRE)
-        if image.get("resolution-unit") == "in":
-            x, y = (Fraction(value).limit_denominator(100) for value in resolution.per(INCH))
-            resolution = Resolution(x, y, INCH)
+    if image.get_typeof("resolution-unit") and (image.xres, image.yres) != (1, 1):
+        resolution = of_metres(*(Fraction(value) * 1000 for value in (image.xres, image.yres)))
     return Metadata(
         exif=exif,
         xmp=xmp,

@@ -11,12 +11,12 @@ from typing import BinaryIO
 
 from kh_zoo.pictures.metadata.exif import Exif
 from kh_zoo.pictures.metadata.metadata import (
-    CENTIMETRE,
     NO_UNIT,
     Metadata,
     Resolution,
     Text,
     chosen_resolution,
+    of_metres,
 )
 from kh_zoo.pictures.metadata.photoshop import block_of, records_in
 
@@ -27,25 +27,26 @@ _RAW = re.compile(r"Raw profile type (?P<kind>exif|APP1|xmp|iptc|8bim|icc|icm)",
 _IPTC = "Raw profile type iptc"
 _LONGEST_KEYWORD = 79
 _MOST = 2**25
-"""Bytes of a text that is decompressed."""
+"""Bytes of all texts, compressed and not."""
 _IN_LINE = 36
-_METRE = Fraction(1, 100)
 
 
 def read(file: BinaryIO) -> Metadata:
     """Read the metadata of a PNG file; what is damaged in them is left out."""
     found = Metadata()
     stated = None
+    room = _MOST
     for kind, body in _chunks(file):
         if kind == b"eXIf":
             found.exif = Exif.from_bytes(body)
         elif kind == b"pHYs" and len(body) == 9:
             x, y, unit = struct.unpack(">IIB", body)
             if unit == 1:
-                stated = _of_metres(x, y)
+                stated = of_metres(Fraction(x), Fraction(y))
             else:
                 stated = Resolution(Fraction(x), Fraction(y), NO_UNIT)
-        elif text := _text(kind, body):
+        elif text := _text(kind, body, room):
+            room -= len(text.content)
             raw = _RAW.fullmatch(text.keyword)
             if raw:
                 _take_raw(found, raw["kind"].lower(), text.content)
@@ -124,19 +125,19 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
             yield kind, body
 
 
-def _text(kind: bytes, body: bytes) -> Text | None:
+def _text(kind: bytes, body: bytes, room: int) -> Text | None:
     keyword, _, rest = body.partition(b"\0")
     name = keyword.decode("latin-1")
     if kind == b"tEXt":
         return Text(name, rest.decode("latin-1"))
     if kind == b"zTXt":
-        return Text(name, _decompressed(rest[1:]).decode("latin-1"))
+        return Text(name, _decompressed(rest[1:], room).decode("latin-1"))
     if kind != b"iTXt":
         return None
     compressed, rest = rest[:1] == b"\1", rest[2:]
     language, _, rest = rest.partition(b"\0")
     translated, _, content = rest.partition(b"\0")
-    content = _decompressed(content) if compressed else content
+    content = _decompressed(content, room) if compressed else content
     words = (content.decode(errors="replace"), True, language.decode("latin-1"))
     return Text(name, *words, translated.decode(errors="replace"))
 
@@ -152,9 +153,10 @@ def _packed(text: Text) -> tuple[bytes, bytes]:
     return b"iTXt", keyword + bytes(3) + b"\0".join(rest)
 
 
-def _decompressed(content: bytes) -> bytes:
+def _decompressed(content: bytes, room: int) -> bytes:
     try:
-        return zlib.decompressobj().decompress(content, _MOST)
+        # A limit of 0 would be none.
+        return zlib.decompressobj().decompress(content, max(room, 1))[:room]
     except zlib.error:
         return b""
 
@@ -172,12 +174,3 @@ def _take_raw(found: Metadata, kind: str, content: str) -> None:
         found.exif = Exif.from_bytes(profile)
     elif kind in ("iptc", "8bim"):
         found.iptc = found.iptc or records_in(profile)
-
-
-def _of_metres(x: int, y: int) -> Resolution:
-    """Pixels a metre as pixels an inch, where a whole number of them is what was meant."""
-    inches = [Fraction(value) * Fraction(254, 10_000) for value in (x, y)]
-    whole = [Fraction(round(value)) for value in inches]
-    if all(abs(one - other) < Fraction(2, 100) for one, other in zip(inches, whole, strict=True)):
-        return Resolution(whole[0], whole[1], 2)
-    return Resolution(x * _METRE, y * _METRE, CENTIMETRE)
