@@ -48,6 +48,8 @@ _KINDS: tuple[tuple[int, bytes, type[ImageFile.ImageFile]], ...] = (
     (0, b"II*\0", TiffImagePlugin.TiffImageFile),
     (0, b"MM\0*", TiffImagePlugin.TiffImageFile),
 )
+_PSD_DEPTH = 22
+"""Where the bits of a PSD file stand."""
 _TARGA = (".tga", ".icb", ".vda", ".vst")
 _FEWER_MODES = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "PA": "RGBA"}
 # The boxes in which JPEG 2000 files carry metadata.
@@ -88,6 +90,12 @@ def read_with_pillow(
             kind = TgaImagePlugin.TgaImageFile
         if kind is None or (kind is TiffImagePlugin.TiffImageFile and not _is_misread_tiff(file)):
             return None
+        if kind is PsdImagePlugin.PsdImageFile:
+            file.seek(_PSD_DEPTH)
+            if (bits := int.from_bytes(file.read(2))) > 8:
+                raise PictureError(
+                    f"PSD of {bits} bits a channel, which can't be decoded here: save it as TIFF"
+                )
         file.seek(0)
         with quiet():
             try:

@@ -111,7 +111,6 @@ def test_directories_that_lead_to_themselves(tmp_path):
     (tmp_path / "a.tif").write_bytes(content)
     exif = read_metadata(tmp_path / "a.tif", header_only).exif
     assert 0 < len(exif.main) < 100
-    assert 0 < len(exif.camera) < 100
     assert len(exif.to_bytes()) < 2**26
 
 
