@@ -46,9 +46,9 @@ def create_app() -> typer.Typer:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from kh_zoo import __version__
 
-        print("kh", version("keras-hypercolumns"))
+        print("kh", __version__)
         raise typer.Exit
 
 

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.output.errors import WrongUse
 
 
 def export(
@@ -32,12 +33,30 @@ def export(
         typer.Option(help="Of the trunk's kernels: int8 is a quarter of the bytes of float32."),
     ] = "int8",
     to: Annotated[
-        Literal["kh", "onnx"],
+        Literal["kh", "onnx", "web"],
         typer.Option(
             help="onnx: also model.onnx, a graph of one variant that runs on model.safetensors "
-            "beside it, from lightness to colour."
+            "beside it, from lightness to colour. web: a page that colours pictures in the "
+            "browser that shows it."
         ),
     ] = "kh",
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole",
+            help="With --to onnx: one file, from an sRGB picture to the coloured one. "
+            "Default: off.",
+        ),
+    ] = False,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            help="With --to web: the folder or .tgz of the npm package onnxruntime-web. "
+            "Default: npm brings it.",
+            show_default=False,
+        ),
+    ] = None,
     offline: Offline = False,
     cache_dir: CacheDir = None,
 ) -> None:
@@ -48,7 +67,16 @@ def export(
     """
     set_hub(offline, cache_dir)
     bring(model, quiet=False)
-    from kh_zoo.catalog.export import export_model
+    if to == "web":
+        if whole or precision == "float32":
+            raise WrongUse("`--to web` has a whole graph of int8 weights, and takes no other")
+        from kh_zoo.web.web_folder import write_web_folder
 
-    export_model(model, target, precision, to)
+        write_web_folder(model, target, runtime)
+    elif runtime:
+        raise WrongUse("`--runtime` goes with `--to web`")
+    else:
+        from kh_zoo.catalog.export import export_model
+
+        export_model(model, target, precision, to, whole)
     print(target)

@@ -48,12 +48,12 @@ def verify(
     else:
         for variant in list_variants():
             try:
-                source = find_source(variant)
+                bundled = find_source(variant)
             except ZooError as error:
                 sources[variant.name] = error
                 continue
-            if source.where == "bundled":
-                sources[variant.name] = source
+            if bundled.where == "bundled":
+                sources[variant.name] = bundled
         for stored in list_stored():
             name = f"{stored.repository}@{stored.commit[:12]}"
             sources[name] = Source("cached", stored.path, None, stored.repository, stored.commit)
@@ -61,6 +61,8 @@ def verify(
     checked: dict[Path, tuple[str, str | None]] = {}
     for name, source in sources.items():
         folder, where = None, ""
+        status: str
+        reason: str | None
         if isinstance(source, ZooError):
             status, reason = "damaged", str(source)
         elif source.folder is None:

@@ -42,6 +42,7 @@ def pictures():
 
 
 PICTURES = dict(pictures())
+AS_IT_IS = np.ones(1, np.float32)
 
 
 @pytest.mark.parametrize("pixels", list(PICTURES.values()), ids=list(PICTURES))
@@ -50,7 +51,7 @@ def test_is_within_one_level_of_kh_colorize(session, colorizer, tmp_path, pixels
         tmp_path / "a.png"
     )
     wanted = colorizer.colorize(tmp_path / "a.png").numpy().astype(int)
-    (got,) = session.run(None, {"picture": pixels})
+    (got,) = session.run(None, {"picture": pixels, "saturation": AS_IT_IS})
     assert got.dtype == np.uint8
     assert got.shape == wanted.shape
     assert np.abs(got - wanted).max() <= 1
@@ -74,5 +75,5 @@ def test_another_head_and_size(tmp_path):
     folder = open_model_folder(find_variant("lite").folder)
     model = whole_graph(folder, "lite-vivid", size=64).SerializeToString()
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    (got,) = session.run(None, {"picture": pixels})
+    (got,) = session.run(None, {"picture": pixels, "saturation": AS_IT_IS})
     assert np.abs(got - wanted).max() <= 1

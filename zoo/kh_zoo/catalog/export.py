@@ -1,6 +1,7 @@
 """From a model to a folder of its own: smaller, and for other programs."""
 
 import os
+import tempfile
 from pathlib import Path
 
 from safetensors.numpy import load_file
@@ -19,6 +20,7 @@ def export_model(
     target: str | os.PathLike[str],
     precision: str = "int8",
     to: str = "kh",
+    whole: bool = False,
 ) -> None:
     """Write a model to a folder of its own.
 
@@ -39,6 +41,8 @@ def export_model(
             as they are.
         to: `"kh"`, a model folder; or `"onnx"`, one of a single variant, with a graph beside it
             that ONNX Runtime and others run on the weights in it.
+        whole: With `to="onnx"`: the graph alone, weights inside, and not from lightness to AB, but
+            from a picture to the coloured one; see `whole_graph`.
 
     Raises:
         VariantError, ModelError: If there is no such model, it is a Keras model of its own, or
@@ -49,6 +53,8 @@ def export_model(
         raise ModelError(f"`precision` should be one of {PRECISIONS}. Received: {precision!r}")
     if to not in FORMATS:
         raise ModelError(f"`to` should be one of {FORMATS}. Received: {to!r}")
+    if whole and to != "onnx":
+        raise ModelError(f"`whole` should be False unless `to` is 'onnx'. Received: {whole}")
     source = fetch(find(model))
     folder, head = open_source(source)
     config = folder.config
@@ -61,8 +67,19 @@ def export_model(
     elif not folder.quantized:
         tensors = quantize(tensors)
     kept = config.tensor_shapes(config.int8(tensors))
-    write_model_folder(Path(target), config, {name: tensors[name] for name in kept})
-    if to == "onnx":
-        from kh_zoo.networks.onnx_graph import write_graph
+    tensors = {name: tensors[name] for name in kept}
+    if not whole:
+        write_model_folder(Path(target), config, tensors)
+        if to == "onnx":
+            from kh_zoo.networks.onnx_graph import write_graph
 
-        write_graph(open_model_folder(Path(target)), head)
+            write_graph(open_model_folder(Path(target)), head)
+        return
+    from kh_zoo.networks.onnx_graph import GRAPH
+    from kh_zoo.networks.whole_graph import whole_graph
+
+    with tempfile.TemporaryDirectory() as name:
+        write_model_folder(Path(name), config, tensors)
+        graph = whole_graph(open_model_folder(Path(name)), head)
+    Path(target).mkdir(parents=True, exist_ok=True)
+    (Path(target) / GRAPH).write_bytes(graph.SerializeToString(deterministic=True))

@@ -249,7 +249,7 @@ def _check_array(path: Path, name: str, found: Any, left: int) -> int:
         raise ModelError(f"{path}: {name!r} is no array of numbers")
     if found.external or found.is_virtual:
         raise ModelError(f"{path}: {name!r} keeps its numbers in another file")
-    size = math.prod(found.shape) * found.dtype.itemsize
+    size: int = math.prod(found.shape) * found.dtype.itemsize
     if size > left:
         raise ModelError(f"{path}: {name!r} is larger than its file")
     if found.dtype.kind == "f" and not np.isfinite(found[()]).all():

@@ -41,8 +41,8 @@ def whole_graph(folder: ModelFolder, head: str, size: int | None = None) -> onnx
 
     Returns:
         An `onnx.ModelProto` with the weights inside. Input `picture`, uint8 `(height, width, 3)`
-        or `(height, width, 1)`, sRGB as displayed; input `saturation`, one float, a factor on the
-        colours, 1 where it is left out. Output `colored`, uint8 `(height, width, 3)`, sRGB.
+        or `(height, width, 1)`, sRGB as displayed; input `saturation`, one float32, a factor
+        on the colours: 1 leaves them. Output `colored`, uint8 `(height, width, 3)`, sRGB.
     """
     return _WholeGraph(folder, head, size or folder.config.size).build()
 
@@ -65,7 +65,6 @@ class _WholeGraph:
         channels_out = self.in_gamut(luminance, f, a, b)
         encoded = [self("Unsqueeze", self.encoded(channel), _ints(2)) for channel in channels_out]
         self("Concat", *encoded, axis=2, output=COLORED)
-        saturation = numpy_helper.from_array(np.array([1], np.float32), SATURATION)
         graph = helper.make_graph(
             self.nodes,
             self.head,
@@ -76,7 +75,7 @@ class _WholeGraph:
                 helper.make_tensor_value_info(SATURATION, TensorProto.FLOAT, [1]),
             ],
             [helper.make_tensor_value_info(COLORED, TensorProto.UINT8, ["height", "width", 3])],
-            initializer=[saturation, *self.initializers.values()],
+            initializer=list(self.initializers.values()),
         )
         return helper.make_model(
             graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10

@@ -222,7 +222,8 @@ def _bytes_at_once(model: keras.Model, given: list[keras.KerasTensor]) -> int:
 
 
 def _bytes(tensor: keras.KerasTensor) -> int:
-    return math.prod(tensor.shape) * (8 if str(tensor.dtype).endswith("64") else 4)
+    cells: int = math.prod(tensor.shape)
+    return cells * (8 if str(tensor.dtype).endswith("64") else 4)
 
 
 def build_model(folder: ModelFolder, head: str) -> keras.Model:
