@@ -143,8 +143,8 @@ class Colorizer:
             compare: Put the grey picture to the left of the coloured one.
 
         Returns:
-            What was not taken from the file: further pages or frames, colour. Empty for a grey
-            picture.
+            What was not taken from the file, further pages or frames, colour; and what of its
+            metadata the output's format has no place for. Mostly empty for a grey picture.
 
         Raises:
             PictureError: `source` can't be read.

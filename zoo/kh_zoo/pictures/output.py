@@ -61,7 +61,8 @@ class Output:
     >>> import pyvips
     >>> from kh_zoo.pictures.output import Output
     >>> output = Output("coffee.color.png", source="examples/coffee.jpg")
-    >>> output.write(pyvips.Image.new_from_file("examples/coffee.jpg"), None)
+    >>> output.write(pyvips.Image.new_from_file("examples/coffee.jpg"))
+    ()
     >>> output.target.exists()
     True
 

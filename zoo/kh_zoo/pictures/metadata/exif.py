@@ -47,7 +47,7 @@ class Entry(NamedTuple):
     """A field: type, number of values, and their bytes."""
 
     kind: int
-    count: int
+    length: int
     content: bytes
     at: int = 0
     """Where the bytes were; 0 within the directory itself."""
@@ -60,7 +60,7 @@ class Raw(NamedTuple):
     """A field of a file that stays as it is: type, number and where its values are."""
 
     kind: int
-    count: int
+    length: int
     place: bytes
 
 
@@ -141,12 +141,12 @@ class Exif:
         if not isinstance(entry, Entry) or entry.kind not in (SHORT, LONG):
             return ()
         code = "H" if entry.kind == SHORT else "I"
-        return struct.unpack(f"{self.order}{entry.count}{code}", entry.content)
+        return struct.unpack(f"{self.order}{entry.length}{code}", entry.content)
 
     def rational(self, tag: int) -> Fraction | None:
         """A fraction above 0 of the first directory; None if there is none."""
         entry = self.main.get(tag)
-        if not isinstance(entry, Entry) or entry.kind != RATIONAL or not entry.count:
+        if not isinstance(entry, Entry) or entry.kind != RATIONAL or not entry.length:
             return None
         above, below = struct.unpack_from(self.order + "II", entry.content)
         return Fraction(above, below) if above and below else None
@@ -248,15 +248,15 @@ class Reader:
 
     def value(self, raw: Raw) -> Entry | None:
         """The values of a field; None if the file does not have them, or has too many."""
-        length = _SIZES.get(raw.kind, 0) * raw.count
+        length = _SIZES.get(raw.kind, 0) * raw.length
         if not 0 < length <= self._left:
             return None
         self._left -= length
         if length <= len(raw.place):
-            return Entry(raw.kind, raw.count, raw.place[:length])
+            return Entry(raw.kind, raw.length, raw.place[:length])
         at = self._number(raw.place)
         content = self._bytes(at, length)
-        return Entry(raw.kind, raw.count, content, at) if len(content) == length else None
+        return Entry(raw.kind, raw.length, content, at) if len(content) == length else None
 
     def _bytes(self, at: int, length: int) -> bytes:
         try:
@@ -310,7 +310,7 @@ class Layout:
                 kind = LONG8 if self._big else LONG
                 entry = Raw(kind, 1, self._number(self.add(entry)))
             elif isinstance(entry, Entry):
-                entry = Raw(entry.kind, entry.count, self._value(entry, room))
+                entry = Raw(entry.kind, entry.length, self._value(entry, room))
             rows.append(struct.pack(self._order + code, tag, *entry[:2]) + entry.place)
         self._pieces.append((at, count + b"".join(rows) + bytes(room)))
         return at

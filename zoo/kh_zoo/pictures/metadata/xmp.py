@@ -71,7 +71,8 @@ class Xmp:
             self._document = minidom.parseString(packet)
         except (ExpatError, ValueError, LookupError) as error:
             raise ValueError(str(error)) from error
-        level, nodes_of_level = 0, [self._document]
+        level = 0
+        nodes_of_level: list[Any] = [self._document]
         while nodes_of_level:
             nodes_of_level = [child for node in nodes_of_level for child in node.childNodes]
             level += 1
@@ -187,7 +188,8 @@ class Xmp:
         other = minidom.parseString(
             f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{_RDF}"/></x:xmpmeta>'
         )
-        rdf = other.getElementsByTagNameNS(_RDF, "RDF")[0]
+        root: Any = other.documentElement
+        rdf = root.firstChild
         target = other.createElementNS(_RDF, "rdf:Description")
         target.setAttributeNS(_RDF, "rdf:about", "")
         rdf.appendChild(target)
@@ -204,7 +206,7 @@ class Xmp:
             target.appendChild(moved)
             _remove(node)
             left -= size
-        second = other.documentElement.toxml().encode()
+        second = root.toxml().encode()
         name = hashlib.md5(second, usedforsecurity=False).hexdigest().upper()
         note = self._document.createElementNS(_RDF, "rdf:Description")
         for key, value in (("xmlns:rdf", _RDF), ("rdf:about", ""), ("xmlns:xmpNote", _NOTE)):
@@ -281,7 +283,7 @@ class _Turn:
             if centre is None:
                 continue
             size = self._size if self._structure.text((space, "unit")) == "pixel" else (1.0, 1.0)
-            turned = turn_point(self._orientation, *centre, *size)
+            turned = turn_point(self._orientation, centre[0], centre[1], *size)
             self._structure.set_numbers({x: turned[0], y: turned[1]})
             if self._swap:
                 self._structure.swap(w, h)
@@ -306,13 +308,13 @@ class _Turn:
         pixels = self._unit() == "pixel"
         size = self._size if pixels else (1.0, 1.0)
         if (sides := self._structure.numbers(w, h)) is not None:
-            turned = self._rectangle(*point, *sides, size)
+            turned = self._rectangle(point[0], point[1], sides[0], sides[1], size)
             self._structure.set_numbers(dict(zip((x, y, w, h), turned, strict=True)))
             return
         if (across := self._structure.numbers(radius)) is not None and self._swap and not pixels:
             # A radius is in parts of the width, which is another one now.
             self._structure.set_numbers({radius: across[0] * self._size[0] / self._size[1]})
-        point = turn_point(self._orientation, *point, *size)
+        point = turn_point(self._orientation, point[0], point[1], *size)
         self._structure.set_numbers({x: point[0], y: point[1]})
 
     def crop(self) -> None:
