@@ -4,11 +4,14 @@ A bright rectangle stands in a dark picture: whatever the orientation, what XMP 
 output leads to it in the output's own pixels.
 """
 
+import io
+import struct
 import xml.etree.ElementTree as ET
+import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from kh_zoo.colorizer import Colorizer
 
@@ -219,6 +222,35 @@ def test_an_orientation_in_xmp(tmp_path, orientation, form):
         assert (place == (LEFT, TOP, ACROSS, DOWN)) != exif_says
         found = [values_of(element, "tiff", "Orientation") for element in tree.iter()]
         assert [value for value in found if value] == [[left]]
+
+
+@pytest.mark.parametrize("place", ["IDAT", "IEND"])
+@pytest.mark.parametrize("kind", ["eXIf", "raw"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_orientation_anywhere_in_png(tmp_path, orientation, kind, place):
+    """Pillow follows it before and behind the pixels, and in ImageMagick's digits."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH), np.uint8)
+    Image.fromarray(pixels).save(content, "PNG")
+    content = content.getvalue()
+    body = exif.tobytes().removeprefix(b"Exif\0\0")
+    if kind == "raw":
+        digits = f"\nexif\n{len(body):8}\n{body.hex()}\n"
+        body = b"Raw profile type exif\0\0" + zlib.compress(digits.encode())
+    name = b"eXIf" if kind == "eXIf" else b"zTXt"
+    chunk = struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    at = content.index(place.encode()) - 4
+    (tmp_path / "a.png").write_bytes(content[:at] + chunk + content[at:])
+    COLORIZER.colorize_file(tmp_path / "a.png", tmp_path / "b.png")
+    with Image.open(tmp_path / "a.png") as image:
+        image.load()
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    with Image.open(tmp_path / "b.png") as image:
+        image.load()
+        assert image.getexif()[0x0112] == 1
+        assert (np.asarray(image)[..., 1] == expected).all()
 
 
 def test_what_is_true_of_the_source_only_goes(tmp_path):
