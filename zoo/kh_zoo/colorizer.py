@@ -184,8 +184,8 @@ class Colorizer:
             compare: Put the grey picture to the left of the coloured one.
 
         Returns:
-            What was not taken from the file: further pages or frames, colour. Empty for a grey
-            picture.
+            What was not taken from the file, further pages or frames, colour; and what of its
+            metadata the output's format has no place for. Mostly empty for a grey picture.
 
         Raises:
             PictureError: `source` can't be read.
@@ -201,12 +201,12 @@ class Colorizer:
             rgb = gray(picture.full()[0], sixteen_bit).join(rgb, "horizontal")
             alpha = alpha and alpha.join(alpha, "horizontal")
         try:
-            output.write(rgb, alpha)
+            lost = output.write(rgb, alpha, picture.metadata())
         except OutputError:
             if joined.error:
                 raise joined.error from None
             raise
-        return tuple(picture.notes)
+        return (*picture.notes, *lost)
 
     def _colorize(
         self, picture: Picture, sixteen_bit: bool

@@ -12,10 +12,11 @@ from kh_zoo.errors import PictureError
 from kh_zoo.pictures.headers.header import Header
 from kh_zoo.pictures.headers.header_reader import read_header
 from kh_zoo.pictures.memory import check_memory
+from kh_zoo.pictures.metadata.metadata import Metadata, image_metadata
+from kh_zoo.pictures.metadata.reading import read_metadata
 from kh_zoo.pictures.patched_source import patched_source
 from kh_zoo.pictures.pillow_reader import read_with_pillow
 from kh_zoo.pictures.signal_color import Signal, linear_srgb
-from kh_zoo.pictures.tiff_exif import with_exif
 from kh_zoo.plugins.registry import plugins
 
 MAX_PIXELS = 500_000_000
@@ -90,7 +91,7 @@ class Picture:
             raise PictureError(error.strerror or str(error)) from error
         self._read = _read_with_plugin(self.path)
         self._white: int | None = None
-        self._tiff = False
+        self._by_plugin = self._read is not None
         self._header = Header() if self._read else read_header(self.path)
         self._check_cost(self._header.width, self._header.height)
         self.notes: list[str] = list(self._header.notes)
@@ -162,14 +163,29 @@ class Picture:
         try:
             # A mirrored picture (2) streams, one that is turned (3 and above) does not.
             image = self._open("random" if self._orientation > 2 else access)
-            if self._tiff:
-                image = with_exif(image, self.path)
             image = image.autorot()
             bands = _COLOR_BANDS[image.interpretation]
             alpha = image[bands] if image.bands > bands else None
             return self._lightness(image), alpha
         except pyvips.Error as error:
             raise self._unreadable(error) from error
+
+    def metadata(self) -> Metadata:
+        """What the file says besides its pixels, true of them as they are displayed.
+
+        Raises:
+            PictureError: The file can't be opened.
+        """
+        try:
+            if self._read is not None and self._by_plugin:
+                return image_metadata(self._read)
+            metadata = read_metadata(self.path, lambda: self._read or self._open_file("sequential"))
+        except OSError as error:
+            raise PictureError(error.strerror or str(error)) from error
+        except pyvips.Error as error:
+            raise self._unreadable(error) from error
+        metadata.turn(self._orientation, self.width, self.height)
+        return metadata
 
     def colors(self) -> pyvips.Image:
         """Open the picture at full size, as displayed, with the colour that it has itself.
@@ -207,7 +223,6 @@ class Picture:
         else:
             if header.tail:
                 self._check_end(image)
-            self._tiff = image is None or image.get("vips-loader").startswith("tiffload")
             codec = "heif-compression"
             if image is None or (image.get_typeof(codec) and image.get(codec) == "hevc"):
                 read = read_with_pillow(self.path, self._check_cost, header.by_pillow)

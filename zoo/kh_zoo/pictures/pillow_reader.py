@@ -1,4 +1,4 @@
-"""Read with Pillow what libvips can't: BMP, HEIC, JPEG 2000, AVIF that moves, TIFF in YCbCr."""
+"""Read with Pillow what libvips can't: HEIC, JPEG 2000, AVIF that moves, older and rare kinds."""
 
 import contextlib
 import io
@@ -8,7 +8,6 @@ import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyvips
@@ -16,15 +15,20 @@ from pi_heif import HeifImageFile
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
-    Image,
     ImageFile,
     Jpeg2KImagePlugin,
+    PcxImagePlugin,
+    PpmImagePlugin,
+    PsdImagePlugin,
+    SgiImagePlugin,
+    TgaImagePlugin,
     TiffImagePlugin,
 )
 
 from kh_zoo.errors import PictureError
 from kh_zoo.pictures.headers.boxes import boxes
 from kh_zoo.pictures.headers.raster_headers import jpeg2000_size
+from kh_zoo.pictures.metadata.exif import Exif
 
 # By the file's first bytes. The classes themselves: `Image.open` would add warnings of its own.
 _KINDS: tuple[tuple[int, bytes, type[ImageFile.ImageFile]], ...] = (
@@ -34,15 +38,28 @@ _KINDS: tuple[tuple[int, bytes, type[ImageFile.ImageFile]], ...] = (
     (4, b"ftypavis", AvifImagePlugin.AvifImageFile),
     *((4, b"ftyp" + brand, HeifImageFile) for brand in (b"heic", b"heix", b"heim", b"heis")),
     *((4, b"ftyp" + brand, HeifImageFile) for brand in (b"hevc", b"hevx", b"mif1", b"msf1")),
+    *(
+        (0, b"P%d%c" % (i, end), PpmImagePlugin.PpmImageFile)
+        for i in range(1, 7)
+        for end in b"\n\r\t "
+    ),
+    *((0, bytes([10, version, 1]), PcxImagePlugin.PcxImageFile) for version in (0, 2, 3, 5)),
+    (0, b"8BPS\0\1", PsdImagePlugin.PsdImageFile),
+    (0, b"\x01\xda", SgiImagePlugin.SgiImageFile),
     (0, b"II*\0", TiffImagePlugin.TiffImageFile),
     (0, b"MM\0*", TiffImagePlugin.TiffImageFile),
     (0, b"II+\0", TiffImagePlugin.TiffImageFile),
     (0, b"MM\0+", TiffImagePlugin.TiffImageFile),
 )
+_PSD_DEPTH = 22
+"""Where the bits of a PSD file stand."""
+_TARGA = (".tga", ".icb", ".vda", ".vst")
 _FEWER_MODES = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "PA": "RGBA"}
 # The boxes in which JPEG 2000 files carry metadata.
 _XMP = uuid.UUID("be7acfcb-97a9-42e8-9c71-999491e3afac").bytes
 _EXIF = b"JpgTiffExif->JP2"
+# The resources in which PSD files do.
+_PHOTOSHOP = {1028: "iptc", 1058: "exif", 1060: "xmp"}
 _LOCK = threading.Lock()
 # What it logs of damaged files would reach standard error where nobody has set logging up.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -70,14 +87,22 @@ def read_with_pillow(
     with path.open("rb") as file:
         start = file.read(12)
         kind = next((kind for at, magic, kind in _KINDS if start[at:].startswith(magic)), None)
+        if kind is None and path.suffix.lower() in _TARGA:  # which begins with nothing of its own
+            kind = TgaImagePlugin.TgaImageFile
         if kind is None or (kind is TiffImagePlugin.TiffImageFile and not tiff):
             return None
+        if kind is PsdImagePlugin.PsdImageFile:
+            file.seek(_PSD_DEPTH)
+            if (bits := int.from_bytes(file.read(2))) > 8:
+                raise PictureError(
+                    f"PSD of {bits} bits a channel, which can't be decoded here: save it as TIFF"
+                )
         file.seek(0)
         with quiet():
             try:
                 image = kind(file)
                 check_size(*image.size)
-                frames = getattr(image, "n_frames", 1)
+                frames = 1 if image.format == "PSD" else getattr(image, "n_frames", 1)
                 image.load()
                 decoded = _decoded(image, path)
                 return _with_metadata(decoded, image, path), frames
@@ -98,33 +123,13 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def carried(mode: str, **metadata: Any) -> pyvips.Image:
-    """Metadata as libvips keeps them: it takes EXIF apart where it reads a file, so let it.
-
-    Args:
-        mode: Pillow's mode of the picture that has the metadata.
-        metadata: As Pillow saves them in JPEG.
-
-    Returns:
-        An image of one pixel that has them.
-    """
-    carrier = io.BytesIO()
-    Image.new(mode, (1, 1)).save(carrier, "JPEG", **metadata)
-    return pyvips.Image.new_from_buffer(carrier.getvalue(), "")
-
-
-def copy_fields(source: pyvips.Image, target: pyvips.Image, begins: tuple[str, ...]) -> None:
-    """Give an image the fields of another whose names begin so."""
-    for field in source.get_fields():
-        if field.startswith(begins):
-            target.set_type(source.get_typeof(field), field, source.get(field))
-
-
 def _decoded(image: ImageFile.ImageFile, path: Path) -> pyvips.Image:
     mode = _FEWER_MODES.get(image.mode, image.mode)
     if mode == "P":
         mode = "RGBA" if "transparency" in image.info else "RGB"
     pixels = np.asarray(image if mode == image.mode else image.convert(mode))
+    if image.format == "PPM" and mode == "I":  # brought to 16 bits
+        pixels = pixels.astype(np.uint16)
     pixels = pixels.astype(pixels.dtype.newbyteorder("="))
     if image.format == "JPEG2000" and pixels.dtype == np.uint8:
         pixels = _with_white(pixels, path)
@@ -159,12 +164,28 @@ def _with_metadata(decoded: pyvips.Image, image: ImageFile.ImageFile, path: Path
     info = dict(image.info)
     if image.format == "JPEG2000":
         info.update(_jpeg2000_metadata(path))
-    kept = {name: info[name] for name in ("exif", "xmp", "dpi", "icc_profile") if info.get(name)}
-    if not kept:
-        return decoded
-    header = carried("CMYK" if image.mode == "CMYK" else "RGB", **kept)
-    decoded = decoded.copy(xres=header.xres, yres=header.yres)
-    copy_fields(header, decoded, ("exif-", "xmp-", "icc-", "orientation", "resolution-unit"))
+    elif isinstance(image, PsdImagePlugin.PsdImageFile):
+        info.update(
+            {
+                _PHOTOSHOP[number]: body
+                for number, _, body in image.resources
+                if number in _PHOTOSHOP
+            }
+        )
+    x, y = (float(value) / 25.4 for value in info.get("dpi") or (0, 0))
+    if x > 0 and y > 0:
+        decoded = decoded.copy(xres=x, yres=y)
+        decoded.set_type(pyvips.GValue.gstr_type, "resolution-unit", "in")
+    else:
+        decoded = decoded.copy()
+    fields = {"exif": "exif-data", "xmp": "xmp-data", "icc_profile": "icc-profile-data"}
+    fields["iptc"] = "iptc-data"
+    for name, field in fields.items():
+        if info.get(name):
+            decoded.set_type(pyvips.GValue.blob_type, field, info[name])
+    orientation = Exif.from_bytes(info.get("exif") or b"").orientation
+    if orientation:
+        decoded.set_type(pyvips.GValue.gint_type, "orientation", orientation)
     return decoded
 
 

@@ -5,6 +5,7 @@ import zlib
 from typing import BinaryIO
 
 from kh_zoo.pictures.headers.header import Header
+from kh_zoo.pictures.metadata import png
 from kh_zoo.pictures.signal_color import SRGB, Signal, signal_of
 
 _SAMPLES = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
@@ -26,6 +27,8 @@ def read(file: BinaryIO) -> Header:
         # Rows of the whole picture, in whole bytes.
         header.memory = width * height * _SAMPLES.get(kind, 4) * max(depth, 8) / 8
     header.signal = _signal(chunks)
+    # Also behind the pixels, where libvips does not look.
+    header.orientation = png.read(file).exif.orientation
     return header
 
 
