@@ -49,9 +49,9 @@ def create_app() -> typer.Typer:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from kh_zoo import __version__
 
-        write_text(f"kh {version('keras-hypercolumns')}")
+        write_text(f"kh {__version__}")
         raise typer.Exit
 
 

@@ -45,6 +45,8 @@ def test_an_interrupt_is_raised_and_found_behind_what_typer_makes_of_it(number):
             signal.signal(one, handler)
     assert interrupt_behind(ended.value).code == 128 + number
     assert interrupt_behind(SystemExit(130)) is None
+    ended.value.code = 0  # by a command that took it for its end
+    assert interrupt_behind(ended.value) is None
 
 
 def test_an_interrupt_that_is_ignored_stays_ignored():

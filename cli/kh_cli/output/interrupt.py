@@ -61,7 +61,7 @@ def raise_interrupts() -> None:
 
 def interrupt_behind(end: SystemExit) -> Interrupt | None:
     """The `Interrupt` that was made an exit code of: Typer does so, and says nothing."""
-    error: BaseException | None = end
+    error: BaseException | None = end if end.code == Interrupt().code else None
     while error is not None and not isinstance(error, Interrupt):
         error = error.__cause__ or error.__context__
     return error

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from kh_zoo.batches import worker
+from kh_zoo.batches import process
 from kh_zoo.batches.plan import plan_batch
 from kh_zoo.batches.settings import Settings
 from kh_zoo.batches.worker import Worker
@@ -51,8 +51,8 @@ for line in sys.stdin:
 def program(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("starts").mkdir()
-    monkeypatch.setattr(worker, "_COMMAND", [sys.executable, "-S", "-c", PROGRAM])
-    monkeypatch.setattr(worker, "_PATIENCE", 1)
+    monkeypatch.setattr(Worker, "command", lambda self: [sys.executable, "-S", "-c", PROGRAM])
+    monkeypatch.setattr(process, "_PATIENCE", 1)
 
     def loads(*deeds):
         monkeypatch.setenv("LOADS", " ".join(deeds))
@@ -140,10 +140,10 @@ def test_a_model_that_can_not_be_loaded_is_no_death(program):
 STOPPED = """
 import sys
 from pathlib import Path
-from kh_zoo.batches import worker
 from kh_zoo.batches.settings import Settings
-worker._COMMAND = [sys.executable, "-S", "-c", sys.argv[1]]
-one = worker.Worker(Settings(), 2, None)
+from kh_zoo.batches.worker import Worker
+Worker.command = lambda self: [sys.executable, "-S", "-c", sys.argv[1]]
+one = Worker(Settings(), 2, None)
 one.load()
 print("loaded", flush=True)
 print(one.colorize(Path("slow_0.png"), Path("out.png")), flush=True)
