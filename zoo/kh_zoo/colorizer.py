@@ -22,6 +22,7 @@ from kh_zoo.engines import (
 )
 from kh_zoo.engines.predict import predict_ab
 from kh_zoo.errors import EngineError, OutputError
+from kh_zoo.forked import check_fork
 from kh_zoo.networks.model_folder import CONFIG, read_table
 from kh_zoo.networks.working_size import MULTIPLE, working_size
 from kh_zoo.pictures.joining import gray, join
@@ -106,6 +107,7 @@ class Colorizer:
             raise ValueError(f"`saturation` must be 0 or more. Received: {saturation}")
         self.size = size
         self.saturation = saturation
+        self._process = os.getpid()
 
     @overload
     def colorize(self, picture: str | os.PathLike[str] | bytes) -> pyvips.Image: ...
@@ -212,6 +214,7 @@ class Colorizer:
         self, picture: Picture, sixteen_bit: bool
     ) -> tuple[StripSource, pyvips.Image | None]:
         """Colour and alpha at full size; what is predicted is predicted here."""
+        check_fork(self._process)
         small = picture.small_lightness(*working_size(picture.width, picture.height, self.size))
         ab = predict_ab(self.engine, small) * self.saturation
         lightness, alpha = picture.full()
