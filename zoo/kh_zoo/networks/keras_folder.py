@@ -48,6 +48,11 @@ _MODULES = (
     "keras.src.ops.nn",
     "keras.src.ops.numpy",
 )
+# Layers that `keras.applications` has for itself.
+_APPLICATIONS = {
+    "keras.src.applications.convnext": ("LayerScale", "StochasticDepth"),
+    "keras.src.applications.inception_resnet_v2": ("CustomScaleLayer",),
+}
 # They run code that is in the configuration or in a file.
 _NEVER = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer", "__lambda__")
 # Of `builtins` Keras writes functions, which are looked up by name among the registered ones.
@@ -64,7 +69,7 @@ class KerasFolder:
     size: int | None
     """Short side, in pixels, that colours are best predicted at; None if it predicts none."""
     parameters: int
-    """Numbers in the weights' file: what the model has to have."""
+    """Numbers in the weights' file: the model has no more of them."""
 
 
 def check_keras_folder(path: Path) -> KerasFolder:
@@ -112,6 +117,7 @@ def _check_classes(path: Path, node: Any) -> None:
         )
         builtin = module == "builtins" and name in _BUILTINS
         keras = module in _MODULES and module != "builtins" and registered in (None, name)
+        keras |= name in _APPLICATIONS.get(str(module), ()) and registered in (None, name)
         if not (own or tensor or builtin or keras or _is_registered(registered)):
             raise ModelError(
                 f"{path}: should have classes of Keras and of this package, or such as the program "

@@ -240,11 +240,15 @@ def read_json(path: Path) -> Any:
     """
     path = inside(path)
     try:
-        if path.stat().st_size > MAX_HEADER:
-            raise ModelError(
-                f"{path}: should have at most {MAX_HEADER:,} bytes, as a configuration. "
-                f"Received: {path.stat().st_size:,}"
-            )
+        size = path.stat().st_size
+    except OSError as error:
+        raise ModelError(f"{path}: can't be read ({error.strerror})") from None
+    if size > MAX_HEADER:
+        raise ModelError(
+            f"{path}: should have at most {MAX_HEADER:,} bytes, as a configuration. "
+            f"Received: {size:,}"
+        )
+    try:
         return json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ModelError(f"{path}: can't be read ({error.strerror})") from None
