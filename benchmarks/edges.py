@@ -17,8 +17,8 @@ from skimage.color import rgb2lab
 from skimage.feature import canny
 from skimage.transform import resize
 
-from kh_zoo.colorizer import working_size
 from kh_zoo.colors.guided_upsampling import GuidedUpsampling
+from kh_zoo.networks.working_size import working_size
 
 
 def edge_band(lab: np.ndarray) -> np.ndarray:

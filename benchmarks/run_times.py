@@ -17,7 +17,7 @@ from PIL import Image
 from skimage import data
 
 from kh_zoo import Colorizer
-from kh_zoo.colorizer import working_size
+from kh_zoo.networks.working_size import working_size
 from kh_zoo.pictures.joining import join
 from kh_zoo.pictures.output import Output
 from kh_zoo.pictures.picture import Picture

@@ -1,5 +1,7 @@
 """Hypercolumns for Keras 3: layers, a single-channel VGG-19, and the colorizer built of them."""
 
+from importlib.metadata import version
+
 try:
     import keras  # noqa: F401
 except (ModuleNotFoundError, ValueError) as error:
@@ -28,6 +30,8 @@ from keras_hypercolumns.layers.hypercolumn_projection import HyperColumnProjecti
 from keras_hypercolumns.layers.hypercolumn_sampler import HyperColumnSampler
 from keras_hypercolumns.layers.lightness_to_gray import LightnessToGray
 
+__version__ = version("keras-hypercolumns")
+
 __all__ = [
     "STUDY_VARIANTS",
     "VARIANTS",
@@ -37,6 +41,7 @@ __all__ = [
     "HyperColumnProjection",
     "HyperColumnSampler",
     "LightnessToGray",
+    "__version__",
     "colorizer",
     "efficientnet_lite",
     "feature_info",

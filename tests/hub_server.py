@@ -69,6 +69,7 @@ class Request:
     host: str
     token: str | None
     status: int = 0
+    range: str | None = None
 
 
 @dataclasses.dataclass
@@ -643,6 +644,7 @@ def _handler(hub):
             self.record = Request(
                 self.command, self.path, self.headers.get("Host", "").split(":")[0], token
             )
+            self.record.range = self.headers.get("Range")
             with hub.lock:
                 hub.requests.append(self.record)
             fault = hub.take_fault(f"{self.command} {self.path}")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from kh_zoo.catalog.export import export_run
+from kh_zoo.catalog.export import export_model
 from kh_zoo.catalog.records import BUNDLES
 from kh_zoo.colors.lab import srgb_to_lab
 from kh_zoo.engines import create_engine
@@ -36,7 +36,7 @@ def main():
     parser.add_argument("--data", type=Path, required=True)
     arguments = parser.parse_args()
     bundle, generation = BUNDLES / arguments.name, GENERATIONS / arguments.name
-    export_run(arguments.run, bundle, "int8")
+    export_model(arguments.run, bundle, "int8")
     rows = evaluate(bundle, arguments.data, size=MEASURED_SIZE)
     differences = quantization(arguments.run / "model", bundle, arguments.data)
     write_records(generation, bundle, rows, differences)

@@ -12,6 +12,7 @@ from typer.main import get_group
 
 from kh_cli import built_in
 from kh_cli.output.errors import report, show_warning
+from kh_zoo.chatter import silence
 from kh_zoo.errors import PluginError, PluginWarning
 from kh_zoo.plugins.registry import Plugin, plugins
 
@@ -45,9 +46,9 @@ def create_app() -> typer.Typer:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from importlib.metadata import version
+        from kh_zoo import __version__
 
-        print("kh", version("keras-hypercolumns"))
+        print("kh", __version__)
         raise typer.Exit
 
 
@@ -67,6 +68,7 @@ def main() -> None:
     """Run `kh`: no traceback for a user, the exit code, and quiet when the reader has gone."""
     # A file name that is no UTF-8 is printed as the bytes that it is.
     sys.stdout.reconfigure(errors="surrogateescape")  # type: ignore[union-attr]
+    silence()
     warnings.showwarning = show_warning
     # While the shell completes a word, a warning would be in the way.
     warnings.simplefilter("ignore" if "_KH_COMPLETE" in os.environ else "always", PluginWarning)

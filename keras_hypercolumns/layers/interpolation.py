@@ -202,8 +202,6 @@ def sample(
         return ops.sum(values * weights[..., None], axis=1)
     # No size is left to be inferred: of an empty batch it can't be.
     maps = ops.reshape(maps, (batch, channels, rows * columns))
-    values = ops.take_along_axis(
-        maps, ops.reshape(cells, (batch, 1, around[1] * count)), axis=2
-    )
+    values = ops.take_along_axis(maps, ops.reshape(cells, (batch, 1, around[1] * count)), axis=2)
     values = ops.reshape(values, (batch, channels, *around[1:]))
     return ops.transpose(ops.sum(values * weights[:, None], axis=2), (0, 2, 1))

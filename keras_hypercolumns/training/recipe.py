@@ -172,6 +172,25 @@ def recipe_from_table(table: dict[str, Any], where: str) -> Recipe:
     return recipe
 
 
+def known_part(table: dict[str, Any]) -> dict[str, Any]:
+    """Return what of a table are values of a recipe, each of its type, and leave out all else.
+
+    What somebody else has put there is nothing to be passed on.
+    """
+    return {key: value for key, value in table.items() if _is_known(key, value)}
+
+
+def _is_known(key: str, value: Any) -> bool:
+    hint = typing.get_type_hints(Recipe).get(key)
+    try:
+        if hint is None:
+            return False
+        _checked(value, hint, key)
+    except ValueError:
+        return value == [] and typing.get_origin(hint) is tuple
+    return True
+
+
 def _from_table(cls: Any, table: dict[str, Any], where: str) -> Any:
     fields = {field.name: field for field in dataclasses.fields(cls)}
     for key in table:

@@ -11,8 +11,9 @@ from PIL import Image
 from skimage import data
 from skimage.color import rgb2lab
 
-from kh_zoo.colorizer import Colorizer, working_size
+from kh_zoo.colorizer import Colorizer
 from kh_zoo.errors import OutputError, PictureError
+from kh_zoo.networks.working_size import working_size
 from kh_zoo.pictures.output import SUFFIXES, is_own_output
 
 

@@ -3,6 +3,7 @@
 import ast
 import collections
 import graphlib
+import importlib.metadata
 import importlib.util
 import subprocess
 import sys
@@ -20,8 +21,9 @@ ROOMS = {
         "training.study training"
     ),
     "kh_zoo": (
-        "errors nearest telemetry hookspecs colors networks plugins pictures engines hub catalog "
-        "with_keras colorizer picture measuring publishing batches runners built_in"
+        "errors nearest telemetry chatter hookspecs colors networks plugins pictures engines hub "
+        "catalog with_keras colorizer picture web measuring publishing batches runners page "
+        "built_in"
     ),
     "kh_cli": "output options commands built_in main",
 }
@@ -134,6 +136,14 @@ def test_every_test_stands_where_its_module_stands(package):
 def test_importing_the_zoo_imports_no_keras():
     program = "import sys, kh_zoo; sys.exit('keras' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_completion_knows_the_names_that_are_not_imported_yet():
+    program = "import kh_zoo; assert {*kh_zoo.__all__} <= {*dir(kh_zoo)}; print(kh_zoo.__version__)"
+    result = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert result.stdout.strip() == importlib.metadata.version("keras-hypercolumns"), result.stderr
 
 
 @pytest.mark.parametrize("backend", sorted(FRAMEWORKS))

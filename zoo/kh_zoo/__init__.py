@@ -4,6 +4,7 @@ Names are imported when they are first used, so that `kh --help` and `kh list` s
 """
 
 from importlib import import_module
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from kh_zoo import built_in
@@ -16,7 +17,15 @@ if TYPE_CHECKING:
     from kh_zoo.publishing.publish import publish
     from kh_zoo.with_keras.keras_model import load_model, save_model
 
-__all__ = ["Colorizer", "find_variant", "list_variants", "load_model", "publish", "save_model"]
+__all__ = [
+    "Colorizer",
+    "__version__",
+    "find_variant",
+    "list_variants",
+    "load_model",
+    "publish",
+    "save_model",
+]
 
 _MODULES = {
     "Colorizer": "colorizer",
@@ -30,9 +39,16 @@ _MODULES = {
 PLUGINS.add_built_in("kh_zoo", built_in)
 PLUGINS.claim_built_in("suffix", READ)
 
+__version__ = version("keras-hypercolumns")
+
 if not TYPE_CHECKING:  # so that a type checker reports a misspelt name
 
     def __getattr__(name):
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    """With the names that are not imported yet."""
+    return sorted({*globals(), *__all__})

@@ -19,15 +19,11 @@ from kh_zoo.engines import (
 from kh_zoo.engines.predict import predict_ab
 from kh_zoo.errors import EngineError, ModelError, OutputError
 from kh_zoo.networks.model_folder import CONFIG, read_table
+from kh_zoo.networks.working_size import MULTIPLE, working_size
 from kh_zoo.pictures.joining import gray, join
 from kh_zoo.pictures.output import Output, with_alpha
 from kh_zoo.pictures.picture import Picture, unreadable
 from kh_zoo.pictures.strips import StripSource
-
-# Networks of five blocks halve the size four times before their last features.
-_MULTIPLE = 16
-# A working copy of a very long strip has at most this many times size * size pixels.
-_MAX_SQUARES = 16
 
 
 class Colorizer:
@@ -106,8 +102,8 @@ class Colorizer:
             )
         else:
             self.engine = model
-        if size is None or size < _MULTIPLE:
-            raise ValueError(f"`size` must be at least {_MULTIPLE} pixels. Received: {size}")
+        if size is None or size < MULTIPLE:
+            raise ValueError(f"`size` must be at least {MULTIPLE} pixels. Received: {size}")
         if not 0 <= saturation < math.inf:
             raise ValueError(f"`saturation` must be 0 or more. Received: {saturation}")
         self.size = size
@@ -200,32 +196,3 @@ def _keras_engine(path: Path, engine: str | None, device: str) -> tuple[Engine, 
         raise EngineError(f"`engine` 'keras' can't be used: {error}") from error
     folder = check_keras_folder(path)
     return KerasEngine(lambda: build_keras_model(folder), device), folder.size
-
-
-def working_size(width: int, height: int, size: int) -> tuple[int, int]:
-    """Size of the copy on which colour is predicted.
-
-    Example:
-
-    >>> working_size(768, 512, 256)
-    (384, 256)
-
-    Args:
-        width: Width of the picture, in pixels.
-        height: Height of the picture, in pixels.
-        size: Short side wanted, in pixels.
-
-    Returns:
-        Width and height, multiples of 16 in about the proportion of the picture, not larger than it
-        (but at least 16), with at most `16 * size * size` pixels.
-    """
-    most = _MAX_SQUARES * size * size
-    scale = min(1, size / min(width, height), math.sqrt(most / (width * height)))
-    short, long = (_round(side, scale) for side in sorted((width, height)))
-    long = min(long, most // short // _MULTIPLE * _MULTIPLE)
-    return (long, short) if width >= height else (short, long)
-
-
-def _round(side: int, scale: float) -> int:
-    nearest = round(side * scale / _MULTIPLE)
-    return max(1, min(nearest, side // _MULTIPLE)) * _MULTIPLE

@@ -123,9 +123,10 @@ def _backend() -> str:
 
 def _hub() -> dict[str, Any]:
     """Whether the Hub answers, and whom it takes us for."""
-    from huggingface_hub import constants, get_session, get_token
+    from huggingface_hub import constants, get_token
 
     from kh_zoo.hub.client import hide_token, is_offline
+    from kh_zoo.hub.reader import hub_status
 
     found: dict[str, Any] = {"Hub": constants.ENDPOINT}
     found["token"] = "set" if get_token() else None
@@ -133,8 +134,7 @@ def _hub() -> dict[str, Any]:
         found["Hub answers"] = "not asked: the network is off"
         return found
     try:
-        answer = get_session().get(f"{constants.ENDPOINT}/api/models?limit=1", timeout=_SECONDS)
-        found["Hub answers"] = f"yes, {answer.status_code}"
+        found["Hub answers"] = f"yes, {hub_status(_SECONDS)}"
     except Exception as error:
         found["Hub answers"] = hide_token(f"no: {type(error).__name__}: {error}")
     return found

@@ -1,19 +1,21 @@
-"""`kh export`: a trained run becomes a model folder that `kh colorize` runs without Keras."""
+"""`kh export`: a model becomes a folder of its own, for `kh colorize` or for other programs."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
 
+from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.output.errors import WrongUse
+
 
 def export(
-    run: Annotated[
-        Path,
+    model: Annotated[
+        str,
         typer.Argument(
-            metavar="RUN",
-            exists=True,
-            file_okay=False,
-            help="Folder of a training run.",
+            metavar="NAME|OWNER/REPO|PATH",
+            help="A name from `kh list`, a repository on the Hugging Face Hub, or the folder of a "
+            "model or of a training run.",
             show_default=False,
         ),
     ],
@@ -30,12 +32,51 @@ def export(
         Literal["float32", "int8"],
         typer.Option(help="Of the trunk's kernels: int8 is a quarter of the bytes of float32."),
     ] = "int8",
+    to: Annotated[
+        Literal["kh", "onnx", "web"],
+        typer.Option(
+            help="onnx: also model.onnx, a graph of one variant that runs on model.safetensors "
+            "beside it, from lightness to colour. web: a page that colours pictures in the "
+            "browser that shows it."
+        ),
+    ] = "kh",
+    whole: Annotated[
+        bool,
+        typer.Option(
+            "--whole",
+            help="With --to onnx: one file, from an sRGB picture to the coloured one. "
+            "Default: off.",
+        ),
+    ] = False,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            help="With --to web: the folder or .tgz of the npm package onnxruntime-web. "
+            "Default: npm brings it.",
+            show_default=False,
+        ),
+    ] = None,
+    offline: Offline = False,
+    cache_dir: CacheDir = None,
 ) -> None:
-    """Write the model of a run into a folder of its own.
+    """Write a model into a folder of its own.
 
-    `kh colorize -m TARGET` runs it without Keras.
+    `kh colorize -m TARGET` runs it without Keras; with `--to onnx`, ONNX Runtime runs it without
+    this package too.
     """
-    from kh_zoo.catalog.export import export_run
+    set_hub(offline, cache_dir)
+    bring(model, quiet=False)
+    if to == "web":
+        if whole or precision == "float32":
+            raise WrongUse("`--to web` has a whole graph of int8 weights, and takes no other")
+        from kh_zoo.web.web_folder import write_web_folder
 
-    export_run(run, target, precision)
+        write_web_folder(model, target, runtime)
+    elif runtime:
+        raise WrongUse("`--runtime` goes with `--to web`")
+    else:
+        from kh_zoo.catalog.export import export_model
+
+        export_model(model, target, precision, to, whole)
     print(target)

@@ -1,5 +1,6 @@
 """`kh list`: the models there are."""
 
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -28,10 +29,11 @@ def list_variants(
     records: list[dict[str, Any]] = []
     for variant in list_variants():
         where: str
+        problem = None
         try:
             where = find_source(variant).where
-        except ZooError:
-            where = "missing"
+        except ZooError as error:
+            where, problem = "missing", str(error)
         records.append(
             {
                 "name": variant.name,
@@ -49,12 +51,16 @@ def list_variants(
                 "repository": variant.repository,
                 "revision": variant.revision,
                 "description": variant.description,
+                "problem": problem,
             }
         )
     pinned = {(record["repository"], record["revision"]) for record in records}
     for stored in list_stored():
         if (stored.repository, stored.commit) not in pinned:
-            records.append({**_stored_record(stored), "where": "cached"})
+            records.append(_stored_record(stored))
+    for record in records:
+        if record["problem"]:
+            print(f"{record['name']}: {record['problem']}", file=sys.stderr)
     if json:
         for record in records:
             write_record(record)
@@ -78,12 +84,17 @@ def list_variants(
 
 
 def _stored_record(stored: Any) -> dict[str, Any]:
+    from kh_zoo.errors import ZooError
     from kh_zoo.networks.model_folder import CONFIG, KERAS, read_config, read_table
 
     channels: dict[str, int] = {}
-    if read_table(stored.path / CONFIG)["architecture"] != KERAS:
-        config = read_config(stored.path / CONFIG)
-        channels = config.tap_channels(next(iter(config.heads)))
+    where, problem = "cached", stored.problem
+    try:
+        if read_table(stored.path / CONFIG)["architecture"] != KERAS:
+            config = read_config(stored.path / CONFIG)
+            channels = config.tap_channels(next(iter(config.heads)))
+    except ZooError as error:
+        where, problem = "damaged", str(error)
     return {
         "name": stored.repository,
         "default": False,
@@ -96,6 +107,8 @@ def _stored_record(stored: Any) -> dict[str, Any]:
         "repository": stored.repository,
         "revision": stored.commit,
         "description": None,
+        "where": where,
+        "problem": problem,
     }
 
 

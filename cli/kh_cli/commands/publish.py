@@ -186,4 +186,6 @@ def _lines(found: "Published", dry_run: bool) -> list[str]:
     lines.append(f"  licence: {found.license}")
     if found.tag:
         lines.append(f"  tag: {found.tag}")
+    if dry_run:
+        lines += ["  card, README.md:", *(f"  | {line}" for line in found.card.splitlines())]
     return lines

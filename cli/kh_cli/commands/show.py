@@ -35,8 +35,9 @@ def show(
     set_hub(offline, cache_dir)
     from kh_zoo.catalog.records import find_variant
     from kh_zoo.catalog.resolve import find
+    from kh_zoo.errors import ModelError
     from kh_zoo.hub.client import is_hub_id
-    from kh_zoo.hub.store import CARD, read_remote
+    from kh_zoo.hub.store import CARD, read_card, read_remote
 
     source = find(name)
     if source.where == "path" or is_hub_id(name):
@@ -50,8 +51,10 @@ def show(
         record |= remote
     else:
         record["folder"] = folder
-        path = folder / CARD
-        card = path.read_text(encoding="utf-8") if path.is_file() else ""
+        try:
+            card = read_card(folder / CARD)
+        except ModelError as error:
+            card = f"It has a card that can't be shown: {error}"
     if json:
         write_record({**record, "card": card})
         return

@@ -31,60 +31,75 @@ def verify(
 ) -> None:
     """Compare the files of models with their hashes, and check that they are sound.
 
-    Exit code: 0 all are; 1 some is not (each is named with the reason); 2 wrong use.
+    Where links can't be made, the cache has copies without hashes: then no command can tell.
+
+    Exit code: 0 all are; 1 some is not, or it can't be told (each is named with the reason);
+    2 wrong use.
     """
     set_hub(offline=True, cache_dir=cache_dir)
     from kh_zoo.catalog.records import list_variants
     from kh_zoo.catalog.resolve import Source, find, find_source
-    from kh_zoo.errors import VariantError
+    from kh_zoo.errors import VariantError, ZooError
     from kh_zoo.hub.store import list_stored
 
-    sources: dict[str, Source] = {}
+    sources: dict[str, Source | ZooError] = {}
     if names:
         sources = {name: find(name) for name in names}
     else:
         for variant in list_variants():
-            source = find_source(variant)
-            if source.where == "bundled":
-                sources[variant.name] = source
+            try:
+                bundled = find_source(variant)
+            except ZooError as error:
+                sources[variant.name] = error
+                continue
+            if bundled.where == "bundled":
+                sources[variant.name] = bundled
         for stored in list_stored():
             name = f"{stored.repository}@{stored.commit[:12]}"
             sources[name] = Source("cached", stored.path, None, stored.repository, stored.commit)
     failed = False
-    checked: dict[Path, str | None] = {}
+    checked: dict[Path, tuple[str, str | None]] = {}
     for name, source in sources.items():
-        if source.folder is None:
+        folder, where = None, ""
+        status: str
+        reason: str | None
+        if isinstance(source, ZooError):
+            status, reason = "damaged", str(source)
+        elif source.folder is None:
             raise VariantError(f"`name` should be on this disk: `kh pull {name}` fetches it")
-        if source.folder not in checked:
-            checked[source.folder] = _reason(source, source.folder)
-        reason = checked[source.folder]
+        else:
+            folder, where = source.folder, source.where
+            if folder not in checked:
+                checked[folder] = _status(source, folder)
+            status, reason = checked[folder]
         failed |= reason is not None
         if json:
-            write_record(
-                {
-                    "name": name,
-                    "status": "damaged" if reason else "ok",
-                    "reason": reason,
-                    "path": str(source.folder),
-                }
-            )
+            path = None if folder is None else str(folder)
+            write_record({"name": name, "status": status, "reason": reason, "path": path})
         elif reason:
             print(f"{name}: {reason}", file=sys.stderr)
         else:
-            print(f"{name}: ok, {source.where}")
+            print(f"{name}: ok, {where}")
     if failed:
         raise typer.Exit(FAILED)
 
 
-def _reason(source: "Source", folder: Path) -> str | None:
-    """Why a model is not what it should be; None if it is."""
+def _status(source: "Source", folder: Path) -> tuple[str, str | None]:
+    """Whether a model is what it should be, in a word, and why not; None if it is."""
     from kh_zoo.hub.store import check_pinned, check_stored, open_any
 
+    copies: list[str] = []
     try:
         if source.where == "cached":
-            check_stored(folder)
+            copies = check_stored(folder)
         check_pinned(folder, source.files)
         open_any(folder)
     except Exception as error:
-        return explain(error)[0]
-    return None
+        return "damaged", explain(error)[0]
+    copies = [name for name in copies if name not in source.files]
+    if copies:
+        return "can't tell", (
+            f"can't tell: the cache has `{copies[0]}` as a copy, without the hash that it had on "
+            "the Hub; `kh rm`, and then `kh pull`, which compares what it fetches"
+        )
+    return "ok", None

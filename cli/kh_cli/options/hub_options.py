@@ -43,11 +43,14 @@ def set_hub(offline: bool, cache_dir: Path | None) -> None:
 
 def bring(model: str, quiet: bool) -> None:
     """Pull a model that is only on the Hub, with a bar, before it is opened."""
-    from kh_zoo.catalog.resolve import find
+    from kh_zoo.catalog.resolve import find, nowhere
+    from kh_zoo.errors import HubError
 
     source = find(model)
     if source.folder is None:
         [found] = pull_all([source], quiet=quiet)
+        if isinstance(found, HubError):
+            raise nowhere(source, found)
         if isinstance(found, BaseException):
             raise found
 

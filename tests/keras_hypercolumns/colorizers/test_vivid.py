@@ -21,7 +21,7 @@ from keras_hypercolumns.training.heads.fit_vivid import fit_scores, vivid_rows
 from keras_hypercolumns.training.recipe import recipe_from_table
 from kh_cli.main import create_app
 from kh_zoo import Colorizer, load_model, save_model
-from kh_zoo.catalog.export import export_run
+from kh_zoo.catalog.export import export_model
 from kh_zoo.engines import create_engine
 from kh_zoo.errors import ModelError
 from kh_zoo.measuring.evaluate import evaluate
@@ -64,7 +64,7 @@ def folders(joint, tmp_path_factory):
     """The model on disk, in float32 and in int8."""
     path = tmp_path_factory.mktemp("vivid")
     write_colorizer(joint, path / "float32", size=64)
-    export_run(path / "float32", path / "int8", "int8")
+    export_model(path / "float32", path / "int8", "int8")
     return {name: path / name for name in ("float32", "int8")}
 
 

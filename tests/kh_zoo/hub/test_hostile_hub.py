@@ -2,6 +2,7 @@
 
 import errno
 import gzip
+import hashlib
 import json
 import os
 import re
@@ -922,6 +923,47 @@ def test_what_killed_pulls_have_left_is_removed(hub, bad, tmp_path):
     hub.put("eve/bad", {"README.md": CARD + b"More.\n"})
     pull("eve/bad", refresh=True)
     assert list((tmp_path / "hf").rglob("*.incomplete")) == []
+
+
+def stalls(handler):
+    """Sends a half of a file, and no more."""
+    content = stalls.content
+    handler.send_response(200)
+    handler.send_header("Content-Length", str(len(content)))
+    handler.send_header("ETag", f'"{hashlib.sha256(content).hexdigest()}"')
+    handler.end_headers()
+    handler.wfile.write(content[: len(content) // 2])
+    handler.wfile.flush()
+    time.sleep(30)
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_a_pull_that_was_killed_goes_on_where_it_was(hub, bad, files, tmp_path, damaged):
+    stalls.content = files["model.safetensors"]
+    hub.fail("GET /blobs", stalls, times=1)
+    process = subprocess.Popen([KH, "pull", "eve/bad"], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    unfinished = tmp_path / "hf" / "hub" / "models--eve--bad" / "blobs"
+    half = len(stalls.content) // 2
+    while sum(path.stat().st_size for path in unfinished.glob("*.incomplete")) < half // 2:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    [path] = unfinished.glob("*.incomplete")
+    there = path.stat().st_size
+    if damaged:
+        path.write_bytes(b"x" * there)
+    hub.requests.clear()
+    if damaged:
+        with pytest.raises(HubError, match="another hash"):
+            pull("eve/bad")
+        assert not list(unfinished.glob("*.incomplete"))
+    stored = pull("eve/bad")
+    assert (stored.path / "model.safetensors").read_bytes() == stalls.content
+    assert not list(unfinished.glob("*.incomplete"))
+    asked = [one.range for one in hub.requests if "/blobs/" in one.path]
+    assert asked[0] == f"bytes={there}-"
 
 
 # Mirrors

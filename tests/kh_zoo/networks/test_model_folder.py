@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 import keras_hypercolumns.backbones.vgg19.taps as library
 from keras_hypercolumns import joint_colorizer
-from kh_zoo.catalog.export import export_run
+from kh_zoo.catalog.export import export_model
 from kh_zoo.catalog.records import BUNDLES, list_variants
 from kh_zoo.engines import create_engine
 from kh_zoo.errors import ModelError
@@ -113,7 +113,7 @@ def test_graph_and_keras_see_grey_values_where_the_configuration_says_so(gray, s
 
 
 def test_a_grey_input_is_kept_in_the_export(gray, tmp_path):
-    export_run(gray[0], tmp_path / "int8", "int8")
+    export_model(gray[0], tmp_path / "int8", "int8")
     nodes = open_model_folder(tmp_path / "int8").config.network.nodes
     assert nodes[0].op == "lightness_to_gray"
 
@@ -158,7 +158,7 @@ def test_study_variants_go_all_the_way(tmp_path):
     variants = ("conv1to5", "pool1to5")
     model = with_random_biases(joint_colorizer(variants))
     write_colorizer(model, tmp_path / "float32", size=64)
-    export_run(tmp_path / "float32", tmp_path / "int8", "int8")
+    export_model(tmp_path / "float32", tmp_path / "int8", "int8")
     lightness = np.random.default_rng(5).uniform(0, 100, (47, 33)).astype("float32")
     colors = model.predict_on_batch(lightness[None, ..., None])
     for variant in variants:
@@ -207,7 +207,7 @@ def test_no_dequantization_is_left_at_run_time(tmp_path):
 
 
 def test_int8_is_within_a_step_and_each_window_sums_within_half_a_step(small, tmp_path):
-    export_run(small[0], tmp_path / "int8", "int8")
+    export_model(small[0], tmp_path / "int8", "int8")
     precise = load_file(small[0] / TENSORS)
     rounded = expand(load_file(tmp_path / "int8" / TENSORS))
     assert rounded.keys() == precise.keys()

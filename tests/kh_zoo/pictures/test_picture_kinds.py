@@ -19,10 +19,11 @@ from PIL import Image, ImageCms
 from skimage import data
 from skimage.color import rgb2lab
 
-from kh_zoo.colorizer import Colorizer, working_size
+from kh_zoo.colorizer import Colorizer
 from kh_zoo.colors.gamut import lab_to_srgb_pixels
 from kh_zoo.colors.guided_upsampling import GuidedUpsampling
 from kh_zoo.errors import PictureError
+from kh_zoo.networks.working_size import working_size
 from kh_zoo.pictures.picture import COLOR, Picture
 
 RGB = np.ascontiguousarray(data.astronaut()[:96:2, :144:2])  # 48 x 72

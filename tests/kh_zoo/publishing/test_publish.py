@@ -21,9 +21,9 @@ from whole_process import KH, kh
 
 from keras_hypercolumns import HyperColumnProjection, colorizer, feature_info
 from kh_zoo import Colorizer, load_model, publish, save_model
-from kh_zoo.catalog.export import export_run
+from kh_zoo.catalog.export import export_model
 from kh_zoo.catalog.records import list_variants
-from kh_zoo.errors import HubError, ModelError
+from kh_zoo.errors import HubError, ModelError, VariantError
 from kh_zoo.hub.card import BEGIN, END, card_license
 from kh_zoo.hub.store import find_stored, pull
 from kh_zoo.measuring.evaluate import evaluate
@@ -57,6 +57,14 @@ def made(tmp_path_factory):
     (run / "recipe.json").write_text('{"seed": 7}')
     (run / "state.json").write_text("{}")
     return run
+
+
+FOREIGN = {
+    **{"seed": 7, "password": "SECRET", "name": "SECRET", "steps": ["SECRET"], "SECRET": 1},
+    **{"stages": [{"size": 64, "steps": 1, "batch": {".": 8}, "note": "SECRET"}]},
+    **{"init": ["SECRET"], "learning_rate": "SECRET", "optimizer": "SECRET", "vivid": "SECRET"},
+    **{"variants": {"SECRET": "SECRET"}, "batch_norm": "SECRET", "ema": ["SECRET"], "crop": None},
+}
 
 
 def predictions(model, seed=0):
@@ -179,6 +187,41 @@ class TestRepository:
         text = (tmp_path / "built" / "README.md").read_text()
         assert '"init": "vgg.mat"' in text
         assert str(tmp_path) not in text
+
+    @pytest.mark.parametrize("where", ["the run", "elsewhere", "a link", "a pipe", "a folder"])
+    def test_nothing_but_a_recipe_is_published(self, made, tmp_path, where):
+        """What may lie beside a model, as `recipe.json`: not a word of it reaches the card."""
+        run = shutil.copytree(made, tmp_path / "run")
+        model = run / "model"
+        if where == "elsewhere":
+            model = model.rename(run / "etchings")
+        (run / "recipe.json").unlink()
+        path = tmp_path / "foreign.json" if where == "a link" else run / "recipe.json"
+        match where:
+            case "a pipe":
+                os.mkfifo(path)
+            case "a folder":
+                path.mkdir()
+            case _:
+                path.write_text(json.dumps(FOREIGN))
+        if where == "a link":
+            (run / "recipe.json").symlink_to(path)
+            with pytest.raises(ModelError, match="not a link that leads out"):
+                build_repository(model, "ada/mine", tmp_path / "built", license="MIT")
+            return
+        build_repository(model, "ada/mine", tmp_path / "built", license="MIT")
+        card = (tmp_path / "built" / "README.md").read_text()
+        assert "SECRET" not in card
+        assert ('"seed": 7' in card) == (where == "the run")
+
+    def test_a_copy_of_a_bundle_is_what_it_is_of(self, tmp_path):
+        lite = next(variant for variant in list_variants() if variant.name == "lite")
+        copy = shutil.copytree(lite.folder, tmp_path / "copy")
+        build_repository(copy, "ada/lite", tmp_path / "built")
+        build_repository("lite", "ada/lite", tmp_path / "expected")
+        for name in FILES:
+            content = (tmp_path / "built" / name).read_bytes()
+            assert content == (tmp_path / "expected" / name).read_bytes()
 
     def test_figures_of_the_catalogue(self, tmp_path):
         build_repository("pool1to4", "ada/pool1to4", tmp_path / "built")
@@ -313,6 +356,10 @@ class TestPublish:
         assert set(record["files"]) == set(FILES)
         assert "would be sent" in result.stderr
         assert "licence: mit" in result.stderr
+        # All that would be published is shown, and nothing of what TensorFlow says of processors.
+        assert "\n  | # mine\n" in result.stderr
+        assert '\n  |   "seed": 7\n' in result.stderr
+        assert not re.search("CUDA|cuda|oneDNN|absl|I0000", result.stderr)
         assert ada.repositories() == []
         assert {request.method for request in ada.requests} <= {"GET", "HEAD"}
 
@@ -361,11 +408,44 @@ class TestPublish:
         ada.fail(pattern, fault, times=50)
         with pytest.raises(HubError, match=message):
             publish(made, "ada/mine", license="MIT")
-        if "ada/mine" in ada.repositories():
-            assert ada.files("ada/mine") == {}
+        assert ada.repositories() == []  # none was left empty
         ada.forgive()
         assert publish(made, "ada/mine", license="MIT").tag == "v1"
         assert set(ada.files("ada/mine")) == set(FILES)
+
+    def test_what_others_have_put_there_is_not_deleted(self, ada, made):
+        def meanwhile(handler):
+            ada.put("ada/mine", {"notes.txt": b"meanwhile"})
+            handler.send_error(400)
+
+        ada.fail("POST .*/commit/", meanwhile)
+        with pytest.raises(HubError):
+            publish(made, "ada/mine", license="MIT")
+        assert set(ada.files("ada/mine")) == {"notes.txt"}
+
+    def test_a_path_that_is_mistyped(self, ada, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "runs" / "etchings").mkdir(parents=True)
+        with pytest.raises(VariantError, match="there is no folder runs/etching"):
+            publish("runs/etching", "ada/mine", license="MIT")
+        assert ada.requests == []
+
+    @pytest.mark.parametrize("command", ["kh publish", "load_model"])
+    def test_what_is_missing_without_a_backend(self, ada, made, command):
+        result = (
+            kh("publish", made, "ada/mine", "--license", "MIT", KERAS_BACKEND="none")
+            if command == "kh publish"
+            else subprocess.run(
+                [sys.executable, "-c", "from kh_zoo import load_model"],
+                env={**os.environ, "KERAS_BACKEND": "none"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+        )
+        assert result.returncode != 0
+        assert "pip install 'keras-hypercolumns[tensorflow]'" in result.stderr
+        assert "a bug in kh" not in result.stderr
 
     def test_what_is_refused(self, ada, made, monkeypatch):
         with pytest.raises(ModelError, match="`license` should be given"):
@@ -582,7 +662,7 @@ def test_a_backbone_of_ones_own_goes_all_the_way(name, ada, pictures, tmp_path):
     assert json.loads((tmp_path / "saved" / "config.json").read_text())["architecture"] == "network"
     rows = evaluate(tmp_path / "saved", pictures.folder, size=32)
     assert all(np.isfinite(row["psnr"]) for row in rows)
-    export_run(tmp_path / "saved", tmp_path / "int8", "int8")
+    export_model(tmp_path / "saved", tmp_path / "int8", "int8")
     assert (tmp_path / "int8/model.safetensors").stat().st_size < 0.3 * (
         tmp_path / "saved/model.safetensors"
     ).stat().st_size

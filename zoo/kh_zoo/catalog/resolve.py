@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kh_zoo.catalog.records import DEFAULT_VARIANT, Variant, find_variant, list_variants
-from kh_zoo.errors import ModelError, VariantError
+from kh_zoo.errors import HubError, ModelError, VariantError
 from kh_zoo.hub.client import is_hub_id, split_hub_id
 from kh_zoo.hub.store import check_pinned, check_stored, find_stored, needed_files, pull
+from kh_zoo.nearest import nearest
 from kh_zoo.networks.model_folder import CONFIG, ModelFolder, open_model_folder, read_table
+
+MODEL = "model"
+"""The model folder in a run folder."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +60,39 @@ def find(model: str | os.PathLike[str]) -> Source:
     if is_hub_id(str(model)):
         repository, revision = split_hub_id(str(model))
         stored = find_stored(repository, revision)
+        # Of a path that is mistyped, the Hub would only say that it knows nothing.
+        if stored is None and str(model) == repository and path.parent.is_dir():
+            raise _no_folder(path)
         return Source("cached" if stored else "remote", stored, None, repository, revision)
+    if len(path.parts) > 1:
+        raise _no_folder(path)
     return find_source(find_variant(str(model)))
+
+
+def _no_folder(path: Path) -> VariantError:
+    """What is said of a path where no model is."""
+    if path.exists():
+        what = f"{path} has no `{CONFIG}`, and no `{MODEL}/{CONFIG}`"
+    elif not path.parent.is_dir():
+        what = f"there is no folder {path.parent}"
+    else:
+        there = (one.name for one in path.parent.iterdir() if one.is_dir())
+        what = f"there is no folder {path}.{nearest(path.name, list(there))}".removesuffix(".")
+    other = f" (hf://{path} is the repository on the Hub)" if is_hub_id(str(path)) else ""
+    return VariantError(
+        f"`model` should be the path of a model or run folder, owner/repo on the Hub, or a name "
+        f"from the catalogue: {what}{other}. Received: {str(path)!r}"
+    )
+
+
+def nowhere(source: Source, error: HubError) -> HubError:
+    """What is said of a model that the Hub does not give: it may have been meant as a path."""
+    if source.variant is not None:
+        return error
+    reason = str(error).removeprefix(f"{source.repository}: ")
+    return HubError(
+        f"{source.repository}: there is no folder of that name here; of that on the Hub: {reason}"
+    )
 
 
 def find_source(variant: Variant) -> Source:
@@ -85,7 +120,10 @@ def fetch(source: Source) -> Source:
         ModelError: What is there is not sound.
     """
     if source.folder is None:
-        stored = pull(str(source.repository), source.revision, files=source.files)
+        try:
+            stored = pull(str(source.repository), source.revision, files=source.files)
+        except HubError as error:
+            raise nowhere(source, error) from None
         return dataclasses.replace(source, where="cached", folder=stored.path)
     if source.where == "cached":
         check_stored(source.folder, needed_files(read_table(source.folder / CONFIG)))
@@ -162,7 +200,7 @@ def find_path(path: str | os.PathLike[str]) -> Path | None:
         ModelError: If it is a run that has no model yet.
     """
     path = Path(path)
-    for folder in (path, path / "model"):
+    for folder in (path, path / MODEL):
         if (folder / CONFIG).is_file():
             return folder
     if (path / "state.json").is_file():

@@ -7,7 +7,7 @@ import numpy as np
 from kh_zoo.colors.lab import RGB_FROM_XYZ, encode_srgb
 
 # Keeps the division defined at black and white, where there is no room for any colour.
-_LEAST_ROOM = np.float32(1e-6)
+LEAST_ROOM = np.float32(1e-6)
 # Where CIELAB's cube root meets its line, the slope of the line there, and what it has too much.
 _BEND = np.float32(6 / 29)
 _SLOPE = np.float32(3 * (6 / 29) ** 2)
@@ -58,10 +58,10 @@ def lab_to_srgb_pixels(
     excess = np.maximum(red, green, out=x)
     np.maximum(excess, blue, out=excess)
     room = np.subtract(1, luminance, out=f)
-    excess /= np.maximum(room, _LEAST_ROOM, out=room)
+    excess /= np.maximum(room, LEAST_ROOM, out=room)
     below = np.minimum(red, green, out=z)
     np.minimum(below, blue, out=below)
-    below /= np.minimum(-luminance, -_LEAST_ROOM, out=room)
+    below /= np.minimum(-luminance, -LEAST_ROOM, out=room)
     np.maximum(excess, below, out=excess)
     shrink = np.divide(1, np.maximum(excess, np.float32(1), out=excess), out=excess)
     luminance += _BIAS

@@ -3,14 +3,14 @@
 import numpy as np
 
 # IEC 61966-2-1; each row is normalised by the white point that CIELAB divides by.
-_XYZ_FROM_RGB = np.array(
+XYZ_FROM_RGB = np.array(
     [
         [0.412453, 0.357580, 0.180423],
         [0.212671, 0.715160, 0.072169],
         [0.019334, 0.119193, 0.950227],
     ]
 ) / np.array([[0.95047], [1.0], [1.08883]])
-RGB_FROM_XYZ = np.linalg.inv(_XYZ_FROM_RGB)
+RGB_FROM_XYZ = np.linalg.inv(XYZ_FROM_RGB)
 
 
 def srgb_to_lab(rgb: np.ndarray) -> np.ndarray:
@@ -35,7 +35,7 @@ def srgb_to_lab(rgb: np.ndarray) -> np.ndarray:
     rgb = np.asarray(rgb, dtype=np.float64)
     # The power is taken of a base bounded away from 0, so that no negative value reaches it.
     curved = ((np.maximum(rgb, 0.04045) + 0.055) / 1.055) ** 2.4
-    xyz = np.where(rgb > 0.04045, curved, rgb / 12.92) @ _XYZ_FROM_RGB.T
+    xyz = np.where(rgb > 0.04045, curved, rgb / 12.92) @ XYZ_FROM_RGB.T
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     x, y, z = f[..., 0], f[..., 1], f[..., 2]
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)

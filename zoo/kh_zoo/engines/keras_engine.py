@@ -4,6 +4,10 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+# Before Keras: it says what is missing where there is no backend.
+import keras_hypercolumns  # noqa: F401
+
+# isort: split
 import keras
 import numpy as np
 

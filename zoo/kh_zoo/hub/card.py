@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import yaml
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import EvalResult, ModelCardData
 
 from kh_zoo.errors import ModelError
 
@@ -22,6 +22,11 @@ _KNOWN_LICENSES = re.compile(
     r"apache-2\.0|mit|cc0-1\.0|cc-by(-nc)?(-sa|-nd)?-[34]\.0|(l|a)?gpl-[23](\.[01])?|bsd(-[23]-clause)?"
     r"|unlicense|mpl-2\.0|other|unknown"
 )
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_MOST_METADATA = 100_000
+_MOST_DEPTH = 20
+_OPEN = re.compile(r"\ufeff?\s*---[ \t]*(?=(\r\n|\r|\n))")
+_CLOSE = re.compile(r"(?:\r\n|\r|\n)---[ \t]*(?:\r\n|\r|\n|$)")
 _METRICS = {
     "psnr": "PSNR of 8-bit sRGB with the input's lightness, dB",
     "rmse_ab": "RMSE of A and B, CIELAB units",
@@ -60,7 +65,7 @@ def license_id(license: str) -> str:
 
 def card_license(text: str) -> str | None:
     """Return the licence in the metadata of a card, by its name where the Hub has no id for it."""
-    return _license_of(_read(text).data.to_dict())
+    return _license_of(_read(text)[0])
 
 
 def write_card(facts: Facts, before: str | None = None) -> str:
@@ -75,30 +80,30 @@ def write_card(facts: Facts, before: str | None = None) -> str:
     if before is None:
         content = text + "\n"
     else:
-        card = _read(before)
-        kept = card.data.to_dict()
+        kept, content = _read(before)
         if _license_of(kept) != _license_of(_metadata(facts)):
             # They are about the licence that it had.
             kept = {key: kept[key] for key in kept if key not in ("license_name", "license_link")}
-        content = card.text.lstrip("\n")
+        content = content.lstrip("\r\n")
         if BEGIN in content and END in content:
             start, stop = content.index(BEGIN), content.index(END) + len(END)
             content = content[:start] + text + content[stop:]
         else:
             content = f"{content.rstrip()}\n\n{text}\n"
     metadata = {**kept, **_metadata(facts)}
-    metadata["tags"] = list(dict.fromkeys([*metadata["tags"], *kept.get("tags", [])]))
-    if "model-index" not in metadata and "model-index" in kept:
-        metadata["model-index"] = kept["model-index"]
-    data = ModelCardData(ignore_metadata_errors=True, **metadata)
-    return f"---\n{data.to_yaml()}\n---\n\n{content.rstrip()}\n"
+    tags = kept.get("tags")
+    kept_tags = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
+    metadata["tags"] = list(dict.fromkeys([*metadata["tags"], *kept_tags]))
+    metadata = {key: value for key, value in metadata.items() if value is not None}
+    block = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
+    return f"---\n{block}---\n\n{content.rstrip()}\n"
 
 
 def card_problems(text: str) -> list[str]:
     """Return what the Hub, or a reader, would have against a card; without a network."""
     problems = []
     try:
-        data = _read(text).data.to_dict()
+        data, _ = _read(text)
     except ModelError as error:
         return [str(error)]
     license = data.get("license")
@@ -122,17 +127,47 @@ def card_problems(text: str) -> list[str]:
     return problems
 
 
-def _read(text: str) -> Any:
-    """Read a card.
+def _read(text: str) -> tuple[dict[str, Any], str]:
+    """Return the metadata of a card, and what follows them.
 
     Raises:
-        ModelError: If its metadata is none.
+        ModelError: If its metadata are none, or are such as could take memory or time without end.
     """
+    block, content = _split(text)
     try:
-        return ModelCard(text, ignore_metadata_errors=True)
-    except (ValueError, yaml.YAMLError) as error:
+        if len(block) > _MOST_METADATA:
+            raise ValueError(f"more than {_MOST_METADATA:,} characters")
+        depth = 0
+        for event in yaml.parse(block, Loader=_LOADER):
+            # A few of them stand for as much as there is memory.
+            if isinstance(event, yaml.AliasEvent):
+                raise ValueError(f"an alias, *{event.anchor}; write out what it stands for")
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > _MOST_DEPTH:
+                raise ValueError(f"nested more than {_MOST_DEPTH} deep")
+        data = yaml.load(block, Loader=_LOADER)
+        if data is None:
+            data = {}
+        if not isinstance(data, dict):
+            raise ValueError("no keys with values")
+        for key in data:
+            if not isinstance(key, str):
+                raise ValueError(f"the key {key!r}, which is no word")
+    # The latter of values that are none of the type that they say they are.
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise ModelError(f"its metadata can't be read: {reason}") from None
+        raise ModelError(f"its metadata can't be read: {reason[:300]}") from None
+    return data, content
+
+
+def _split(text: str) -> tuple[str, str]:
+    """Return what stands between the two lines of `---` of a card, and what follows them."""
+    start = _OPEN.match(text)
+    end = _CLOSE.search(text, start.end()) if start else None
+    if start is None or end is None:
+        return "", text
+    return text[start.end() : end.start()], text[end.end() :]
 
 
 def _license_of(metadata: Mapping[str, Any]) -> str | None:

@@ -7,6 +7,7 @@ reading ends when it is asked to.
 
 import contextlib
 import dataclasses
+import io
 import json
 import queue
 import re
@@ -123,6 +124,7 @@ class HubReader:
         *,
         most: int,
         size: int | None = None,
+        known: str = "",
         on_bytes: Callable[[int], None] = lambda more: None,
     ) -> str:
         """Read a file at a commit; where the line breaks, go on from there.
@@ -130,8 +132,9 @@ class HubReader:
         Args:
             name: Of the file.
             commit: 40 hexadecimal digits.
-            file: Where to write it, from its beginning.
+            file: Where to write it. What is in it already is gone on from, if `known` is given.
             most: Bytes that it may have.
+            known: The hash of what is in `file`.
             size: Bytes that it should have, if they are known.
             on_bytes: Called with how many more have come; fewer than none where it begins anew.
 
@@ -152,7 +155,7 @@ class HubReader:
             self.alive()
 
         def work(line: _Line) -> str:
-            return self._read(line, url, name, commit, file, most, size, came.put)
+            return self._read(line, url, name, commit, file, most, size, known, came.put)
 
         try:
             return _wait(work, alive, LEAST)
@@ -170,11 +173,13 @@ class HubReader:
         file: IO[bytes],
         most: int,
         size: int | None,
+        known: str,
         came: Callable[[int], None],
     ) -> str:
         import httpx2
 
-        position, hash_, tries = 0, "", TRIES
+        position, hash_, tries = file.seek(0, io.SEEK_END), known, TRIES
+        came(position)
         while True:
             asked = {"Range": f"bytes={position}-"} if position else {}
             try:
@@ -313,6 +318,32 @@ class HubReader:
             f"{self.repository}: {hub_endpoint()} answers with {what}, so that nothing of it is "
             f"used; is it a Hub? Received: {shown}"
         )
+
+
+def hub_status(seconds: float) -> int:
+    """Return the status of the Hub's answer to a small question, of which no more is read.
+
+    Raises:
+        httpx2.HTTPError, HubError: It does not answer in that time, or not as a Hub does.
+    """
+    import httpx2
+    from huggingface_hub.errors import HfHubHTTPError
+
+    until = time.monotonic() + seconds
+
+    def alive() -> None:
+        if time.monotonic() > until:
+            raise httpx2.ReadTimeout(f"nothing in {seconds:g} s")
+
+    def work(line: _Line) -> int:
+        try:
+            url = f"{hub_endpoint()}/api/models?limit=1"
+            with HubReader("")._open(line, url, {}) as (answer, _):
+                return answer.status_code
+        except HfHubHTTPError as error:
+            return error.response.status_code
+
+    return _wait(work, alive, None)
 
 
 class _TryAgain(Exception):  # noqa: N818

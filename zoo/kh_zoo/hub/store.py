@@ -14,7 +14,7 @@ import os
 import shutil
 import stat
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any
 
@@ -27,11 +27,11 @@ from kh_zoo.networks.model_folder import (
     KERAS_FILES,
     MAX_HEADER,
     TENSORS,
-    inside,
     open_model_folder,
     read_config,
     read_table,
 )
+from kh_zoo.networks.plain_files import open_plain, read_plain
 
 CARD = "README.md"
 """What a directory saved by `keras.Model.save` consists of."""
@@ -51,6 +51,8 @@ class Stored:
     bytes: int
     fetched: bool = False
     """Whether the network was used for it just now."""
+    problem: str | None = None
+    """What of it can't be read, which is then not told here."""
 
 
 def cache_folder() -> Path:
@@ -75,8 +77,8 @@ def find_stored(repository: str, revision: str | None = None) -> Path | None:
     """
     folder = _repository_folder(repository, revision)
     commit = revision or "main"
-    with contextlib.suppress(OSError, ValueError), _open_file(folder / "refs" / commit) as ref:
-        commit = ref.read(100).decode("ascii").strip()
+    with contextlib.suppress(ValueError):  # of other text, or a ModelError
+        commit = read_plain(folder / "refs" / commit, 100).decode("ascii").strip()
     if not is_commit(commit):
         return None
     snapshot = folder / "snapshots" / commit
@@ -113,30 +115,37 @@ def check_pinned(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> None:
     """
     for name, file in files.items():
         path = folder / name
-        if path.is_file() and file_digest(inside(path)) != file["sha256"]:
+        if path.is_file() and file_digest(path) != file["sha256"]:
             raise ModelError(
                 f"{path}: is damaged: its sha256 is not that of the catalogue; install "
                 "the package again, or pull the model again"
             )
 
 
-def check_stored(snapshot: Path, names: Iterable[str] | None = None) -> None:
+def check_stored(snapshot: Path, names: Iterable[str] | None = None) -> list[str]:
     """Compare files of the cache with the hashes that they had on the Hub.
 
     Args:
         snapshot: A folder of the cache.
         names: Of the files; None for all.
 
+    Returns:
+        Names of the files that can't be compared: where links can't be made, the cache has copies,
+        and no hashes.
+
     Raises:
         ModelError: If one is not what it should be.
     """
+    copies = []
     for name in sorted(file.name for file in snapshot.iterdir()) if names is None else names:
-        # Where links can't be made, the cache has copies, and no hashes.
-        if (snapshot / name).is_symlink() and _is_damaged(inside(snapshot / name)):
+        if not (snapshot / name).is_symlink():
+            copies.append(name)
+        elif _is_damaged(snapshot / name):
             raise ModelError(
                 f"{snapshot / name}: is damaged: its hash is not the one that it had on the Hub; "
                 "pull the model again"
             )
+    return copies
 
 
 def pull(
@@ -269,14 +278,24 @@ def hub_id(repository: str, revision: str | None) -> str:
     return f"{repository}@{revision}" if revision else repository
 
 
+def read_card(path: Path) -> str:
+    """Read the text of a card, in whatever encoding; empty if there is none.
+
+    Raises:
+        ModelError: If it is no plain file of its folder, or too large.
+    """
+    if not os.path.lexists(path):
+        return ""
+    return read_plain(path, MAX_HEADER).decode("utf-8", errors="replace")
+
+
 def read_license(path: Path) -> str | None:
     """Return the licence that the metadata of a card says; None if there is none."""
     from kh_zoo.hub.card import card_license
 
     try:
-        with _open_file(inside(path)) as file:
-            return card_license(file.read(MAX_HEADER).decode("utf-8"))
-    except (OSError, ValueError):  # of no text, or a ModelError
+        return card_license(read_card(path))
+    except ModelError:
         return None
 
 
@@ -343,7 +362,9 @@ class _Fetch:
         folder = _repository_folder(self.repository)
         blobs = _own_folder(folder / "blobs")
         snapshot = _own_folder(folder / "snapshots" / self.remote.commit)
-        _remove_unfinished(blobs)
+        hashes = {file.sha256 or file.oid or "" for file in self.remote.files.values()}
+        wanted = [hash_ for hash_ in hashes if not (blobs / hash_).exists()]
+        _remove_unfinished(blobs, {_unfinished(hash_) for hash_ in wanted})
         for name in names:
             if not _is_whole(snapshot / name):
                 _link(snapshot / name, self._blob(name, blobs))
@@ -357,17 +378,26 @@ class _Fetch:
         if known and _is_sound(blobs / known):  # of another commit
             self._came(file.size or 0)
             return blobs / known
-        unfinished = blobs / f"{_UNFINISHED}{uuid.uuid4().hex}.incomplete"
+        import httpx2
+
+        goes_on = False
+        begun = _go_on(blobs / _unfinished(known)) if known else None
+        unfinished = blobs / _unfinished(known if known and begun else uuid.uuid4().hex)
         try:
-            with _create(unfinished) as out, hub_errors(self.repository):
-                hash_ = self.reader.read(
-                    name,
-                    self.remote.commit,
-                    out,
-                    most=self._most[name],
-                    size=file.size,
-                    on_bytes=self._came,
-                )
+            with begun or _create(unfinished) as out, hub_errors(self.repository):
+                try:
+                    hash_ = self.reader.read(
+                        name,
+                        self.remote.commit,
+                        out,
+                        most=self._most[name],
+                        size=file.size,
+                        known=known or "",
+                        on_bytes=self._came,
+                    )
+                except (KeyboardInterrupt, InterruptedError, httpx2.TransportError):
+                    goes_on = begun is not None and out.tell() > 0
+                    raise
                 out.flush()
                 self._check(name, hash_, file, unfinished)
                 os.fsync(out.fileno())
@@ -377,7 +407,8 @@ class _Fetch:
             if os.name == "nt":
                 unfinished.replace(blobs / hash_)
         finally:
-            unfinished.unlink(missing_ok=True)
+            if not goes_on:
+                unfinished.unlink(missing_ok=True)
         _sync_folder(blobs)
         return blobs / hash_
 
@@ -394,7 +425,31 @@ class _Fetch:
         self.on_bytes(more, self.total)
 
 
-_UNFINISHED = "kh-"
+def _unfinished(name: str) -> str:
+    """Name in `blobs` of what is being fetched: after its hash, where that is known beforehand."""
+    return f"kh-{name}.incomplete"
+
+
+def _go_on(path: Path) -> IO[bytes] | None:
+    """Open what was fetched of a file until something interrupted it, or begin with it.
+
+    None where another process is at it, or it can't be known whether one is.
+    """
+    if os.name == "nt":
+        return None
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    with contextlib.ExitStack() as stack:
+        try:
+            file = stack.enter_context(os.fdopen(os.open(path, flags, 0o666), "r+b"))
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode) or not _lock(file):
+                return None
+            # Who was at it may have finished just now: then it is a blob, and nothing to write to.
+            if not os.path.samestat(os.fstat(file.fileno()), path.lstat()):
+                return None
+        except OSError:
+            return None
+        stack.pop_all()
+    return file
 
 
 @contextlib.contextmanager
@@ -419,10 +474,12 @@ def _lock(file: IO[bytes]) -> bool:
     return True
 
 
-def _remove_unfinished(blobs: Path) -> None:
-    """Remove what processes that were killed have left of files that they fetched."""
-    for path in blobs.glob(f"{_UNFINISHED}*.incomplete"):
-        with contextlib.suppress(OSError, ModelError), _open_file(path) as file:
+def _remove_unfinished(blobs: Path, wanted: Collection[str]) -> None:
+    """Remove what is left of files that nobody fetches any more, but what is wanted."""
+    for path in blobs.glob(_unfinished("*")):
+        if path.name in wanted:
+            continue
+        with contextlib.suppress(OSError, ModelError), open_plain(path) as file:
             if _lock(file):
                 path.unlink()
 
@@ -565,12 +622,20 @@ def _forget_damaged(repository: str) -> None:
 
 
 def _stored(repository: str, path: Path) -> Stored:
+    from kh_zoo.hub.card import card_license
+
+    license = problem = None
+    try:
+        license = card_license(read_card(path / CARD))
+    except ModelError as error:
+        problem = f"its card: {error}"
     return Stored(
         repository=repository,
         commit=path.name,
         path=path,
-        license=read_license(path / CARD),
+        license=license,
         bytes=sum(file.stat().st_size for file in path.iterdir() if file.is_file()),
+        problem=problem,
     )
 
 
@@ -605,16 +670,6 @@ def _is_damaged(path: Path) -> bool:
     return expected is None or file_digest(path, git=len(expected) == 40) != expected
 
 
-@contextlib.contextmanager
-def _open_file(path: Path) -> Iterator[io.BufferedReader]:
-    """Open a plain file; what else there may be could have no end, or nobody who writes to it."""
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-    with os.fdopen(os.open(path, flags), "rb") as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-            raise ModelError(f"{path}: should be a file")
-        yield file
-
-
 def file_digest(path: Path, *, git: bool = False) -> str:
     """Return the sha256 of a file; or the sha1 that Git has for it, as the Hub has of small ones.
 
@@ -622,7 +677,7 @@ def file_digest(path: Path, *, git: bool = False) -> str:
         ModelError: If it can't be read.
     """
     try:
-        with _open_file(path) as file:
+        with open_plain(path) as file:
             if not git:
                 return hashlib.file_digest(file, "sha256").hexdigest()
             # Against damage; who could change one file could change its name too.

@@ -11,6 +11,7 @@ they stand for.
 import dataclasses
 import json
 import math
+import os
 import re
 import struct
 from collections.abc import Iterable
@@ -18,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from kh_zoo.errors import ModelError
+from kh_zoo.networks.memory import MAX_BYTES
 from kh_zoo.networks.network import Network, read_network
+from kh_zoo.networks.plain_files import inside, open_plain, read_plain
 from kh_zoo.networks.vgg19 import INPUTS, POOLINGS, TAPS, vgg19_network
 
 FORMAT = 2
@@ -111,6 +114,11 @@ class ModelConfig:
         scales = {scale_of(name): shapes[name][:1] for name in int8}
         return {**shapes, **scales}
 
+    def int8(self, tensors: Iterable[str]) -> list[str]:
+        """Names of the kernels that are int8 where a file holds these tensors."""
+        there = set(tensors)
+        return [name for name in self.network.kernels() if scale_of(name) in there]
+
     def most_bytes(self) -> int:
         """Bytes of the tensors in float32, without the table before them."""
         return 4 * sum(math.prod(shape) for shape in self.tensor_shapes().values())
@@ -153,7 +161,7 @@ class ModelFolder:
     @property
     def tensors_path(self) -> Path:
         """The file that the tensors are in; in the Hub's cache not the link to it."""
-        return (self.path / TENSORS).resolve()
+        return inside(self.path / TENSORS)
 
     @property
     def quantized(self) -> bool:
@@ -238,39 +246,13 @@ def read_json(path: Path) -> Any:
     Raises:
         ModelError: If it can't be read, is too large, or is no JSON.
     """
-    path = inside(path)
+    content = read_plain(path, MAX_HEADER)
     try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise ModelError(f"{path}: can't be read ({error.strerror})") from None
-    if size > MAX_HEADER:
-        raise ModelError(
-            f"{path}: should have at most {MAX_HEADER:,} bytes, as a configuration. "
-            f"Received: {size:,}"
-        )
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ModelError(f"{path}: can't be read ({error.strerror})") from None
+        return json.loads(content.decode("utf-8"))
     except RecursionError:
         raise ModelError(f"{path}: is nested too deep for a configuration") from None
     except ValueError:
         raise ModelError(f"{path}: is not a JSON file") from None
-
-
-def inside(path: Path) -> Path:
-    """Return `path`, a file of a model folder, after checking that it is no link out of it.
-
-    In the Hub's cache every file is a link to the `blobs` of its repository.
-
-    Raises:
-        ModelError: If it leads elsewhere.
-    """
-    folder, real = path.parent.resolve(), path.resolve()
-    blobs = folder.parent.parent / "blobs"
-    if real.parent != folder and not (folder.parent.name == "snapshots" and real.parent == blobs):
-        raise ModelError(f"{path}: should be a file, not a link that leads out of its folder")
-    return path
 
 
 def read_config(path: Path) -> ModelConfig:
@@ -306,6 +288,25 @@ def read_config(path: Path) -> ModelConfig:
             raise ModelError(
                 f"{path}: `vivid` should list some of {list(heads)}. Received: {head!r}"
             )
+    config = _network_of(path, first, fields, size, heads, tuple(vivid))
+    needed = config.network.bytes_at_once(size, size)
+    if needed > MAX_BYTES:
+        raise ModelError(
+            f"{path}: `size` should be smaller: the maps of this network would take "
+            f"{needed / 1e9:.1f} GB at once where a picture has {size} pixels a side, and at most "
+            f"{MAX_BYTES / 1e9:.1f} GB are. Received: {size}"
+        )
+    return config
+
+
+def _network_of(
+    path: Path,
+    first: bool,
+    fields: dict[str, Any],
+    size: int,
+    heads: dict[str, tuple[str, ...]],
+    vivid: tuple[str, ...],
+) -> ModelConfig:
     try:
         if first:
             for key, choices in (("pooling", tuple(POOLINGS)), ("input", INPUTS)):
@@ -313,12 +314,12 @@ def read_config(path: Path) -> ModelConfig:
                     raise ModelError(
                         f"`{key}` should be one of {choices}. Received: {fields[key]!r}"
                     )
-            return vgg19_config(fields["pooling"], size, heads, fields["input"], tuple(vivid))
+            return vgg19_config(fields["pooling"], size, heads, fields["input"], vivid)
         network = read_network(fields["network"])
         _check_heads(network, heads)
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from None
-    return ModelConfig(size, network, heads, tuple(vivid))
+    return ModelConfig(size, network, heads, vivid)
 
 
 def _read_heads(path: Path, heads: Any) -> dict[str, tuple[str, ...]]:
@@ -355,10 +356,9 @@ def _check_heads(network: Network, heads: dict[str, tuple[str, ...]]) -> None:
 
 def _read_header(path: Path) -> dict[str, TensorEntry]:
     """Read the table of tensors of a safetensors file, and check that it is sound."""
-    path = inside(path)
     try:
-        total = path.stat().st_size
-        with path.open("rb") as file:
+        with open_plain(path) as file:
+            total = os.fstat(file.fileno()).st_size
             start = file.read(8)
             if start.startswith(_PICKLES):
                 raise ModelError(
@@ -369,6 +369,8 @@ def _read_header(path: Path) -> dict[str, TensorEntry]:
             if not 2 <= length <= min(MAX_HEADER, total - 8):
                 raise ModelError(f"{path}: is not a whole safetensors file")
             table = json.loads(file.read(length))
+            if not isinstance(table, dict):
+                raise ValueError
     except OSError as error:
         raise ModelError(f"{path}: can't be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:

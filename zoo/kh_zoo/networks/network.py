@@ -9,6 +9,7 @@ from typing import Any
 
 from kh_zoo.errors import ModelError
 from kh_zoo.nearest import nearest
+from kh_zoo.networks.memory import Step, bytes_at_once
 from kh_zoo.networks.operations import (
     OPERATIONS,
     Map,
@@ -127,6 +128,15 @@ class Network:
                     f"{height} x {width} pixels"
                 ) from None
         return found
+
+    def bytes_at_once(self, height: int, width: int) -> int:
+        """Bytes, in float32, of the maps that are needed at once; engines may need less."""
+        maps = self.maps(height, width)
+        first = Step(INPUT, (), 4 * math.prod(maps[INPUT]))
+        steps = [
+            Step(node.name, node.inputs, 4 * math.prod(maps[node.name])) for node in self.nodes
+        ]
+        return bytes_at_once([first, *steps], self.outputs.values())
 
     def fits(self, side: int) -> bool:
         """Whether every map has a cell, where the picture has `side` pixels a side."""

@@ -10,6 +10,7 @@ from kh_zoo.networks.model_folder import ModelFolder, scale_of
 from kh_zoo.networks.network import INPUT, Network, Node
 from kh_zoo.networks.operations import resize_shift
 
+GRAPH = "model.onnx"
 OPSET = 20
 OUTPUT = "ab"
 
@@ -36,6 +37,12 @@ def onnx_graph(folder: ModelFolder, head: str) -> onnx.ModelProto:
         An `onnx.ModelProto`.
     """
     return _Builder(folder, folder.config.network.part([head]), head).build()
+
+
+def write_graph(folder: ModelFolder, head: str) -> None:
+    """Write the graph of one variant beside the tensors that it refers to."""
+    content = onnx_graph(folder, head).SerializeToString(deterministic=True)
+    (folder.path / GRAPH).write_bytes(content)
 
 
 class _Builder:

@@ -1,18 +1,21 @@
 """Publishing a model to the Hugging Face Hub: one commit, then its tag."""
 
+import contextlib
 import dataclasses
 import io
 import re
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import kh_zoo.telemetry  # noqa: F401
+from kh_zoo.catalog.resolve import find
 from kh_zoo.errors import HubError, ModelError
 from kh_zoo.hub.card import card_license
 from kh_zoo.hub.client import ask_client, hub_client, hub_errors, is_offline, split_hub_id
 from kh_zoo.hub.reader import HubReader, Remote, is_commit
-from kh_zoo.hub.store import CARD, file_digest, read_license
+from kh_zoo.hub.store import CARD, file_digest, read_card, read_license
 from kh_zoo.networks.model_folder import MAX_HEADER
 from kh_zoo.publishing.repository import build_repository, check_repository
 
@@ -39,6 +42,8 @@ class Published:
     created: bool
     """Whether the repository is new."""
     pull_request: str | None = None
+    card: str = ""
+    """All that `README.md` says, a person's part of it too."""
 
 
 def publish(
@@ -105,6 +110,8 @@ def publish(
             "`size` should be given with a Keras model alone; what is on the disk has its own. "
             f"Received: {size!r} with {str(model)!r}"
         )
+    if isinstance(model, str | Path):
+        find(model)  # before anything is asked of the Hub
     client = hub_client()
     reader = HubReader(repository)
     with tempfile.TemporaryDirectory() as temporary, hub_errors(repository):
@@ -123,9 +130,13 @@ def publish(
         if not dry_run:
             if there is None:
                 ask_client(client.create_repo, repository, private=private)
-                head = reader.look().commit
-            if changed:
-                head, pull_request = _commit(client, repository, folder, changed, head, create_pr)
+            with _none_left_empty(client, reader) if there is None else contextlib.nullcontext():
+                if there is None:
+                    head = reader.look().commit
+                if changed:
+                    head, pull_request = _commit(
+                        client, repository, folder, changed, head, create_pr
+                    )
             if name and name not in tags:
                 ask_client(client.create_tag, repository, tag=name, revision=head)
         return Published(
@@ -141,6 +152,7 @@ def publish(
             changed=changed,
             created=there is None,
             pull_request=pull_request,
+            card=read_card(folder / CARD),
         )
 
 
@@ -153,6 +165,19 @@ def _look(reader: HubReader) -> tuple[Remote | None, dict[str, str]]:
     except RepositoryNotFoundError:
         return None, {}
     return there, reader.tags()
+
+
+@contextlib.contextmanager
+def _none_left_empty(client: "HfApi", reader: HubReader) -> Iterator[None]:
+    """Delete the repository that was just created if nothing came into it."""
+    try:
+        yield
+    except BaseException:
+        with contextlib.suppress(Exception):
+            # The commit may have been made, and only its answer lost.
+            if set(reader.look().files) <= {".gitattributes"}:
+                ask_client(client.delete_repo, reader.repository)
+        raise
 
 
 def _refuse(repository: str, there: Remote | None, private: bool, create_pr: bool) -> None:

@@ -7,31 +7,38 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+# Before Keras: it says what is missing where there is no backend.
+import keras_hypercolumns  # noqa: F401
+
+# isort: split
 import keras
 import numpy as np
 import onnx
 from safetensors.numpy import load_file
 
-from kh_zoo.catalog.records import find_variant
-from kh_zoo.catalog.resolve import Source, fetch, find, find_source, open_source
+from keras_hypercolumns.training.recipe import known_part
+from kh_zoo.catalog.records import Variant, find_variant, list_variants
+from kh_zoo.catalog.resolve import MODEL, Source, fetch, find, find_source, open_source
 from kh_zoo.colorizer import Colorizer
 from kh_zoo.errors import ModelError, ZooError
 from kh_zoo.hub.card import END, EXAMPLE, Facts, card_license, card_problems, write_card
-from kh_zoo.hub.store import CARD, open_any, read_license
+from kh_zoo.hub.store import CARD, file_digest, open_any, read_card, read_license
 from kh_zoo.networks.keras_folder import check_keras_folder
 from kh_zoo.networks.model_folder import (
     CONFIG,
     KERAS,
     KERAS_FILES,
+    MAX_HEADER,
     TENSORS,
     ModelFolder,
-    inside,
     open_model_folder,
+    read_json,
     read_table,
     scale_of,
 )
 from kh_zoo.networks.network import Node
-from kh_zoo.networks.onnx_graph import onnx_graph
+from kh_zoo.networks.onnx_graph import GRAPH, onnx_graph, write_graph
+from kh_zoo.networks.plain_files import plain_path, read_plain
 from kh_zoo.networks.tensors import expand, quantize, write_model_folder
 from kh_zoo.with_keras.keras_model import (
     add_table,
@@ -42,9 +49,10 @@ from kh_zoo.with_keras.keras_model import (
 )
 from kh_zoo.with_keras.to_network import to_network
 
-GRAPH = "model.onnx"
 FILES = (*KERAS_FILES, TENSORS, GRAPH, CARD, EXAMPLE)
 """All that is published; a folder may also have `.gitattributes`, which the Hub adds."""
+_MOST_GRAPH = 16_000_000
+"""Bytes; what describes a network of 5000 nodes has a tenth of them."""
 _PICTURE = Path(__file__).parent / "example.jpg"
 """Chelsea the cat, by Stéfan van der Walt (CC0)."""
 
@@ -131,7 +139,8 @@ def check_repository(folder: Path) -> list[str]:
     ]
     try:
         for path in folder.iterdir():
-            inside(path)
+            if not path.is_dir():
+                plain_path(path)
         open_any(folder)
         architecture = read_table(folder / CONFIG)["architecture"]
         needed = (*KERAS_FILES, CARD) if architecture == KERAS else FILES
@@ -140,7 +149,7 @@ def check_repository(folder: Path) -> list[str]:
         if architecture != KERAS and not missing:
             problems += _differences(open_model_folder(folder))
         if CARD not in missing:
-            text = (folder / CARD).read_text(encoding="utf-8")
+            text = read_plain(folder / CARD, MAX_HEADER).decode("utf-8")
             problems += [f"{CARD}: {problem}" for problem in card_problems(text)]
     except UnicodeDecodeError as error:
         problems.append(f"{CARD}: is no text in UTF-8 ({error.reason})")
@@ -162,6 +171,9 @@ def _find(model: str | Path) -> Source:
     """Find what is to be published; it is on the disk then."""
     source = find(model)
     if source.where == "path" and source.folder is not None:
+        copied = _copied(source)
+        if copied is not None:
+            return _find(copied.name)
         unknown = _unknown(source.folder)
         if unknown:
             raise ModelError(
@@ -176,6 +188,21 @@ def _find(model: str | Path) -> Source:
     return fetch(source)
 
 
+def _copied(source: Source) -> Variant | None:
+    """The variant of the catalogue that a folder is a copy of, file by file."""
+    folder = Path(source.folder or "")
+    copies = [
+        variant
+        for variant in list_variants()
+        if variant.folder is not None
+        and variant.files
+        and all((folder / name).is_file() for name in variant.files)
+        and all(file_digest(folder / n) == file["sha256"] for n, file in variant.files.items())
+    ]
+    head = open_source(source)[1] if copies else None
+    return next((variant for variant in copies if variant.name == head), None)
+
+
 def _write_variant(opened: ModelFolder, head: str, folder: Path) -> str:
     """Write the files of one variant of a model folder; return what its weights are.
 
@@ -184,11 +211,9 @@ def _write_variant(opened: ModelFolder, head: str, folder: Path) -> str:
     vivid = opened.config.vivid_head(head)
     config = opened.config.part((head, *([vivid] if vivid and vivid != head else [])))
     stored = load_file(opened.tensors_path)
-    int8 = [name for name in config.network.kernels() if scale_of(name) in stored]
-    tensors = {name: stored[name] for name in config.tensor_shapes(int8)}
+    tensors = {name: stored[name] for name in config.tensor_shapes(config.int8(stored))}
     write_model_folder(folder, config, tensors if opened.quantized else quantize(tensors))
-    graph = onnx_graph(open_model_folder(folder), head)
-    (folder / GRAPH).write_bytes(graph.SerializeToString(deterministic=True))
+    write_graph(open_model_folder(folder), head)
     # Keras's files from the weights in full precision, where there are such.
     write_keras(build_model(opened, head), folder)
     add_table(folder, config.to_table())
@@ -208,24 +233,33 @@ def _facts(source: Source, path: Path) -> dict[str, Any]:
             "origin": record.origin,
             "training_data": record.training_data,
             "metrics": record.metrics,
-            "details": _sections(card.read_text(encoding="utf-8")) if card.is_file() else "",
+            "details": _sections(read_card(card)),
         }
     facts: dict[str, Any] = {}
     if source.repository:
         facts["origin"] = f"`{source.repository}` on the Hub, at {path.name}"
     if (path / CARD).is_file():
         facts["license"] = read_license(path / CARD)
-    recipe = path.parent / "recipe.json"
-    if recipe.is_file():
-        table = json.loads(recipe.read_text(encoding="utf-8"))
-        init = Path(table.get("init", ""))
-        if init.is_absolute():
-            # Where it lay on this disk is nobody's business.
-            table["init"] = init.name
+    table = _recipe(path)
+    if table:
         text = json.dumps(table, indent=2)
         facts["origin"] = "`kh train`, by the recipe below"
         facts["details"] = f"## Recipe\n\n```json\n{text}\n```"
     return facts
+
+
+def _recipe(path: Path) -> dict[str, Any]:
+    """What the recipe of the run that a model folder is of says; nothing else that may be there."""
+    file = path.parent / "recipe.json"
+    if path.name != MODEL or not file.is_file():
+        return {}
+    table = read_json(file)
+    table = known_part(table) if isinstance(table, dict) else {}
+    init = Path(table.get("init", ""))
+    if init.is_absolute() or ".." in init.parts or str(init).startswith("~"):
+        # Where it lay on this disk is nobody's business.
+        table["init"] = init.name
+    return table
 
 
 def _sections(card: str) -> str:
@@ -242,7 +276,10 @@ def _differences(folder: ModelFolder) -> list[str]:
     [head] = variants
     problems = []
     try:
-        graph = onnx.load(folder.path / GRAPH, load_external_data=False).graph
+        content = read_plain(folder.path / GRAPH, _MOST_GRAPH)
+        graph = onnx.load_model_from_string(content).graph
+    except ModelError as error:
+        return [str(error)]
     except Exception as error:
         graph = None
         problems.append(f"{GRAPH}: is no ONNX graph ({type(error).__name__})")

@@ -8,14 +8,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+# Before Keras: it says what is missing where there is no backend.
+import keras_hypercolumns  # noqa: F401
+
+# isort: split
 import keras
 from keras.src.backend.common import global_state
 
-from keras_hypercolumns.graphs.model_graph import inputs_of, is_functional, outputs_of
+from keras_hypercolumns.graphs.model_graph import calls_of, inputs_of, is_functional, outputs_of
 from kh_zoo.catalog.records import DEFAULT_VARIANT
 from kh_zoo.catalog.resolve import fetch, find, open_source
 from kh_zoo.errors import ModelError
 from kh_zoo.networks.keras_folder import KerasFolder, check_keras_folder
+from kh_zoo.networks.memory import MAX_BYTES, Step, bytes_at_once
 from kh_zoo.networks.model_folder import (
     CONFIG,
     KERAS,
@@ -166,11 +171,17 @@ def build_keras_model(folder: KerasFolder) -> keras.Model:
     try:
         # Keras checks each of them later, when memory is taken. The file may hold more than them:
         # what an optimizer knew, where Keras itself has written it.
-        asked = _count_weights(folder)
+        asked, needed = _measure(folder)
         if asked > folder.parameters:
             raise ModelError(
                 f"{folder.path / CONFIG}: should describe a model of no more weights than "
                 f"{KERAS_WEIGHTS} holds, {folder.parameters:,}. Received: one of {asked:,}"
+            )
+        if needed > MAX_BYTES:
+            raise ModelError(
+                f"{folder.path / CONFIG}: should describe a model whose maps take at most "
+                f"{MAX_BYTES / 1e9:.1f} GB at once, at its own size of {_size(folder)} pixels a "
+                f"side. Received: one that would take {needed / 1e9:.1f} GB"
             )
         model = keras.saving.deserialize_keras_object(folder.config)
         model.load_weights(folder.path / KERAS_WEIGHTS)
@@ -182,16 +193,55 @@ def build_keras_model(folder: KerasFolder) -> keras.Model:
     return model
 
 
-def _count_weights(folder: KerasFolder) -> int:
-    """Count the weights that a configuration asks for, without memory for any of them."""
+def _measure(folder: KerasFolder) -> tuple[int, int]:
+    """Return how many weights a configuration asks for, and how many bytes its maps take at once.
+
+    Without memory for any of them.
+    """
     try:
         with keras.StatelessScope(initialize_variables=False):
             # Keras takes the dict apart.
             model = keras.saving.deserialize_keras_object(copy.deepcopy(folder.config))
-            return sum(math.prod(weight.shape) for weight in model.weights)
+            weights = sum(math.prod(weight.shape) for weight in model.weights)
+            if not is_functional(model):
+                raise ModelError(
+                    f"{folder.path / CONFIG}: should describe a model with inputs of a known shape"
+                )
+            size = _size(folder)
+            given = [
+                keras.KerasTensor([x.shape[0] or 1, *(n or size for n in x.shape[1:])], x.dtype)
+                for x in model.inputs
+            ]
+            return weights, _bytes_at_once(model, given)
     finally:
         # Or else Keras would make them up for later, when it leaves another such scope.
         global_state.set_global_attribute("uninitialized_variables", [])
+
+
+def _size(folder: KerasFolder) -> int:
+    return folder.size or DEFAULT_SIZE
+
+
+def _bytes_at_once(model: keras.Model, given: list[keras.KerasTensor]) -> int:
+    """Bytes of the maps of a functional model, and of those in it, for inputs of such shapes."""
+    calls = calls_of(model)
+    outputs = [tensor for call in calls for tensor in call.outputs]
+    specs = keras.Function(model.inputs, outputs).compute_output_spec(given)
+    found = dict(zip(map(id, outputs), specs, strict=True))
+    steps = []
+    for call in calls:
+        within = 0
+        if is_functional(call.operation):
+            within = _bytes_at_once(call.operation, [found[id(x)] for x in call.input_tensors])
+        for tensor in call.outputs:
+            inputs = [id(x) for x in call.input_tensors]
+            steps.append(Step(id(tensor), inputs, _bytes(found[id(tensor)]), within))
+    return bytes_at_once(steps, map(id, model.outputs))
+
+
+def _bytes(tensor: keras.KerasTensor) -> int:
+    cells: int = math.prod(tensor.shape)
+    return cells * (8 if str(tensor.dtype).endswith("64") else 4)
 
 
 def build_model(folder: ModelFolder, head: str) -> keras.Model:
