@@ -21,7 +21,7 @@ from kh_zoo.engines import (
     create_engine,
 )
 from kh_zoo.engines.predict import predict_ab
-from kh_zoo.errors import EngineError, OutputError
+from kh_zoo.errors import EngineError, ModelError, OutputError
 from kh_zoo.forked import check_fork
 from kh_zoo.networks.model_folder import CONFIG, read_table
 from kh_zoo.networks.working_size import MULTIPLE, working_size
@@ -90,6 +90,12 @@ class Colorizer:
                     raise no_vivid_head(path)
                 self.engine, own = _keras_engine(path, engine, device)
                 size = size or own
+                if size is None:
+                    raise ModelError(
+                        f"{path}: does not say which size it predicts at: it may be no colorizer; "
+                        "if it is one, save it with `save_model(model, path, size=256)`, or give "
+                        "`size`. Received: None"
+                    )
             else:
                 folder, head = open_source(source)
                 head = vivid_head(folder, head) if vivid else head
