@@ -41,7 +41,6 @@ __all__ = [
     "HyperColumnProjection",
     "HyperColumnSampler",
     "LightnessToGray",
-    "__version__",
     "colorizer",
     "efficientnet_lite",
     "feature_info",

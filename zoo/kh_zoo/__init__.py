@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Colorizer",
-    "__version__",
     "find_variant",
     "list_variants",
     "load_model",

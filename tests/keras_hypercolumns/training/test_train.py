@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -692,6 +693,10 @@ def lite_folder(tmp_path_factory):
 
 
 class TestLite:
+    @pytest.mark.skipif(
+        os.environ.get("KH_BACKBONES") != "all",
+        reason="a minute: KH_BACKBONES=all, before a release",
+    )
     def test_a_run_resumes_exactly_its_averages_too(
         self, lite_run, lite_recipe, pictures, tmp_path
     ):
