@@ -1,6 +1,7 @@
 """Fixtures of the whole suite."""
 
 import hashlib
+import os
 import signal
 from types import SimpleNamespace
 
@@ -33,6 +34,13 @@ def pytest_configure(config):
     config.addinivalue_line(
         "filterwarnings", "ignore:Use 'content=<...>' to upload raw:DeprecationWarning"
     )
+
+
+def pytest_collection_modifyitems(items):
+    if not os.environ.get("KH_LONG"):
+        for item in items:
+            if item.get_closest_marker("long"):
+                item.add_marker(pytest.mark.skip(reason="long: KH_LONG=1, before a release"))
 
 
 @pytest.fixture(autouse=True)

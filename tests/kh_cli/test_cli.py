@@ -545,6 +545,7 @@ class TestTrain:
         [line] = result.stderr.splitlines()
         assert "pip install 'keras-hypercolumns[torch]'" in line
 
+    @pytest.mark.long
     def test_a_run_begins_with_a_model_and_says_how_far_it_went(self, tmp_path, pictures, model):
         recipe = RECIPE.format(steps=1).replace("pool1to4", "relu1to3")
         (tmp_path / "recipe.toml").write_text("batch_norm = false\n" + recipe)

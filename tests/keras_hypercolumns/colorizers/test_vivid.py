@@ -202,6 +202,7 @@ def test_bins_that_are_no_numbers_are_refused(folders, tmp_path):
         open_model_folder(tmp_path / "copy")
 
 
+@pytest.mark.long
 def test_commands_take_the_vivid_head_where_there_is_one(folders, tmp_path, pictures):
     Image.fromarray(lightness_of((40, 60)).astype("uint8")).save(tmp_path / "grey.png")
     run = partial(CliRunner().invoke, create_app())

@@ -55,6 +55,7 @@ TRAINING = """
 """
 
 
+@pytest.mark.long
 def test_two_devices_train_what_one_does(pictures, tmp_path):
     recipe, three = tmp_path / "recipe.toml", tmp_path / "three.toml"
     recipe.write_text(RECIPE, encoding="utf-8")

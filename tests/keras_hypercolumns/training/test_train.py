@@ -3,7 +3,6 @@
 import dataclasses
 import io
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -417,6 +416,7 @@ def test_adam_at_a_constant_rate(shallow, pictures, tmp_path):
     assert rates == pytest.approx({1: 1e-4, 2: 1e-4}, rel=1e-6)
 
 
+@pytest.mark.long
 def test_a_trunk_in_mixed_precision_ends_near_one_in_float32(shallow, pictures, tmp_path):
     seen, models = [], []
     for precision in ("float32", "mixed_bfloat16"):
@@ -692,11 +692,8 @@ def lite_folder(tmp_path_factory):
     return folder, model
 
 
+@pytest.mark.long
 class TestLite:
-    @pytest.mark.skipif(
-        os.environ.get("KH_BACKBONES") != "all",
-        reason="a minute: KH_BACKBONES=all, before a release",
-    )
     def test_a_run_resumes_exactly_its_averages_too(
         self, lite_run, lite_recipe, pictures, tmp_path
     ):
