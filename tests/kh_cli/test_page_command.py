@@ -49,8 +49,9 @@ def test_ctrl_c_while_it_colours(model, tmp_path):
     noise = np.random.default_rng(1).integers(0, 256, (2000, 1500), "uint8")
     Image.fromarray(noise).save(tmp_path / "noise.png")
     content = (tmp_path / "noise.png").read_bytes()
+    # Each is written, too, which takes far longer than to send it: so some are left.
     with subprocess.Popen(
-        [KH, "page", "--no-browser", "-m", model],
+        [KH, "page", "--no-browser", "-m", model, "-o", tmp_path / "out"],
         env={**os.environ, "TMPDIR": str(kept)},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
