@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.options.picture_options import Device, Quality, Timeout, suffix_of
 from kh_cli.output.errors import FAILED, WrongUse
 from kh_cli.output.interrupt import noted_interrupt
 from kh_cli.output.progress import Progress
@@ -102,15 +103,7 @@ def colorize(
             "or png where that can't be written.",
         ),
     ] = None,
-    quality: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=100,
-            help="Of a file format that loses detail. Default: 92 for jpg, 90 for webp, 75 for "
-            "avif.",
-        ),
-    ] = None,
+    quality: Quality = None,
     compare: Annotated[
         bool,
         typer.Option(
@@ -128,15 +121,7 @@ def colorize(
             "of a plugin. Default: onnx, or keras for a Keras model that runs on nothing else."
         ),
     ] = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|cpu|gpu|gpu:N",
-            help="What to compute on. Default: the first GPU that the engine can use, or else the "
-            "CPU.",
-            show_default=False,
-        ),
-    ] = "auto",
+    device: Device = "auto",
     jobs: Annotated[
         int | None,
         typer.Option(
@@ -154,10 +139,7 @@ def colorize(
             "runner of a plugin."
         ),
     ] = "local",
-    timeout: Annotated[
-        float,
-        typer.Option(min=1, help="Seconds that a picture may take before it counts as failed."),
-    ] = 900,
+    timeout: Timeout = 900,
     offline: Offline = False,
     cache_dir: CacheDir = None,
     json: Annotated[
@@ -201,13 +183,14 @@ def colorize(
     paths, output = [as_stream(path, 0) for path in paths], output and as_stream(output, 1)
     if not paths:
         raise WrongUse("`PATH` should be a picture or a folder of pictures. Received: none")
+    suffix = suffix_of(format)
     workers = 1 if len(paths) == 1 and not paths[0].is_dir() else jobs
     with (
         create_runner(runner, settings, workers, timeout) as running,
         contextlib.ExitStack() as opened,
     ):
         running.start()
-        paths, output, names = opened.enter_context(streams(paths, output, format, json))
+        paths, output, names = opened.enter_context(streams(paths, output, suffix, json))
         # Heavier, so not before the process has been started.
         from kh_zoo.batches.plan import plan_batch
         from kh_zoo.batches.resume import resume
@@ -216,7 +199,7 @@ def colorize(
         plan = plan_batch(
             paths,
             output=output,
-            suffix=f".{format.lower().removeprefix('.')}" if format else None,
+            suffix=suffix,
             overwrite=overwrite,
         )
         bring(settings.model, quiet)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.options.picture_options import Device, Quality, Timeout, suffix_of
 from kh_cli.output.errors import INTERRUPTED, WrongUse
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_line
@@ -42,32 +43,13 @@ def page(
             "picture's, or png where that can't be written.",
         ),
     ] = None,
-    quality: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            max=100,
-            help="Of a file format that loses detail. Default: 92 for jpg, 90 for webp, 75 for "
-            "avif.",
-        ),
-    ] = None,
+    quality: Quality = None,
     engine: Annotated[
         str | None,
         typer.Option(help="What computes, as for `kh colorize`. Default: what suits the model."),
     ] = None,
-    device: Annotated[
-        str,
-        typer.Option(
-            metavar="auto|cpu|gpu|gpu:N",
-            help="What to compute on. Default: the first GPU that the engine can use, or else the "
-            "CPU.",
-            show_default=False,
-        ),
-    ] = "auto",
-    timeout: Annotated[
-        float,
-        typer.Option(min=1, help="Seconds that a picture may take before it counts as failed."),
-    ] = 900,
+    device: Device = "auto",
+    timeout: Timeout = 900,
     port: Annotated[
         int, typer.Option(min=0, max=65535, help="Port to listen on; 0 is any that is free.")
     ] = 0,
@@ -98,16 +80,13 @@ def page(
         raise WrongUse(
             f"`kh page` needs {package}: pip install 'keras-hypercolumns[page]'"
         ) from error
-    from kh_zoo.batches.plan import PlanError
+    from kh_zoo.batches.plan import check_format
     from kh_zoo.catalog.records import DEFAULT_VARIANT
     from kh_zoo.page.choices import list_choices
     from kh_zoo.page.gallery import Options
-    from kh_zoo.pictures.output import SUFFIXES
 
-    suffix = f".{format.lower().removeprefix('.')}" if format else None
-    if suffix and suffix not in SUFFIXES:
-        known = ", ".join(one[1:] for one in SUFFIXES)
-        raise PlanError(f"`format` should be one of {known}. Received: {format!r}")
+    suffix = suffix_of(format)
+    check_format(suffix)
     model = variant or DEFAULT_VARIANT
     bring(model, quiet=False)
     options = Options(

@@ -24,7 +24,7 @@ def as_stream(path: Path, number: int) -> Path:
 
 @contextlib.contextmanager
 def streams(
-    paths: list[Path], output: Path | None, format: str | None, json: bool
+    paths: list[Path], output: Path | None, suffix: str | None, json: bool
 ) -> Iterator[tuple[list[Path], Path | None, dict[Path, str]]]:
     """Put files in the place of `-`; what is written to that of standard output is sent at the end.
 
@@ -58,8 +58,7 @@ def streams(
         source = _read(Path(folder)) if reads else paths[0]
         target = output
         if writes:
-            suffix = f".{format.lower().removeprefix('.')}" if format else _suffix(source)
-            target = Path(folder, f"stdout{suffix}")
+            target = Path(folder, f"stdout{suffix or _suffix(source)}")
         names = {path: "-" for path, ours in ((source, reads), (target, writes)) if path and ours}
         try:
             yield [source], target, names

@@ -98,8 +98,7 @@ def plan_batch(
         OutputError: If a folder to write in is no folder, or can't be written to.
     """
     paths = [Path(path) for path in paths]
-    if suffix is not None and suffix not in SUFFIXES:
-        raise PlanError(f"`format` should be one of {_names(SUFFIXES)}. Received: {suffix[1:]!r}")
+    check_format(suffix)
     for path in paths:
         _check_there(path)
     name = _file_name(paths, output, suffix)
@@ -154,8 +153,14 @@ def plan_batch(
     plan.check()
     if jobs:
         for root in roots:
-            _check_writable(root)
+            check_writable(root)
     return plan
+
+
+def check_format(suffix: str | None) -> None:
+    """Raise `PlanError` for a suffix of what can't be written; None is that of the input."""
+    if suffix is not None and suffix not in SUFFIXES:
+        raise PlanError(f"`format` should be one of {_names(SUFFIXES)}. Received: {suffix[1:]!r}")
 
 
 def _check_there(path: Path) -> None:
@@ -269,8 +274,12 @@ def _distinct(jobs: list[Job]) -> tuple[list[Job], list[Job]]:
     return distinct, refused
 
 
-def _check_writable(folder: Path) -> None:
-    """Try to write in `folder`, or where it would be made."""
+def check_writable(folder: Path) -> None:
+    """Try to write in `folder`, or where it would be made.
+
+    Raises:
+        OutputError: That can't be.
+    """
     existing = folder
     while not os.path.exists(existing) and existing != existing.parent:
         existing = existing.parent

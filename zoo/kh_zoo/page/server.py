@@ -10,7 +10,8 @@ from pathlib import Path
 
 import uvicorn
 
-from kh_zoo.errors import OutputError, ZooError, debugging
+from kh_zoo.batches.plan import check_writable
+from kh_zoo.errors import ZooError, debugging
 from kh_zoo.page import painter
 from kh_zoo.page.app import create_app
 from kh_zoo.page.gallery import Gallery, Options
@@ -35,7 +36,8 @@ class PageServer:
     def __init__(self, options: Options, port: int = 0) -> None:
         with contextlib.ExitStack() as opened:
             if options.output:
-                _check_output(options.output)
+                check_writable(options.output)
+                options.output.mkdir(parents=True, exist_ok=True)
             listening = opened.enter_context(_listen(port))
             folder = opened.enter_context(tempfile.TemporaryDirectory(prefix="kh-page-"))
             self.gallery = Gallery(Path(folder), options)
@@ -96,15 +98,3 @@ def _listen(port: int) -> socket.socket:
             f"`--port` should be one that is free. Received: {port} ({error.strerror or error})"
         ) from error
     return listening
-
-
-def _check_output(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise OutputError(
-            f"`--output` should be a folder that can be written to. "
-            f"Received: {folder} ({error.strerror or error})"
-        ) from None
