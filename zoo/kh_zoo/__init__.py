@@ -4,7 +4,6 @@ Names are imported when they are first used, so that `kh --help` and `kh list` s
 """
 
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from kh_zoo import built_in
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from kh_zoo.colorizer import Colorizer
     from kh_zoo.publishing.publish import publish
     from kh_zoo.with_keras.keras_model import load_model, save_model
+
+    __version__: str
 
 __all__ = [
     "Colorizer",
@@ -38,11 +39,13 @@ _MODULES = {
 PLUGINS.add_built_in("kh_zoo", built_in)
 PLUGINS.claim_built_in("suffix", READ)
 
-__version__ = version("keras-hypercolumns")
-
 if not TYPE_CHECKING:  # so that a type checker reports a misspelt name
 
     def __getattr__(name):
+        if name == "__version__":
+            from importlib.metadata import version
+
+            return version("keras-hypercolumns")
         if name not in _MODULES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         return getattr(import_module(f"{__name__}.{_MODULES[name]}"), name)
@@ -50,4 +53,4 @@ if not TYPE_CHECKING:  # so that a type checker reports a misspelt name
 
 def __dir__() -> list[str]:
     """With the names that are not imported yet."""
-    return sorted({*globals(), *__all__})
+    return sorted({*globals(), *__all__, "__version__"})
