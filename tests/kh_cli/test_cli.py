@@ -17,10 +17,9 @@ import numpy as np
 import pytest
 from PIL import Image
 from skimage.data import astronaut, camera, chelsea
+from whole_process import KH
 
 from kh_zoo.catalog.records import list_variants
-
-KH = Path(sys.executable).with_name("kh")
 
 
 def kh(*arguments, cwd, input=None, **environment):

@@ -6,31 +6,17 @@ import random
 import runpy
 import shutil
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from skimage.data import chelsea
+from whole_process import KH, kh
 
 from kh_zoo.batches.journal import Journal
 
 ROOT = Path(__file__).resolve().parents[2]
-KH = Path(sys.executable).with_name("kh")
-
-
-def kh(*arguments, cwd, stdin=subprocess.DEVNULL, **environment):
-    return subprocess.run(
-        [KH, *map(str, arguments)],
-        cwd=cwd,
-        stdin=stdin,
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
 
 
 def start(*arguments, cwd):
