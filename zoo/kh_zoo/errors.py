@@ -3,6 +3,7 @@
 import os
 import sys
 import traceback
+from collections.abc import Iterator
 
 from kh_zoo.shown import shown
 
@@ -61,6 +62,25 @@ class PluginError(ZooError):
 
 class PluginWarning(UserWarning):
     """A plugin failed (the error is the `__cause__`), or `KH_PLUGINS` names none that is there."""
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error, what it was raised for, and so on.
+
+    Example:
+
+    >>> from kh_zoo.errors import causes
+    >>> try:
+    ...     int("x")
+    ... except ValueError as error:
+    ...     wrapped = RuntimeError("no number")
+    ...     wrapped.__cause__ = error
+    >>> [type(one).__name__ for one in causes(wrapped)]
+    ['RuntimeError', 'ValueError']
+    """
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def show_traceback(error: BaseException | None) -> None:

@@ -6,6 +6,8 @@ import os
 import re
 from pathlib import Path
 
+from kh_zoo.errors import causes
+
 _WORDS = re.compile(
     r"bad.?alloc|out of memory|(insufficient|not enough) memory|"
     r"memory allocation error: unspecified|allocating \d+ bytes failed|memory allocation error \(|"
@@ -18,13 +20,12 @@ _WORDS = re.compile(
 
 def is_out_of_memory(error: BaseException | None) -> bool:
     """Whether an error, or what is behind it, is for want of memory."""
-    while error is not None:
-        if isinstance(error, MemoryError) or _WORDS.search(str(error)):
-            return True
-        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(
+        isinstance(one, MemoryError)
+        or _WORDS.search(str(one))
+        or (isinstance(one, OSError) and one.errno == errno.ENOMEM)
+        for one in causes(error)
+    )
 
 
 def is_near_limit() -> bool:

@@ -10,7 +10,7 @@ from kh_zoo.batches.journal import Stamp
 from kh_zoo.batches.process import UNDER_WAY, Process, converse, raise_reason
 from kh_zoo.batches.settings import Settings
 from kh_zoo.chatter import silence
-from kh_zoo.errors import OutputError, PictureError, ZooError
+from kh_zoo.errors import OutputError, PictureError, ZooError, causes
 from kh_zoo.memory import is_near_limit, is_out_of_memory
 from kh_zoo.pictures.unfinished import remove_unfinished
 from kh_zoo.plugins.describe import describe
@@ -141,13 +141,11 @@ def _colorize(colorizer: Any, source: Path, target: Path, settings: Settings) ->
 def _disk_full(error: BaseException | None) -> bool:
     """Whether the disk is full, so that every further picture would fail too."""
     full = (errno.ENOSPC, errno.EDQUOT)
-    while error is not None:
-        if isinstance(error, OSError) and error.errno in full:
-            return True
-        if any(os.strerror(number) in str(error) for number in full):  # libvips has but the text
-            return True
-        error = error.__cause__ or error.__context__
-    return False
+    return any(
+        (isinstance(one, OSError) and one.errno in full)
+        or any(os.strerror(number) in str(one) for number in full)  # libvips has but the text
+        for one in causes(error)
+    )
 
 
 if __name__ == "__main__":

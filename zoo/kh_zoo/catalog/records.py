@@ -1,7 +1,6 @@
 """The catalogue: one record for every published variant."""
 
 import dataclasses
-import difflib
 import json
 import re
 from functools import cache
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kh_zoo.errors import PluginError, VariantError
+from kh_zoo.nearest import nearest
 from kh_zoo.plugins.registry import check_name, plugins
 
 DEFAULT_VARIANT = "lite"
@@ -105,9 +105,7 @@ def find_variant(name: str) -> Variant:
     plain = re.sub(r"(?<=\d)[-_ ]+(?=\d)", "to", name.strip().lower())
     if plain in records:
         return records[plain]
-    nearest = difflib.get_close_matches(plain, records, n=1, cutoff=0.4)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
     raise VariantError(
         f"`variant` should be one of {', '.join(map(repr, records))}, the path of a model or run "
-        f"folder, or owner/repo on the Hub.{hint} Received: {name!r}"
+        f"folder, or owner/repo on the Hub.{nearest(plain, records)} Received: {name!r}"
     )

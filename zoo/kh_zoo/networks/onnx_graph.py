@@ -45,6 +45,11 @@ def write_graph(folder: ModelFolder, head: str) -> None:
     (folder.path / GRAPH).write_bytes(content)
 
 
+def onnx_model(graph: onnx.GraphProto) -> onnx.ModelProto:
+    """A model of a graph, of the versions that we write."""
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+
+
 class _Builder:
     def __init__(self, folder: ModelFolder, network: Network, head: str) -> None:
         self.folder, self.network, self.head = folder, network, head
@@ -63,9 +68,7 @@ class _Builder:
             [_value(OUTPUT, 2)],
             initializer=list(self.initializers.values()),
         )
-        return helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10
-        )
+        return onnx_model(graph)
 
     # One method for each operation, of its name.
 

@@ -12,7 +12,7 @@ from kh_zoo.colors.guided_upsampling import EPSILON, RADIUS
 from kh_zoo.colors.lab import RGB_FROM_XYZ, XYZ_FROM_RGB
 from kh_zoo.networks.model_folder import ModelFolder
 from kh_zoo.networks.network import INPUT
-from kh_zoo.networks.onnx_graph import OPSET, OUTPUT, onnx_graph
+from kh_zoo.networks.onnx_graph import OUTPUT, onnx_graph, onnx_model
 from kh_zoo.networks.working_size import MAX_SQUARES, MULTIPLE
 
 PICTURE, COLORED, SATURATION = "picture", "colored", "saturation"
@@ -77,9 +77,7 @@ class _WholeGraph:
             [helper.make_tensor_value_info(COLORED, TensorProto.UINT8, ["height", "width", 3])],
             initializer=list(self.initializers.values()),
         )
-        return helper.make_model(
-            graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10
-        )
+        return onnx_model(graph)
 
     def luminance(self, channels: str, size: str) -> tuple[str, str]:
         """Y of each pixel, and CIELAB's f of it, `(height, width)`."""

@@ -139,7 +139,8 @@ class _Pages:
             raise HTTPException(
                 400, "settings should be JSON with `ids`, `model` and `saturation`"
             ) from error
-        self._gallery.set(entries, self._model(model), _saturation(saturation))
+        saturation = _within("saturation", saturation, 0, MOST_SATURATION)
+        self._gallery.set(entries, self._model(model), saturation)
         return JSONResponse({})
 
     async def remove(self, request: Request) -> Response:
@@ -278,14 +279,12 @@ def _number(request: Request, name: str, low: float, high: float) -> float:
         number = float(text)
     except ValueError:
         number = math.nan
+    return _within(name, number, low, high)
+
+
+def _within(name: str, number: float, low: float, high: float) -> float:
     if not low <= number <= high or number == math.inf:
         raise HTTPException(400, f"`{name}` should be a number of {low:g} to {high:g}")
-    return number
-
-
-def _saturation(number: float) -> float:
-    if not 0 <= number <= MOST_SATURATION:
-        raise HTTPException(400, f"`saturation` should be in 0 to {MOST_SATURATION:g}")
     return number
 
 

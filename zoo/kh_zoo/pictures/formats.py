@@ -23,3 +23,5 @@ READ = (*_ALIKE, *ALIKE)
 UNREAD = (".jxl",)
 """Of pictures that can't be read unless a plugin does: so that they are named as failures instead
 of passed over in silence."""
+TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+"""How a TIFF file begins, a BigTIFF too, of either byte order."""

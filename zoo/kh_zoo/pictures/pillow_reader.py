@@ -26,6 +26,7 @@ from PIL import (
 )
 
 from kh_zoo.errors import PictureError
+from kh_zoo.pictures.formats import TIFF_STARTS
 from kh_zoo.pictures.headers.boxes import boxes
 from kh_zoo.pictures.headers.raster_headers import jpeg2000_size
 from kh_zoo.pictures.metadata.exif import Exif
@@ -46,10 +47,7 @@ _KINDS: tuple[tuple[int, bytes, type[ImageFile.ImageFile]], ...] = (
     *((0, bytes([10, version, 1]), PcxImagePlugin.PcxImageFile) for version in (0, 2, 3, 5)),
     (0, b"8BPS\0\1", PsdImagePlugin.PsdImageFile),
     (0, b"\x01\xda", SgiImagePlugin.SgiImageFile),
-    (0, b"II*\0", TiffImagePlugin.TiffImageFile),
-    (0, b"MM\0*", TiffImagePlugin.TiffImageFile),
-    (0, b"II+\0", TiffImagePlugin.TiffImageFile),
-    (0, b"MM\0+", TiffImagePlugin.TiffImageFile),
+    *((0, start, TiffImagePlugin.TiffImageFile) for start in TIFF_STARTS),
 )
 _PSD_DEPTH = 22
 """Where the bits of a PSD file stand."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from kh_zoo.errors import PictureError
+from kh_zoo.pictures.formats import TIFF_STARTS
 from kh_zoo.pictures.headers import (
     heif_header,
     jpeg_header,
@@ -16,10 +17,7 @@ from kh_zoo.pictures.headers.header import Header
 _KINDS = (
     (0, b"\xff\xd8\xff", jpeg_header.read),
     (0, b"\x89PNG\r\n\x1a\n", png_header.read),
-    (0, b"II*\0", tiff_header.read),
-    (0, b"MM\0*", tiff_header.read),
-    (0, b"II+\0", tiff_header.read),
-    (0, b"MM\0+", tiff_header.read),
+    *((0, start, tiff_header.read) for start in TIFF_STARTS),
     (0, b"RIFF", raster_headers.read_webp),
     (0, b"GIF8", raster_headers.read_gif),
     (0, b"BM", raster_headers.read_bmp),

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pyvips
 
+from kh_zoo.pictures.formats import TIFF_STARTS
 from kh_zoo.pictures.metadata import gif, jpeg, png, tiff, webp
 from kh_zoo.pictures.metadata.metadata import Metadata, image_metadata
 
 _KINDS = (
     (b"\xff\xd8\xff", jpeg.read),
     (b"\x89PNG\r\n\x1a\n", png.read),
-    *((magic, tiff.read) for magic in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    *((start, tiff.read) for start in TIFF_STARTS),
     (b"RIFF", webp.read),
 )
 
