@@ -32,10 +32,7 @@ def srgb_to_lab(rgb: np.ndarray) -> np.ndarray:
     Reference:
         - IEC 61966-2-1 (sRGB); CIE 15:2004, section 8.2.1 (CIELAB).
     """
-    rgb = np.asarray(rgb, dtype=np.float64)
-    # The power is taken of a base bounded away from 0, so that no negative value reaches it.
-    curved = ((np.maximum(rgb, 0.04045) + 0.055) / 1.055) ** 2.4
-    xyz = np.where(rgb > 0.04045, curved, rgb / 12.92) @ XYZ_FROM_RGB.T
+    xyz = decode_srgb(np.asarray(rgb, dtype=np.float64)) @ XYZ_FROM_RGB.T
     f = np.where(xyz > 0.008856, np.cbrt(xyz), 7.787 * xyz + 16 / 116)
     x, y, z = f[..., 0], f[..., 1], f[..., 2]
     return np.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], axis=-1)
@@ -65,6 +62,13 @@ def lab_to_srgb(lab: np.ndarray) -> np.ndarray:
     f = np.stack([y + lab[..., 1] / 500, y, np.maximum(y - lab[..., 2] / 200, 0)], axis=-1)
     xyz = np.where(f > 0.2068966, f**3, (f - 16 / 116) / 7.787)
     return np.asarray(np.clip(encode_srgb(xyz @ RGB_FROM_XYZ.T), 0, 1))
+
+
+def decode_srgb(rgb: np.ndarray) -> np.ndarray:
+    """Linear light, where white is 1, of values on the curve of sRGB."""
+    # The power is taken of a base bounded away from 0, so that no negative value reaches it.
+    curved = ((np.maximum(rgb, 0.04045) + 0.055) / 1.055) ** 2.4
+    return np.where(rgb > 0.04045, curved, rgb / 12.92)
 
 
 def encode_srgb(linear: np.ndarray) -> np.ndarray:

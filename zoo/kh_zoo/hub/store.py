@@ -34,7 +34,6 @@ from kh_zoo.networks.model_folder import (
 from kh_zoo.networks.plain_files import open_plain, read_plain
 
 CARD = "README.md"
-"""What a directory saved by `keras.Model.save` consists of."""
 # The weights of no network that colours pictures come near to it.
 _MOST_BYTES = 4_000_000_000
 

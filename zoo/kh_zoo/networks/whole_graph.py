@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from kh_zoo.colors.gamut import LEAST_ROOM
 from kh_zoo.colors.guided_upsampling import EPSILON, RADIUS
-from kh_zoo.colors.lab import RGB_FROM_XYZ, XYZ_FROM_RGB
+from kh_zoo.colors.lab import RGB_FROM_XYZ, XYZ_FROM_RGB, decode_srgb
 from kh_zoo.networks.model_folder import ModelFolder
 from kh_zoo.networks.network import INPUT
 from kh_zoo.networks.onnx_graph import OUTPUT, onnx_graph, onnx_model
@@ -81,9 +81,7 @@ class _WholeGraph:
 
     def luminance(self, channels: str, size: str) -> tuple[str, str]:
         """Y of each pixel, and CIELAB's f of it, `(height, width)`."""
-        levels = np.arange(256) / 255
-        linear = np.where(levels > 0.04045, ((levels + 0.055) / 1.055) ** 2.4, levels / 12.92)
-        table = linear.astype(np.float32)
+        table = decode_srgb(np.arange(256) / 255).astype(np.float32)
         light = self("Gather", table, self("Cast", PICTURE, to=TensorProto.INT32))
         # Behind the weights of red, green and blue that of a picture of one channel.
         weights = np.array([*XYZ_FROM_RGB[1], 1], np.float32)

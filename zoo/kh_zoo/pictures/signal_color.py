@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import pyvips
 
+from kh_zoo.colors.lab import decode_srgb
+
 # ITU-T H.273, tables 2 and 3: x and y of red, green, blue and white.
 _D65 = (0.3127, 0.3290)
 _PRIMARIES = {
@@ -120,8 +122,7 @@ def _linear(value: np.ndarray, transfer: int | float) -> np.ndarray:
         case 18:  # table 5
             a, b, c = 0.17883277, 0.28466892, 0.55991073
             return np.where(value <= 0.5, value**2 / 3, (np.exp((value - c) / a) + b) / 12)
-    curved = np.power((np.maximum(value, 0.04045) + 0.055) / 1.055, 2.4)
-    return np.where(value > 0.04045, curved, value / 12.92)
+    return decode_srgb(value)
 
 
 def _on_screen(scene: pyvips.Image, primaries: tuple[float, ...]) -> pyvips.Image:
