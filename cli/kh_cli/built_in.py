@@ -8,6 +8,7 @@ from kh_cli.commands.doctor import doctor
 from kh_cli.commands.evaluate import evaluate
 from kh_cli.commands.export import export
 from kh_cli.commands.list import list_variants
+from kh_cli.commands.page import page
 from kh_cli.commands.plugins import list_plugins
 from kh_cli.commands.publish import publish
 from kh_cli.commands.pull import pull
@@ -23,6 +24,7 @@ from kh_zoo.hookspecs import hookimpl
 def register_commands(app: typer.Typer) -> None:
     """Add the commands, in the order of `kh --help`."""
     app.command()(colorize)
+    app.command()(page)
     app.command("list")(list_variants)
     app.command()(show)
     app.command()(pull)

@@ -22,7 +22,8 @@ ROOMS = {
     ),
     "kh_zoo": (
         "errors nearest telemetry chatter hookspecs colors networks plugins pictures engines hub "
-        "catalog with_keras colorizer picture web measuring publishing batches runners built_in"
+        "catalog with_keras colorizer picture web measuring publishing batches runners page "
+        "built_in"
     ),
     "kh_cli": "output options commands built_in main",
 }

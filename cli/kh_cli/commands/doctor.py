@@ -23,6 +23,7 @@ _PACKAGES = (
 )
 _SETTINGS = (
     "KERAS_BACKEND",
+    "KH_MAX_MEMORY",
     "KH_PLUGINS",
     "HF_HOME",
     "HF_HUB_CACHE",

@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw, ImageFont
 from kh_zoo.colorizer import Colorizer
 from kh_zoo.errors import OutputError, PictureError
 from kh_zoo.pictures.joining import gray
+from kh_zoo.pictures.output import with_alpha
 from kh_zoo.pictures.picture import Picture, unreadable
 
 FORMATS = (".html", ".jpg", ".png")
@@ -117,14 +118,14 @@ def compare(
 
 
 def _cells(colorizers: dict[str, Colorizer], path: Path, pixels: int) -> tuple[np.ndarray, ...]:
-    lightness, _ = Picture(path).full("random")
+    picture = Picture(path)
+    lightness, alpha = picture.full("random")
     try:
         cells = [_reduced(gray(lightness), pixels)]
         for colorizer in colorizers.values():
             cells.append(_reduced(colorizer.colorize(path), pixels))
-        source = pyvips.Source.new_from_file(os.fsencode(path))
-        picture = pyvips.Image.thumbnail_source(source, pixels, size="down", output_profile="srgb")
-        own = _reduced(picture.colourspace("srgb"), pixels)
+        color = picture.colors()
+        own = _reduced(with_alpha(color, alpha) if alpha else color, pixels)
     except pyvips.Error as error:
         raise unreadable(error) from error
     # Rounding and JPEG give a grey scan some colour.

@@ -4,11 +4,14 @@ A bright rectangle stands in a dark picture: whatever the orientation, what XMP 
 output leads to it in the output's own pixels.
 """
 
+import io
+import struct
 import xml.etree.ElementTree as ET
+import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from kh_zoo.colorizer import Colorizer
 
@@ -106,7 +109,7 @@ def packet(body):
       </rdf:RDF></x:xmpmeta><?xpacket end="w"?>""".encode()
 
 
-def turned(tmp_path, orientation, xmp=b"", exif_says=True, suffix="png"):
+def turned(tmp_path, orientation, xmp=b"", exif_says=True, notes=()):
     """Make a file, colour it; return the output's rectangle (left, top, across, down) and it."""
     pixels = np.full((HEIGHT, WIDTH), 20, np.uint8)
     pixels[TOP : TOP + DOWN, LEFT : LEFT + ACROSS] = 230
@@ -118,8 +121,8 @@ def turned(tmp_path, orientation, xmp=b"", exif_says=True, suffix="png"):
     camera[0xA002], camera[0xA003] = WIDTH, HEIGHT
     options = {"exif": exif, "xmp": xmp, "quality": 98}
     Image.fromarray(pixels).save(tmp_path / "a.jpg", **options)
-    assert COLORIZER.colorize_file(tmp_path / "a.jpg", tmp_path / f"b.{suffix}") == ()
-    with Image.open(tmp_path / f"b.{suffix}") as image:
+    assert COLORIZER.colorize_file(tmp_path / "a.jpg", tmp_path / "b.png") == notes
+    with Image.open(tmp_path / "b.png") as image:
         image.load()
         rows, columns = np.nonzero(np.asarray(image)[..., 1] > 128)
         left, top = columns.min(), rows.min()
@@ -221,6 +224,35 @@ def test_an_orientation_in_xmp(tmp_path, orientation, form):
         assert [value for value in found if value] == [[left]]
 
 
+@pytest.mark.parametrize("place", ["IDAT", "IEND"])
+@pytest.mark.parametrize("kind", ["eXIf", "raw"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_orientation_anywhere_in_png(tmp_path, orientation, kind, place):
+    """Pillow follows it before and behind the pixels, and in ImageMagick's digits."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    content = io.BytesIO()
+    pixels = np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH), np.uint8)
+    Image.fromarray(pixels).save(content, "PNG")
+    content = content.getvalue()
+    body = exif.tobytes().removeprefix(b"Exif\0\0")
+    if kind == "raw":
+        digits = f"\nexif\n{len(body):8}\n{body.hex()}\n"
+        body = b"Raw profile type exif\0\0" + zlib.compress(digits.encode())
+    name = b"eXIf" if kind == "eXIf" else b"zTXt"
+    chunk = struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    at = content.index(place.encode()) - 4
+    (tmp_path / "a.png").write_bytes(content[:at] + chunk + content[at:])
+    COLORIZER.colorize_file(tmp_path / "a.png", tmp_path / "b.png")
+    with Image.open(tmp_path / "a.png") as image:
+        image.load()
+        expected = np.asarray(ImageOps.exif_transpose(image))
+    with Image.open(tmp_path / "b.png") as image:
+        image.load()
+        assert image.getexif()[0x0112] == 1
+        assert (np.asarray(image)[..., 1] == expected).all()
+
+
 def test_what_is_true_of_the_source_only_goes(tmp_path):
     """How it was stored, its thumbnail, and further pictures in it, which are not in the output."""
     spaces = (
@@ -233,7 +265,8 @@ def test_what_is_true_of_the_source_only_goes(tmp_path):
     )
     xmp = packet("<xmp:Thumbnails><rdf:Alt/></xmp:Thumbnails>")
     xmp = xmp.replace(b'rdf:about=""', b'rdf:about="" ' + spaces.encode())
-    _, size, tree, _ = turned(tmp_path, 6, xmp)
+    notes = ("its gain map for HDR screens is not kept",)
+    _, size, tree, _ = turned(tmp_path, 6, xmp, notes=notes)
     text = ET.tostring(tree, encoding="unicode")
     for gone in ("Version", "ColorMode", "ICCProfile", "Thumbnails", "XResolution"):
         assert gone not in text

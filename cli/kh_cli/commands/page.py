@@ -1,0 +1,137 @@
+"""`kh page`: pictures are dropped into a page of the browser, and coloured on this machine."""
+
+import sys
+import threading
+import webbrowser
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.output.errors import INTERRUPTED, WrongUse
+
+
+def page(
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder to write each picture into as soon as it is coloured, and again when its "
+            "colours are changed on the page. What is there already is never replaced. Default: "
+            "only what is downloaded from the page is kept.",
+        ),
+    ] = None,
+    variant: Annotated[
+        str | None,
+        typer.Option(
+            "--variant",
+            "-m",
+            metavar="NAME|PATH|OWNER/REPO",
+            help="Model that comes first on the page, as for `kh colorize`; the page offers those "
+            "of `kh list` too that are on this disk.",
+        ),
+    ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SUFFIX",
+            help="File format to write, such as jpg, png, webp, tif or avif. Default: the "
+            "picture's, or png where that can't be written.",
+        ),
+    ] = None,
+    quality: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=100,
+            help="Of a file format that loses detail. Default: 92 for jpg, 90 for webp, 75 for "
+            "avif.",
+        ),
+    ] = None,
+    engine: Annotated[
+        str | None,
+        typer.Option(help="What computes, as for `kh colorize`. Default: what suits the model."),
+    ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|cpu|gpu|gpu:N",
+            help="What to compute on. Default: the first GPU that the engine can use, or else the "
+            "CPU.",
+            show_default=False,
+        ),
+    ] = "auto",
+    timeout: Annotated[
+        float,
+        typer.Option(min=1, help="Seconds that a picture may take before it counts as failed."),
+    ] = 900,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 is any that is free.")
+    ] = 0,
+    browser: Annotated[
+        bool,
+        typer.Option(
+            "--browser/--no-browser",
+            help="Open the page in the browser, or only print its address.",
+        ),
+    ] = True,
+    offline: Offline = False,
+    cache_dir: CacheDir = None,
+) -> None:
+    """Open a page in the browser that colours the pictures that are dropped into it.
+
+    Everything stays on this machine: the page is served to it alone, at an address that holds a
+    secret, and loads nothing from elsewhere. Ctrl-C ends it.
+
+    Exit code: 0 ended when all pictures were done; 2 wrong use; 130 ended before that.
+    """
+    set_hub(offline, cache_dir)
+    try:
+        from kh_zoo.page.server import PageServer
+    except ModuleNotFoundError as error:
+        package = str(error.name).partition(".")[0]
+        if package not in ("starlette", "uvicorn"):
+            raise
+        raise WrongUse(
+            f"`kh page` needs {package}: pip install 'keras-hypercolumns[page]'"
+        ) from error
+    from kh_zoo.batches.plan import PlanError
+    from kh_zoo.catalog.records import DEFAULT_VARIANT
+    from kh_zoo.page.choices import list_choices
+    from kh_zoo.page.gallery import Options
+    from kh_zoo.pictures.output import SUFFIXES
+
+    suffix = f".{format.lower().removeprefix('.')}" if format else None
+    if suffix and suffix not in SUFFIXES:
+        known = ", ".join(one[1:] for one in SUFFIXES)
+        raise PlanError(f"`format` should be one of {known}. Received: {format!r}")
+    model = variant or DEFAULT_VARIANT
+    bring(model, quiet=False)
+    options = Options(
+        choices=list_choices(model),
+        engine=engine,
+        device=device,
+        suffix=suffix,
+        quality=quality,
+        output=output.absolute() if output else None,
+        timeout=timeout,
+    )
+    server = PageServer(options, port)
+
+    def ready() -> None:
+        print(server.address, flush=True)
+        print(
+            "The page is at this address, for this machine alone. Ctrl-C ends it.", file=sys.stderr
+        )
+        if browser:
+            # One in the terminal would keep us from serving.
+            threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
+
+    with server:
+        server.run(ready)
+        left = server.gallery.left
+    if left:
+        print(f"ended before {left} of the pictures were done", file=sys.stderr)
+        raise typer.Exit(INTERRUPTED)
