@@ -40,6 +40,11 @@ def inputs_of(model: keras.Model) -> Any:
     return model.inputs[0] if isinstance(model, keras.Sequential) else model.input
 
 
+def outputs_of(model: keras.Model) -> Any:
+    """The symbolic outputs of a functional model, in the structure that it returns."""
+    return model.outputs[0] if isinstance(model, keras.Sequential) else model.output
+
+
 def calls_of(model: keras.Model, outputs: Iterable[Any] | None = None) -> list[Any]:
     """The calls (nodes) that lead from the model's inputs to `outputs`, in an order to run them.
 

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_hypercolumns.layers.interpolation import sample
+from keras_hypercolumns.layers.interpolation import coordinates_dtype, sample
 from keras_hypercolumns.layers.tap_layer import TapLayer
 
 
@@ -95,7 +95,7 @@ class HyperColumnSampler(TapLayer):
         features, points = self._features_and_points(inputs)
         maps, size = self._maps_and_size(features)
         self._check_points(points.shape, {tap: x.shape for tap, x in maps.items()})
-        points = ops.cast(points, "float32")
+        points = ops.cast(points, coordinates_dtype(self.compute_dtype))
         settings = (*size, self.interpolation, self.coordinates)
         return ops.concatenate(
             [

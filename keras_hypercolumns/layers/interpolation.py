@@ -8,6 +8,7 @@ float64 or float32 throughout; only the weights take the type of the maps.
 
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
@@ -23,26 +24,28 @@ def source_cells(
     coordinates: str,
     scale: float | None = None,
     offset: float | None = None,
-) -> Any:
+) -> tuple[Any, Any]:
     """Return where `pixels` of the output fall among the cells of a map, along one axis.
 
     This is the one definition of the coordinate conventions. Pixel i and cell i have their
-    centres at i. The cells are within the map, and whole numbers for nearest interpolation.
+    centres at i. The place is a cell of the map, a whole number, and the share of the way from
+    there to the next one, 0 for nearest interpolation: apart, so that float32 is exact enough for
+    large maps.
 
-    `pixels` is an array of NumPy, where both sizes are ints, or a float32 tensor. `scale` is the
+    `pixels` is an array of NumPy, where both sizes are ints, or a tensor of floats. `scale` is the
     number of output pixels per cell; without it, the ratio of the sizes. With a scale and an
     `offset`, in pixels of the output, pixel i lies at the cell `(i + offset) / scale`; without the
     offset, half-pixel coordinates have `(1 - scale) / 2`.
     """
-    if isinstance(pixels, np.ndarray):
-        xp, outputs, inputs = np, output_size, input_size
-    else:
-        xp, outputs, inputs = ops, ops.cast(output_size, "float32"), ops.cast(input_size, "float32")
-
+    xp = np if isinstance(pixels, np.ndarray) else ops
+    outputs, inputs = (
+        ops.cast(size, pixels.dtype) if ops.is_tensor(size) else size
+        for size in (output_size, input_size)
+    )
     # The cell is `position / step - shift`.
     if coordinates == "align_corners":
         # An output of a single pixel sits on the first cell.
-        step = xp.maximum((outputs if scale is None else inputs * scale) - 1, 1)
+        step = _at_least_one((outputs if scale is None else inputs * scale) - 1)
         position, shift = pixels * (inputs - 1), 0.0
     else:
         shift = 0.5 if coordinates == "half_pixel" else 0.0
@@ -52,14 +55,36 @@ def source_cells(
         if scale is None:
             position, step = position * inputs, outputs
     if interpolation == "nearest":
-        if coordinates == "align_corners":
-            position = position + step / 2
-        source = xp.floor(position / step)
-        # A compiler multiplies by the reciprocal, which falls short of some whole quotients.
-        source = xp.where(position >= (source + 1) * step, source + 1, source)
+        position = position + step / 2 if coordinates == "align_corners" else position
     else:
-        source = position / step - shift
-    return xp.clip(source, 0, inputs - 1)
+        position = position - shift * step
+    cell = xp.floor(position / step)
+    # A quotient is rounded, also to the next whole number; so is the product with a reciprocal, by
+    # which a compiler divides.
+    cell = xp.where(position >= (cell + 1) * step, cell + 1, cell)
+    cell = xp.where(position < cell * step, cell - 1, cell)
+    share = (position - cell * step) / step
+    # Beyond the edge of the map, its edge.
+    last = inputs - 1
+    share = xp.where((cell < 0) | (cell >= last), 0, share)
+    if interpolation == "nearest":
+        share = xp.zeros_like(share)
+    return _at_most(xp.maximum(cell, 0), last), share
+
+
+def _at_most(x: Any, most: Any) -> Any:
+    """The minimum, for a size that is a number, a tensor or PyTorch's symbol.
+
+    `ops` make a tensor of what they compare; a symbol becomes a constant by that.
+    """
+    xp = np if isinstance(x, np.ndarray) else ops
+    return xp.minimum(x, xp.zeros_like(x) + most)
+
+
+def _at_least_one(size: Any) -> Any:
+    if ops.is_tensor(size):
+        return ops.maximum(size, 1)
+    return max(size, 1)
 
 
 def interpolation_matrix(
@@ -69,21 +94,30 @@ def interpolation_matrix(
     coordinates: str,
     scale: float | None = None,
     offset: float | None = None,
+    dtype: str = "float32",
 ) -> Any:
     """Return the `(output_size, input_size)` matrix that interpolates along one axis.
 
-    Computed in float64 with NumPy where both sizes are ints, else in the graph. `scale` and
+    Computed with NumPy where both sizes are ints, else in the graph; so it is with PyTorch, whose
+    compiler takes no NumPy, and to which a size that changes looks like an int. `scale` and
     `offset` as in `source_cells`.
     """
     known = isinstance(output_size, int) and isinstance(input_size, int)
-    xp, dtype = (np, "float64") if known else (ops, "float32")
-    pixels = xp.arange(output_size, dtype=dtype)
-    cells = xp.arange(input_size, dtype=dtype)
-    source = source_cells(
+    xp = np if known and keras.backend.backend() != "torch" else ops
+    compute = "float64" if xp is np else dtype
+    pixels = xp.arange(output_size, dtype=compute)
+    cells = xp.arange(input_size, dtype=compute)
+    cell, share = source_cells(
         pixels, output_size, input_size, interpolation, coordinates, scale, offset
     )
-    weights = xp.maximum(1 - xp.abs(source[:, None] - cells[None, :]), 0)
-    return ops.convert_to_tensor(weights, dtype="float32")
+    distance = (cell[:, None] - cells[None, :]) + share[:, None]
+    weights = xp.maximum(1 - xp.abs(distance), 0)
+    return ops.convert_to_tensor(weights, dtype=dtype)
+
+
+def coordinates_dtype(dtype: str) -> str:
+    """The type that places are computed in, for maps of a type: never less than float32."""
+    return "float64" if keras.backend.standardize_dtype(dtype) == "float64" else "float32"
 
 
 def resize(
@@ -103,7 +137,7 @@ def resize(
     known = all(isinstance(size, int) for size in sizes)
     if known and scale in (None, 1) and not offset and sizes[:2] == sizes[2:]:
         return maps
-    settings = (interpolation, coordinates, scale, offset)
+    settings = (interpolation, coordinates, scale, offset, coordinates_dtype(maps.dtype))
     vertical = interpolation_matrix(height, shape[rows], *settings)
     horizontal = interpolation_matrix(width, shape[columns], *settings)
     along_rows, along_columns = (
@@ -128,7 +162,7 @@ def sample(
 ) -> Any:
     """Interpolate `maps` at `points`: `(batch, points, channels)`, in either data format.
 
-    `points` is a float32 tensor `(batch, points, 2)` of (y, x), in pixels of an output of
+    `points` is a tensor `(batch, points, 2)` of floats of (y, x), in pixels of an output of
     `height` x `width`: at whole numbers, the values are those of `resize`. Only the cells around
     the points are read.
     """
@@ -139,17 +173,17 @@ def sample(
     def neighbours(axis: int, output_size: Any, input_size: Any) -> tuple[Any, Any]:
         """The one or two cells around each point, and their weights, on a new axis 1."""
         # Beyond the edge of the output, its edge.
-        pixels = ops.clip(points[:, :, axis], 0, ops.cast(output_size - 1, "float32"))
-        source = source_cells(
+        last = output_size - 1
+        last = ops.cast(last, points.dtype) if ops.is_tensor(last) else last
+        pixels = _at_most(ops.maximum(points[:, :, axis], 0), last)
+        cell, share = source_cells(
             pixels, output_size, input_size, interpolation, coordinates, scale, offset
         )
+        first = ops.cast(cell, "int32")
         if interpolation == "nearest":
-            return ops.cast(source, "int32")[:, None], ops.ones_like(source)[:, None]
-        first = ops.floor(source)
-        share = source - first
-        first = ops.cast(first, "int32")
+            return first[:, None], ops.ones_like(share)[:, None]
         return (
-            ops.stack([first, ops.minimum(first + 1, input_size - 1)], axis=1),
+            ops.stack([first, _at_most(first + 1, input_size - 1)], axis=1),
             ops.stack([1 - share, share], axis=1),
         )
 
@@ -164,9 +198,10 @@ def sample(
     if last:
         # A cell is a row of channels: gather the rows of all pictures at once.
         cells = cells + ops.arange(batch, dtype="int32")[:, None, None] * (rows * columns)
-        values = ops.take(ops.reshape(maps, (-1, channels)), cells, axis=0)
+        values = ops.take(ops.reshape(maps, (batch * rows * columns, channels)), cells, axis=0)
         return ops.sum(values * weights[..., None], axis=1)
-    maps = ops.reshape(maps, (batch, channels, -1))
-    values = ops.take_along_axis(maps, ops.reshape(cells, (batch, 1, -1)), axis=2)
+    # No size is left to be inferred: of an empty batch it can't be.
+    maps = ops.reshape(maps, (batch, channels, rows * columns))
+    values = ops.take_along_axis(maps, ops.reshape(cells, (batch, 1, around[1] * count)), axis=2)
     values = ops.reshape(values, (batch, channels, *around[1:]))
     return ops.transpose(ops.sum(values * weights[:, None], axis=2), (0, 2, 1))

@@ -1,6 +1,5 @@
 """`kh evaluate`: how good a model is on colour pictures, beside the simplest guesses."""
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -8,6 +7,7 @@ import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
 from kh_cli.output.progress import Progress
+from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_record, write_table
 
 
@@ -104,7 +104,7 @@ def evaluate(
 
         write_report(report, model, data, rows, engine=engine, vivid=vivid)
         if not quiet:
-            print(f"report: {report}", file=sys.stderr)
+            tell(f"report: {report}")
     if json:
         for row in rows:
             write_record(row)

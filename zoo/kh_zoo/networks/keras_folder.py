@@ -80,6 +80,10 @@ _KNOWN = {
     "keras.src.models.functional.Functional",
     "keras.src.models.sequential.Sequential",
     *(f"keras.layers.{name}" for name in _LAYERS.split()),
+    # What `keras.applications` has for itself.
+    "keras.src.applications.convnext.LayerScale",
+    "keras.src.applications.convnext.StochasticDepth",
+    "keras.src.applications.inception_resnet_v2.CustomScaleLayer",
     *(f"keras.initializers.{name}" for name in _INITIALIZERS.split()),
     *(f"keras.regularizers.{name}" for name in ("L1", "L2", "L1L2")),
     *(f"keras.constraints.{name}" for name in ("MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm")),
@@ -112,7 +116,7 @@ class KerasFolder:
     size: int | None
     """Short side, in pixels, that colours are best predicted at; None if it predicts none."""
     parameters: int
-    """Numbers in the weights' file: what the model has to have."""
+    """Numbers in the weights' file: the model has no more of them."""
 
 
 def check_keras_folder(path: Path) -> KerasFolder:

@@ -9,6 +9,7 @@ import pyvips
 
 import kh_zoo.pictures.loaders  # noqa: F401, before anything is opened
 from kh_zoo.errors import PictureError
+from kh_zoo.forked import check_fork
 from kh_zoo.pictures.headers.header import Header
 from kh_zoo.pictures.headers.header_reader import read_header
 from kh_zoo.pictures.memory import check_memory
@@ -390,6 +391,7 @@ def open_image(
     path: str | os.PathLike[str], access: str = "sequential", **options: str | int
 ) -> pyvips.Image:
     """Open a file of any name: libvips itself takes brackets for options, and wants UTF-8."""
+    check_fork()
     source = pyvips.Source.new_from_file(os.fsencode(path))
     return pyvips.Image.new_from_source(source, "", access=access, **options)
 

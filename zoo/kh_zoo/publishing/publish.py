@@ -51,6 +51,7 @@ def publish(
     repository: str,
     *,
     license: str | None = None,
+    size: int | None = None,
     tag: str | None = None,
     private: bool = False,
     create_pr: bool = False,
@@ -76,6 +77,8 @@ def publish(
         repository: `owner/repo`.
         license: Of the weights, such as `"Apache-2.0"`. Defaults to `None`: what the catalogue or
             the card says.
+        size: Of a Keras model, the short side in pixels that its colours are best predicted at, as
+            for `save_model`. Defaults to `None`: 256, or none where the model is no colorizer.
         tag: Name for the commit. Defaults to `None`: the next of `v1`, `v2` and so on, unless the
             commit has one.
         private: Create the repository as one that only its owner sees.
@@ -102,6 +105,11 @@ def publish(
         )
     if is_offline():
         raise HubError(f"{repository}: the network is off (HF_HUB_OFFLINE): nothing is published")
+    if size is not None and isinstance(model, (str, Path)):
+        raise ModelError(
+            "`size` should be given with a Keras model alone; what is on the disk has its own. "
+            f"Received: {size!r} with {str(model)!r}"
+        )
     if isinstance(model, str | Path):
         find(model)  # before anything is asked of the Hub
     client = hub_client()
@@ -111,7 +119,7 @@ def publish(
         _refuse(repository, there, private, create_pr)
         before = _read_card(reader, there)
         folder = Path(temporary) / "repository"
-        build_repository(model, repository, folder, license=license, before=before)
+        build_repository(model, repository, folder, license=license, size=size, before=before)
         problems = check_repository(folder)
         if problems:
             raise ModelError(f"{repository}: would not be sound: {'; '.join(problems)}")

@@ -63,6 +63,7 @@ def build_repository(
     folder: Path,
     *,
     license: str | None = None,
+    size: int | None = None,
     before: str | None = None,
 ) -> None:
     """Write the files of a repository to an empty folder.
@@ -75,6 +76,7 @@ def build_repository(
         repository: `owner/repo`, for the card.
         folder: The folder.
         license: Of the weights. Defaults to `None`: what the catalogue or the card says.
+        size: Of a Keras model, as for `save_model`.
         before: The card that is on the Hub, of which a person's part is kept.
 
     Raises:
@@ -83,7 +85,7 @@ def build_repository(
     """
     if isinstance(model, keras.Model):
         with tempfile.TemporaryDirectory() as own:
-            save_model(model, own)
+            save_model(model, own, size)
             build_repository(Path(own), repository, folder, license=license, before=before)
         return
     source = _find(model)
@@ -97,7 +99,6 @@ def build_repository(
         )
     folder.mkdir(parents=True, exist_ok=True)
     taps: tuple[str, ...] = ()
-    size: int | None
     if read_table(path / CONFIG)["architecture"] == KERAS:
         own_model = check_keras_folder(path)
         size, precision = own_model.size, "as Keras saved them."

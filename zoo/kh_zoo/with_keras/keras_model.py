@@ -15,7 +15,7 @@ import keras_hypercolumns  # noqa: F401
 import keras
 from keras.src.backend.common import global_state
 
-from keras_hypercolumns.graphs.model_graph import calls_of, is_functional
+from keras_hypercolumns.graphs.model_graph import calls_of, inputs_of, is_functional, outputs_of
 from kh_zoo.catalog.records import DEFAULT_VARIANT
 from kh_zoo.catalog.resolve import fetch, find, open_source
 from kh_zoo.errors import ModelError
@@ -114,9 +114,22 @@ def save_model(model: keras.Model, path: str | os.PathLike[str], size: int | Non
 
 
 def write_keras(model: keras.Model, path: Path) -> None:
-    """Write Keras's own files of a model, the same bytes for the same model."""
+    """Write Keras's own files of a model, the same bytes for the same model.
+
+    Raises:
+        ModelError: If the model is neither functional nor sequential.
+    """
+    if not is_functional(model):
+        raise ModelError(
+            "`model` should be a functional or a built Sequential Keras model; one that is "
+            "subclassed says only in its own code how it is built. "
+            f"Received: {getattr(model, 'name', model)!r}"
+        )
     path.mkdir(parents=True, exist_ok=True)
-    keras.saving.save_model(model, path, zipped=False, include_optimizer=False)
+    # A model of its own around the same layers: that of a training has its optimizer and metrics
+    # saved with it (`include_optimizer` has no effect on this format).
+    bare = keras.Model(inputs_of(model), outputs_of(model), name=model.name)
+    keras.saving.save_model(bare, path, zipped=False)
     if (path / "assets").is_dir() and not any((path / "assets").iterdir()):
         (path / "assets").rmdir()
     # When it was saved is of no use, and would make another file of it each time.
@@ -130,7 +143,10 @@ def add_table(path: Path, table: Mapping[str, Any]) -> None:
     config.pop("compile_config", None)
     _number_shared(config, {})
     config[KEY] = dict(table)
-    (path / CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+    # Without any space: a configuration that anyone may send has a limit (see `read_json`), and the
+    # largest of `keras.applications`, indented, is twice above it.
+    text = json.dumps(config, separators=(",", ":"))
+    (path / CONFIG).write_text(text + "\n", encoding="utf-8")
 
 
 def _number_shared(node: Any, numbers: dict[int, int]) -> None:
@@ -153,10 +169,12 @@ def build_keras_model(folder: KerasFolder) -> keras.Model:
         ModelError: If its weights are not those that its configuration asks for.
     """
     try:
+        # Keras checks each of them later, when memory is taken. The file may hold more than them:
+        # what an optimizer knew, where Keras itself has written it.
         asked, needed = _measure(folder)
-        if asked != folder.parameters:
+        if asked > folder.parameters:
             raise ModelError(
-                f"{folder.path / CONFIG}: should describe a model of as many weights as "
+                f"{folder.path / CONFIG}: should describe a model of no more weights than "
                 f"{KERAS_WEIGHTS} holds, {folder.parameters:,}. Received: one of {asked:,}"
             )
         if needed > MAX_BYTES:
