@@ -26,7 +26,7 @@ with atheris.instrument_imports(
     include=[
         "kh_zoo.pictures.picture",
         "kh_zoo.pictures.pillow_reader",
-        "kh_zoo.pictures.tiff_exif",
+        "kh_zoo.pictures.metadata",
         "kh_zoo.pictures.joining",
     ]
 ):

@@ -21,7 +21,7 @@ class Client:
 
     def ask(self, method, path, body=None, headers=None):
         """Return status, headers and content of the answer; paths with / are whole ones."""
-        connection = http.client.HTTPConnection(self.host, timeout=20)
+        connection = http.client.HTTPConnection(self.host, timeout=60)
         with contextlib.closing(connection):
             whole = path if path.startswith("/") else self.path + path
             connection.request(method, whole, body, headers or {})
@@ -46,7 +46,7 @@ class Client:
 
     def wait(self, *ids):
         """Return what became of pictures."""
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while time.monotonic() < end:
             pictures = self.pictures()
             if all(pictures[id]["status"] in ("done", "failed") for id in ids):

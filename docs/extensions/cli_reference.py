@@ -4,7 +4,7 @@ from pathlib import Path
 
 from typer.main import get_command
 
-from kh_cli.main import create_app
+from kh_cli.app import create_app
 
 
 def setup(app):

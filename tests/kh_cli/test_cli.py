@@ -299,7 +299,7 @@ class TestWrongUse:
             ["colorize", "a.jpg", "--size", "8"],
             ["colorize", "a.jpg", "--quality", "101"],
             ["evaluate", "relu1to5", "--data", "gone"],
-            ["export", "gone", "there"],
+            ["export", "gone"],
         ],
     )
     def test_usage_errors(self, tmp_path, arguments):

@@ -1,20 +1,52 @@
 import signal
 
-from kh_cli.output.interrupt import noted_interrupt
+import pytest
+import typer
+
+from kh_cli.output.interrupt import (
+    SIGNALS,
+    Interrupt,
+    interrupt_behind,
+    noted_interrupt,
+    raise_interrupts,
+)
 
 
-def test_an_interrupt_is_noted():
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_interrupt_is_noted(number):
     with noted_interrupt() as interrupted:
         assert not interrupted()
-        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(number)
         assert interrupted()
+        signal.raise_signal(signal.SIGINT)  # the first one counts
+    assert interrupted.noted.code == 128 + number
 
 
-def test_the_handler_before_comes_back():
-    before = signal.getsignal(signal.SIGINT)
+def test_the_handlers_before_come_back():
+    before = [signal.getsignal(number) for number in SIGNALS]
     with noted_interrupt():
-        assert signal.getsignal(signal.SIGINT) is not before
-    assert signal.getsignal(signal.SIGINT) is before
+        assert signal.getsignal(signal.SIGTERM) is not before[1]
+    assert [signal.getsignal(number) for number in SIGNALS] == before
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_interrupt_is_raised_and_found_behind_what_typer_makes_of_it(number):
+    before = {one: signal.getsignal(one) for one in SIGNALS}
+    app = typer.Typer()
+    app.command()(lambda: signal.raise_signal(number))
+    try:
+        raise_interrupts()
+        with pytest.raises(Interrupt):
+            signal.raise_signal(number)
+        with pytest.raises(SystemExit) as ended:
+            app([])
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    assert interrupt_behind(ended.value).code == 128 + number
+    assert interrupt_behind(SystemExit(130)) is None
+    ended.value.code = 0  # by a command that took it for its end
+    assert interrupt_behind(ended.value) is None
 
 
 def test_an_interrupt_that_is_ignored_stays_ignored():

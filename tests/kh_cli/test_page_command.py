@@ -24,7 +24,7 @@ def test_ctrl_c_ends_it(model, monkeypatch, capsys, tmp_path):
     opened, seen = [], []
 
     def open_browser(address):
-        with urllib.request.urlopen(address, timeout=20) as answer:
+        with urllib.request.urlopen(address, timeout=60) as answer:
             seen.append(answer.read())
         opened.append(address)
         os.kill(os.getpid(), signal.SIGINT)
@@ -61,9 +61,9 @@ def test_ctrl_c_while_it_colours(model, tmp_path):
         for name in ("a.png", "b.png", "c.png"):
             url = f"{address}pictures?name={name}"
             request = urllib.request.Request(url, content, method="PUT")
-            urllib.request.urlopen(request, timeout=20).close()
+            urllib.request.urlopen(request, timeout=60).close()
         process.send_signal(signal.SIGINT)
-        output, errors = process.communicate(timeout=30)
+        output, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert output == ""
     assert re.search(r"\nended before [123] of the pictures were done\n$", errors)

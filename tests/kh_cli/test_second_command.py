@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from kh_cli.main import create_app
+from kh_cli.app import create_app
 from kh_zoo.batches.journal import NAME, Stamp
 from kh_zoo.plugins.registry import plugins
 from kh_zoo.runners.outcome import begin, settle

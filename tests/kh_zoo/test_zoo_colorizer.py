@@ -3,6 +3,7 @@ import resource
 import signal
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -308,3 +309,55 @@ def test_wrong_arguments():
         Colorizer(SmoothEngine(), size=8)
     with pytest.raises(ValueError, match="`saturation`"):
         Colorizer(SmoothEngine(), size=64, saturation=-1)
+
+
+@pytest.fixture(scope="module")
+def lite():
+    return Colorizer("lite")
+
+
+class TestPicturesInMemory:
+    """What is given as pixels comes out as the same pixels from a file do."""
+
+    @pytest.mark.parametrize("bands", ["L", "LA", "RGB", "RGBA"])
+    @pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+    def test_arrays(self, lite, random, tmp_path, bands, kind):
+        shape = (40, 56) if bands == "L" else (40, 56, len(bands))
+        pixels = random.integers(0, np.iinfo(kind).max, shape, kind, endpoint=True)
+        space = {"L": "b-w", "R": "srgb"} if kind is np.uint8 else {"L": "grey16", "R": "rgb16"}
+        image = pyvips.Image.new_from_array(pixels).copy(interpretation=space[bands[0]])
+        image.pngsave(str(tmp_path / "a.png"))
+        wanted = lite.colorize(tmp_path / "a.png").numpy()
+        got = lite.colorize(pixels)
+        assert got.dtype == kind
+        np.testing.assert_array_equal(got, wanted)
+
+    @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+    def test_images_of_pillow(self, lite, random, mode):
+        levels = random.integers(0, 256, (30, 44), np.uint8)
+        if mode == "I;16":
+            given = Image.fromarray(levels.astype(np.uint16) * 257)
+        else:
+            given = Image.fromarray(levels).convert("RGB").convert(mode)
+        got = lite.colorize(given)
+        assert isinstance(got, Image.Image)
+        assert got.size == given.size
+        assert got.mode == ("RGBA" if mode in ("LA", "RGBA") else "RGB")
+        # Lightness is kept. CMYK has no profile here, and is read as that of a usual press.
+        if mode not in ("1", "P", "CMYK"):
+            gray = np.asarray(got.convert("RGB").convert("L"), int)
+            assert np.abs(gray - levels)[5:-5, 5:-5].mean() < 12
+
+    def test_bytes_of_a_file(self, lite):
+        content = Path("examples/coffee.jpg").read_bytes()
+        wanted = lite.colorize("examples/coffee.jpg").numpy()
+        np.testing.assert_array_equal(lite.colorize(content).numpy(), wanted)
+        with pytest.raises(PictureError):
+            lite.colorize(content[:2000])
+
+    @pytest.mark.parametrize(
+        "pixels", [np.zeros((4, 4)), np.zeros(4, np.uint8), np.zeros((4, 4, 5), np.uint8)]
+    )
+    def test_other_arrays_are_refused(self, lite, pixels):
+        with pytest.raises(ValueError, match=r"`picture` should be uint8 or uint16.*Received: "):
+            lite.colorize(pixels)

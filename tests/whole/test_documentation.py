@@ -15,7 +15,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from keras_hypercolumns.training.recipe import Recipe
-from kh_cli.main import create_app
+from kh_cli.app import create_app
 
 ROOT = Path(__file__).parents[2]
 PAGES = [

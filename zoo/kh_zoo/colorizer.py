@@ -2,9 +2,13 @@
 
 import math
 import os
+import tempfile
 from pathlib import Path
+from typing import overload
 
+import numpy as np
 import pyvips
+from PIL import Image
 
 from kh_zoo.catalog.records import DEFAULT_VARIANT
 from kh_zoo.catalog.resolve import fetch, find, no_vivid_head, open_source, vivid_head
@@ -18,6 +22,7 @@ from kh_zoo.engines import (
 )
 from kh_zoo.engines.predict import predict_ab
 from kh_zoo.errors import EngineError, ModelError, OutputError
+from kh_zoo.forked import check_fork
 from kh_zoo.networks.model_folder import CONFIG, read_table
 from kh_zoo.networks.working_size import MULTIPLE, working_size
 from kh_zoo.pictures.joining import gray, join
@@ -108,21 +113,59 @@ class Colorizer:
             raise ValueError(f"`saturation` must be 0 or more. Received: {saturation}")
         self.size = size
         self.saturation = saturation
+        self._process = os.getpid()
 
-    def colorize(self, path: str | os.PathLike[str]) -> pyvips.Image:
+    @overload
+    def colorize(self, picture: str | os.PathLike[str] | bytes) -> pyvips.Image: ...
+
+    @overload
+    def colorize(self, picture: Image.Image) -> Image.Image: ...
+
+    @overload
+    def colorize(self, picture: np.ndarray) -> np.ndarray: ...
+
+    def colorize(
+        self, picture: str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+    ) -> pyvips.Image | Image.Image | np.ndarray:
         """Colour a picture, for use in Python.
 
+        Example:
+
+        >>> import numpy as np
+        >>> from kh_zoo import Colorizer
+        >>> Colorizer("lite").colorize(np.full((40, 60), 128, "uint8")).shape
+        (40, 60, 3)
+
         Args:
-            path: Path of the picture; see `Picture`.
+            picture: Path of the picture, see `Picture`; the bytes of such a file; an image of
+                Pillow; or an array of uint8 or uint16, `(height, width)` or `(height, width,
+                channels)` with grey, grey and alpha, RGB or RGBA.
 
         Returns:
-            sRGB as displayed (EXIF orientation applied), of 8 bits, or of 16 where the file has
-            them, with alpha if the file has it; in memory.
+            sRGB as displayed (EXIF orientation applied), of 8 bits, or of 16 where the picture has
+            them, with alpha if it has it; in memory. Of a path or bytes an image of pyvips, whose
+            `numpy()` is an array; of an image of Pillow such a one, of 8 bits; of an array an
+            array.
 
         Raises:
-            PictureError: The file can't be read.
-            PredictionError: The model predicts what is no colour.
+            PictureError: The picture can't be read.
+            ValueError: `picture` is an array of another kind.
         """
+        if isinstance(picture, (str, os.PathLike)):
+            return self._in_memory(Path(picture))
+        # As a file: what can be wrong with a picture is found in one place.
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "picture"
+            if isinstance(picture, bytes):
+                path.write_bytes(picture)
+                return self._in_memory(path)
+            if isinstance(picture, Image.Image):
+                picture.save(path, "TIFF")
+                return Image.fromarray(self._in_memory(path).colourspace("srgb").numpy())
+            _write_array(np.asarray(picture), path)
+            return np.asarray(self._in_memory(path).numpy())
+
+    def _in_memory(self, path: Path) -> pyvips.Image:
         picture = Picture(path)
         joined, alpha = self._colorize(picture, picture.sixteen_bit)
         image = with_alpha(joined.image, alpha) if alpha else joined.image
@@ -149,8 +192,8 @@ class Colorizer:
             compare: Put the grey picture to the left of the coloured one.
 
         Returns:
-            What was not taken from the file: further pages or frames, colour. Empty for a grey
-            picture.
+            What was not taken from the file, further pages or frames, colour; and what of its
+            metadata the output's format has no place for. Mostly empty for a grey picture.
 
         Raises:
             PictureError: `source` can't be read.
@@ -166,23 +209,37 @@ class Colorizer:
             rgb = gray(picture.full()[0], sixteen_bit).join(rgb, "horizontal")
             alpha = alpha and alpha.join(alpha, "horizontal")
         try:
-            output.write(rgb, alpha)
+            lost = output.write(rgb, alpha, picture.metadata())
         except OutputError:
             if joined.error:
                 raise joined.error from None
             raise
-        return tuple(picture.notes)
+        return (*picture.notes, *lost)
 
     def _colorize(
         self, picture: Picture, sixteen_bit: bool
     ) -> tuple[StripSource, pyvips.Image | None]:
         """Colour and alpha at full size; what is predicted is predicted here."""
+        check_fork(self._process)
         small = picture.small_lightness(*working_size(picture.width, picture.height, self.size))
         ab = predict_ab(self.engine, small) * self.saturation
         lightness, alpha = picture.full()
         joined = join(lightness, small, ab, sixteen_bit)
         # Each is read from top to bottom at a pace of its own: so the file is opened for both.
         return joined, None if alpha is None else picture.full()[1]
+
+
+def _write_array(pixels: np.ndarray, path: Path) -> None:
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    kinds = (np.dtype(np.uint8), np.dtype(np.uint16))
+    if pixels.dtype not in kinds or pixels.ndim not in (2, 3) or not 1 <= channels <= 4:
+        raise ValueError(
+            "`picture` should be uint8 or uint16, `(height, width)` or `(height, width, channels)` "
+            f"with 1 to 4 channels. Received: {pixels.dtype} {pixels.shape}"
+        )
+    spaces = ("b-w", "srgb") if pixels.dtype == np.uint8 else ("grey16", "rgb16")
+    image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
+    image.copy(interpretation=spaces[channels > 2]).tiffsave(str(path))
 
 
 def _keras_engine(path: Path, engine: str | None, device: str) -> tuple[Engine, int | None]:

@@ -1,7 +1,10 @@
 """What can go wrong for a user, each with a message of one line that says what to do."""
 
 import os
+import sys
 import traceback
+
+from kh_zoo.shown import shown
 
 
 class ZooError(Exception):
@@ -48,6 +51,10 @@ class WorkerError(ZooError):
     """A process that colours pictures could not begin."""
 
 
+class ForkError(ZooError, RuntimeError):
+    """A forked process that would wait for ever for threads of its parent."""
+
+
 class PluginError(ZooError):
     """Something in a plugin that can't be taken as it is."""
 
@@ -59,7 +66,8 @@ class PluginWarning(UserWarning):
 def show_traceback(error: BaseException | None) -> None:
     """Print the traceback on stderr, if KH_DEBUG=1 asks for it."""
     if error and debugging():
-        traceback.print_exception(error)
+        for line in "".join(traceback.format_exception(error)).splitlines():
+            print(shown(line), file=sys.stderr)
 
 
 def debugging() -> bool:

@@ -1,6 +1,8 @@
 """`kh colorize`: grey pictures in, coloured pictures out."""
 
+import codecs
 import contextlib
+import os
 import sys
 import time
 from collections import Counter
@@ -10,11 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
-from kh_cli.output.errors import FAILED, INTERRUPTED, WrongUse
+from kh_cli.output.errors import FAILED, WrongUse
 from kh_cli.output.interrupt import noted_interrupt
 from kh_cli.output.progress import Progress
-from kh_cli.output.stdout import write_record
-from kh_cli.output.streams import STREAM, streams
+from kh_cli.output.stderr import tell
+from kh_cli.output.stdout import write_line, write_record
+from kh_cli.output.streams import STREAM, as_stream, streams
 
 if TYPE_CHECKING:
     from kh_zoo.batches.plan import Plan
@@ -177,7 +180,7 @@ def colorize(
     inputs. What is finished is skipped on a rerun, and done again with other options.
 
     Exit code: 0 done; 1 some picture failed (each is named with the reason, the rest is done);
-    2 wrong use, or nothing to do; 130 interrupted.
+    2 wrong use, or nothing to do; 130 interrupted (143 by `kill`).
     """
     set_hub(offline, cache_dir)
     from kh_zoo.batches.settings import Settings
@@ -195,6 +198,7 @@ def colorize(
         compare=compare,
     )
     paths = [*(paths or ()), *(_listed(listing) if listing else ())]
+    paths, output = [as_stream(path, 0) for path in paths], output and as_stream(output, 1)
     if not paths:
         raise WrongUse("`PATH` should be a picture or a folder of pictures. Received: none")
     workers = 1 if len(paths) == 1 and not paths[0].is_dir() else jobs
@@ -243,27 +247,32 @@ def colorize(
                 report.take(outcome)
         report.flush()
         report.left = len(plan.jobs) - report.tried
-        stopped = interrupted()
+    stopped = interrupted.noted
     if not quiet or stopped:
-        report.summarize(plan, running.device, stopped)
+        report.summarize(plan, running.device, stopped is not None)
     if stopped:
-        raise typer.Exit(INTERRUPTED)
+        raise typer.Exit(stopped.code)
     if report.failed:
         raise typer.Exit(FAILED)
 
 
 def _listed(listing: Path) -> list[Path]:
-    """Read the paths that a file names."""
-    # A name may be no UTF-8.
+    """Read the paths that a file names, one on each line, or zeros between, as `find -print0`."""
     source = sys.stdin.fileno() if listing == STREAM else listing
     try:
-        with open(source, errors="surrogateescape", closefd=listing != STREAM) as lines:
-            paths = [line.rstrip("\r\n") for line in lines]
+        with open(source, "rb", closefd=listing != STREAM) as file:
+            content = file.read()
     except OSError as error:
         raise WrongUse(
             f"`--from` should be a file with a path on each line. Received: {listing} "
             f"({error.strerror})"
         ) from error
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # of Windows
+        content = content.decode("utf-16", "replace").encode()
+    content = content.removeprefix(codecs.BOM_UTF8)
+    names = content.split(b"\0") if b"\0" in content else content.split(b"\n")
+    # A name may be no UTF-8.
+    paths = [os.fsdecode(name if b"\0" in content else name.rstrip(b"\r")) for name in names]
     return [Path(path) for path in paths if path]
 
 
@@ -316,7 +325,7 @@ class _Report:
         why = f"again: {job.reason}" if job.reason else None
         self.record(job.source, job.target, "done", why, outcome.seconds, outcome.notes)
         if not self.json and job.target not in self.names:
-            print(job.target, flush=True)
+            write_line(job.target)
 
     def record(
         self,
@@ -364,4 +373,4 @@ class _Report:
             lines.append(f"{self.failed} failed")
         if self.left:
             lines.append(f"{self.left} left: the same command goes on from here")
-        print("\n".join(lines), file=sys.stderr)
+        tell(*lines)

@@ -1,7 +1,6 @@
 """`kh compare`: the same pictures through several models, to look at."""
 
 import itertools
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,8 @@ import typer
 from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
 from kh_cli.output.errors import FAILED, WRONG_USE, WrongUse
 from kh_cli.output.progress import Progress
+from kh_cli.output.stderr import tell
+from kh_cli.output.stdout import write_line
 
 
 def compare(
@@ -112,19 +113,19 @@ def compare(
     failures = 0
     with Progress("comparing", len(found), quiet=quiet) as progress:
 
-        def tell(done: int, name: str, failure: Exception | None) -> None:
+        def on_picture(done: int, name: str, failure: Exception | None) -> None:
             nonlocal failures
             progress.advance(done)
             if failure:
                 failures += 1
                 progress.say(f"{name}: {failure}")
 
-        written = compare(colorizers, found, output, on_picture=tell)
+        written = compare(colorizers, found, output, on_picture=on_picture)
     if not written:
         raise typer.Exit(WRONG_USE)
-    print(output)
+    write_line(output)
     if not quiet:
-        print(f"{written} pictures, {len(colorizers)} models", file=sys.stderr)
+        tell(f"{written} pictures, {len(colorizers)} models")
     if failures:
         raise typer.Exit(FAILED)
 

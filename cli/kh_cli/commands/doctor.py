@@ -8,7 +8,7 @@ import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, set_hub
 from kh_cli.output.errors import FAILED, explain
-from kh_cli.output.stdout import write_record
+from kh_cli.output.stdout import write_record, write_text
 
 _PACKAGES = (
     "keras-hypercolumns",
@@ -23,6 +23,7 @@ _PACKAGES = (
 )
 _SETTINGS = (
     "KERAS_BACKEND",
+    "KH_MAX_MEMORY",
     "KH_PLUGINS",
     "HF_HOME",
     "HF_HUB_CACHE",
@@ -78,7 +79,7 @@ def doctor(
     else:
         width = max(map(len, found)) + 2
         for key, value in found.items():
-            print(f"{key:{width}}{'-' if value is None else value}")
+            write_text(f"{key:{width}}{'-' if value is None else value}")
     if problem:
         raise typer.Exit(FAILED)
 

@@ -7,6 +7,7 @@ import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
 from kh_cli.output.errors import WrongUse
+from kh_cli.output.stdout import write_line
 
 
 def export(
@@ -79,4 +80,4 @@ def export(
         from kh_zoo.catalog.export import export_model
 
         export_model(model, target, precision, to, whole)
-    print(target)
+    write_line(target)

@@ -1,11 +1,11 @@
 """`kh list`: the models there are."""
 
-import sys
 from typing import Annotated, Any
 
 import typer
 
 from kh_cli.options.hub_options import CacheDir, set_hub
+from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_record, write_table
 
 
@@ -60,7 +60,7 @@ def list_variants(
             records.append(_stored_record(stored))
     for record in records:
         if record["problem"]:
-            print(f"{record['name']}: {record['problem']}", file=sys.stderr)
+            tell(f"{record['name']}: {record['problem']}")
     if json:
         for record in records:
             write_record(record)

@@ -1,6 +1,5 @@
 """`kh page`: pictures are dropped into a page of the browser, and coloured on this machine."""
 
-import sys
 import threading
 import webbrowser
 from pathlib import Path
@@ -10,6 +9,8 @@ import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
 from kh_cli.output.errors import INTERRUPTED, WrongUse
+from kh_cli.output.stderr import tell
+from kh_cli.output.stdout import write_line
 
 
 def page(
@@ -121,10 +122,8 @@ def page(
     server = PageServer(options, port)
 
     def ready() -> None:
-        print(server.address, flush=True)
-        print(
-            "The page is at this address, for this machine alone. Ctrl-C ends it.", file=sys.stderr
-        )
+        write_line(server.address)
+        tell("The page is at this address, for this machine alone. Ctrl-C ends it.")
         if browser:
             # One in the terminal would keep us from serving.
             threading.Thread(target=webbrowser.open, args=(server.address,), daemon=True).start()
@@ -133,5 +132,5 @@ def page(
         server.run(ready)
         left = server.gallery.left
     if left:
-        print(f"ended before {left} of the pictures were done", file=sys.stderr)
+        tell(f"ended before {left} of the pictures were done")
         raise typer.Exit(INTERRUPTED)

@@ -3,14 +3,14 @@
 import dataclasses
 import json as json_text
 import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from kh_cli.output.errors import FAILED, WrongUse, explain
-from kh_cli.output.stdout import write_record
+from kh_cli.output.stderr import tell
+from kh_cli.output.stdout import write_line, write_record, write_text
 
 if TYPE_CHECKING:
     from kh_zoo.publishing.publish import Published
@@ -122,7 +122,7 @@ def publish(
             dry_run=dry_run,
         )
         if not quiet:
-            print("\n".join(_lines(found, dry_run)), file=sys.stderr)
+            tell(*_lines(found, dry_run))
         return found
 
     if every is not None:
@@ -132,7 +132,7 @@ def publish(
     if json:
         write_record({**dataclasses.asdict(found), "dry_run": dry_run})
     else:
-        print(found.pull_request or f"{found.url}/tree/{found.commit or 'main'}")
+        write_line(found.pull_request or f"{found.url}/tree/{found.commit or 'main'}")
 
 
 def _check(folder: Path, json: bool) -> None:
@@ -142,9 +142,9 @@ def _check(folder: Path, json: bool) -> None:
     if json:
         write_record({"folder": str(folder), "problems": problems})
     elif not problems:
-        print(f"{folder}: nothing is wrong")
+        write_text(f"{folder}: nothing is wrong")
     if problems:
-        print("\n".join(problems), file=sys.stderr)
+        tell(*problems)
         raise typer.Exit(FAILED)
 
 
@@ -160,7 +160,7 @@ def _publish_all(owner: str, work: Any) -> None:
             found = work(variant.name, f"{owner}/keras-hypercolumns-{variant.name}")
         except Exception as error:
             failed = True
-            print(f"{variant.name}: {explain(error)[0]}", file=sys.stderr)
+            tell(f"{variant.name}: {explain(error)[0]}")
             continue
         if found.commit is None:
             continue  # a dry run: there is nothing to pin
@@ -169,7 +169,7 @@ def _publish_all(owner: str, work: Any) -> None:
             "revision": found.commit,
             "hub_files": found.files,
         }
-    print(json_text.dumps({"hub": pins}, indent=2))
+    write_text(*json_text.dumps({"hub": pins}, indent=2).splitlines())
     if failed:
         raise typer.Exit(FAILED)
 

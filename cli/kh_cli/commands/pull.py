@@ -1,13 +1,13 @@
 """`kh pull`: models of the Hub, onto this disk."""
 
-import sys
 from typing import Annotated
 
 import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, pull_all, set_hub
 from kh_cli.output.errors import FAILED, WrongUse, explain
-from kh_cli.output.stdout import write_record
+from kh_cli.output.stderr import tell
+from kh_cli.output.stdout import write_line, write_record
 
 
 def pull(
@@ -79,15 +79,14 @@ def pull(
         variant = find_variant(name)
         if variant.repository is None:
             if not quiet:
-                print(
+                tell(
                     f"{variant.name}: nothing to pull: it was not published yet, and the weights "
-                    "that ship with its package are all there is",
-                    file=sys.stderr,
+                    "that ship with its package are all there is"
                 )
             if json:
                 write_record({"name": name, "status": "bundled", "path": str(variant.folder)})
             else:
-                print(variant.folder)
+                write_line(variant.folder)
             continue
         # The hashes of the catalogue are those of its own revision.
         files = {} if revision else variant.hub_files
@@ -103,16 +102,15 @@ def pull(
         if isinstance(stored, Exception):
             failed = True
             reason, _ = explain(stored)
-            print(reason, file=sys.stderr)
+            tell(reason)
             if json:
                 write_record({"name": name, "status": "failed", "reason": reason})
             continue
         status = "fetched" if stored.fetched else "already here"
         if not quiet:
-            print(
+            tell(
                 f"{stored.repository} at {stored.commit[:12]}: {status}, "
-                f"{stored.bytes / 1e6:.1f} MB, licence: {stored.license or 'none is stated'}",
-                file=sys.stderr,
+                f"{stored.bytes / 1e6:.1f} MB, licence: {stored.license or 'none is stated'}"
             )
         if json:
             write_record(
@@ -127,6 +125,6 @@ def pull(
                 }
             )
         else:
-            print(stored.path)
+            write_line(stored.path)
     if failed:
         raise typer.Exit(FAILED)

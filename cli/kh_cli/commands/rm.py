@@ -1,13 +1,13 @@
 """`kh rm`: models off this disk."""
 
-import sys
 from typing import Annotated
 
 import typer
 
 from kh_cli.options.hub_options import CacheDir, set_hub
 from kh_cli.output.errors import WrongUse
-from kh_cli.output.stdout import write_record
+from kh_cli.output.stderr import tell
+from kh_cli.output.stdout import write_line, write_record
 
 
 def rm(
@@ -59,6 +59,6 @@ def rm(
         if json:
             write_record({"repository": repository, "bytes": freed})
         else:
-            print(repository)
+            write_line(repository)
         if not quiet:
-            print(f"{freed / 1e6:.1f} MB are free again", file=sys.stderr)
+            tell(f"{freed / 1e6:.1f} MB are free again")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, set_hub
-from kh_cli.output.stdout import write_record
+from kh_cli.output.stdout import write_record, write_text
 
 if TYPE_CHECKING:
     from kh_zoo.catalog.resolve import Source
@@ -66,8 +66,8 @@ def show(
             lines[key] = value
     width = max(map(len, lines)) + 2
     for key, value in lines.items():
-        print(f"{key.replace('_', ' '):{width}}{_text(value)}")
-    print(f"\n{card.strip() or 'It has no card.'}")
+        write_text(f"{key.replace('_', ' '):{width}}{_text(value)}")
+    write_text("", *(card.strip() or "It has no card.").expandtabs().splitlines())
 
 
 def _record(source: "Source") -> dict[str, Any]:

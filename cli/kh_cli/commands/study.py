@@ -12,7 +12,8 @@ import typer
 from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
 from kh_cli.output.errors import WrongUse
 from kh_cli.output.progress import Progress
-from kh_cli.output.stdout import write_record, write_table
+from kh_cli.output.stderr import tell
+from kh_cli.output.stdout import write_record, write_table, write_text
 
 if TYPE_CHECKING:
     from keras_hypercolumns.training.study.tap_study import TapStudy
@@ -147,7 +148,7 @@ def study(
     if json:
         write_record({"kind": "summary", **summary})
     elif not quiet:
-        print(", ".join(f"{key} {value}" for key, value in summary.items()), file=sys.stderr)
+        tell(", ".join(f"{key} {value}" for key, value in summary.items()))
 
 
 def _advance(progress: Progress, before: int, done: int) -> None:
@@ -208,7 +209,7 @@ def _write(kind: str, records: list[dict[str, Any]], json: bool) -> None:
             for record in records
         ],
     )
-    print()
+    write_text("")
 
 
 def _write_redundancy(found: "TapStudy", json: bool) -> None:

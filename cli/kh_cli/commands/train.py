@@ -1,7 +1,6 @@
 """`kh train`: a model of one's own."""
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -9,6 +8,7 @@ import typer
 
 from kh_cli.output.errors import INTERRUPTED, WrongUse
 from kh_cli.output.progress import Progress
+from kh_cli.output.stderr import tell
 
 _RECIPES = {"head": "head", "adam": "tune"}
 _LITE_RECIPES = {"head": "lite-head", "adam": "lite-tune"}
@@ -138,16 +138,15 @@ def train(
             vivid = add_vivid(model, plan, data, progress.advance)
         write_colorizer(vivid, run / "model", plan.head_size)
     if done < plan.steps:
-        print(
+        tell(
             f"interrupted: {done} of {plan.steps} steps are kept in {run}; the same command goes "
-            "on from there",
-            file=sys.stderr,
+            "on from there"
         )
         raise typer.Exit(INTERRUPTED)
     if not quiet:
         if plan.steps:
             _show_changes(run)
-        print(f"trained {done} steps: `kh evaluate {run} --data ...`", file=sys.stderr)
+        tell(f"trained {done} steps: `kh evaluate {run} --data ...`")
 
 
 def _show_changes(run: Path) -> None:
@@ -158,7 +157,7 @@ def _show_changes(run: Path) -> None:
         for layer, change in layers.items()
     ]
     width = max(map(len, cells))
-    print("relative change of the kernels, start to end:", file=sys.stderr)
+    tell("relative change of the kernels, start to end:")
     for start in range(0, len(cells), 4):
         line = "  ".join(cell.ljust(width) for cell in cells[start : start + 4])
-        print(f"  {line}".rstrip(), file=sys.stderr)
+        tell(f"  {line}".rstrip())

@@ -1,6 +1,5 @@
 """`kh verify`: whether the weights on this disk are what they should be."""
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -8,7 +7,8 @@ import typer
 
 from kh_cli.options.hub_options import CacheDir, set_hub
 from kh_cli.output.errors import FAILED, explain
-from kh_cli.output.stdout import write_record
+from kh_cli.output.stderr import tell
+from kh_cli.output.stdout import write_record, write_text
 
 if TYPE_CHECKING:
     from kh_zoo.catalog.resolve import Source
@@ -77,9 +77,9 @@ def verify(
             path = None if folder is None else str(folder)
             write_record({"name": name, "status": status, "reason": reason, "path": path})
         elif reason:
-            print(f"{name}: {reason}", file=sys.stderr)
+            tell(f"{name}: {reason}")
         else:
-            print(f"{name}: ok, {where}")
+            write_text(f"{name}: ok, {where}")
     if failed:
         raise typer.Exit(FAILED)
 

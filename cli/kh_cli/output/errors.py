@@ -1,9 +1,10 @@
 """From an exception to what the user reads and the exit code: the one place for both."""
 
-import sys
 import warnings
 from typing import TextIO
 
+from kh_cli.output.interrupt import Interrupt
+from kh_cli.output.stderr import tell
 from kh_zoo.errors import (
     HubError,
     PictureError,
@@ -24,6 +25,8 @@ class WrongUse(Exception):  # noqa: N818
 def explain(error: BaseException) -> tuple[str, int]:
     """Return the reason, on one line, and the exit code; with KH_DEBUG=1 show the traceback."""
     match error:
+        case Interrupt():
+            return "interrupted", error.code
         case KeyboardInterrupt():
             return "interrupted", INTERRUPTED
         case WrongUse():
@@ -40,7 +43,7 @@ def explain(error: BaseException) -> tuple[str, int]:
 def report(error: BaseException) -> int:
     """Print the error on stderr and return the exit code."""
     text, code = explain(error)
-    print(f"Error: {text}", file=sys.stderr)
+    tell(f"Error: {text}")
     return code
 
 
@@ -55,7 +58,7 @@ def show_warning(
     """Print a warning on stderr: that of a plugin on one line, others as Python does."""
     if isinstance(message, PluginWarning):
         show_traceback(message.__cause__)
-        print(f"Warning: {message}", file=sys.stderr)
+        tell(f"Warning: {message}")
     else:
         text = warnings.formatwarning(message, category, filename, lineno, line)
-        print(text, end="", file=file or sys.stderr)
+        tell(*text.splitlines())

@@ -5,6 +5,9 @@ import time
 from types import TracebackType
 from typing import Any, Literal
 
+from kh_cli.output.stderr import tell
+from kh_zoo.shown import shown
+
 LOG_SECONDS = 60
 """Where there is no bar, a line at most this often."""
 
@@ -64,9 +67,9 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line on stderr, above the bar."""
         if self.bar:
-            self.bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+            self.bar.console.print(shown(text), markup=False, highlight=False, soft_wrap=True)
         else:
-            print(text, file=sys.stderr, flush=True)
+            tell(text)
 
 
 def _bar(label: str, total: int | None, unit: str) -> Any:

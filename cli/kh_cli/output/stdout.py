@@ -5,6 +5,8 @@ import math
 import sys
 from typing import Any
 
+from kh_zoo.shown import shown
+
 SCHEMA = 1
 
 
@@ -17,6 +19,16 @@ def write_record(record: dict[str, Any]) -> None:
     print(json.dumps({"schema": SCHEMA, **finite}, default=str), flush=True)
 
 
+def write_line(text: object) -> None:
+    """Print what a program may read, such as a path: as it is, unless it would reach a terminal."""
+    print(shown(text) if sys.stdout.isatty() else text, flush=True)
+
+
+def write_text(*lines: str) -> None:
+    """Print lines for a person."""
+    print("\n".join(map(shown, lines)), flush=True)
+
+
 def write_table(columns: list[str], rows: list[list[str]]) -> None:
     """Print a table; columns of numbers to the right."""
     from rich.console import Console
@@ -27,6 +39,6 @@ def write_table(columns: list[str], rows: list[list[str]]) -> None:
         numeric = all(row[number][:1] in "0123456789-" for row in rows)  # or empty
         table.add_column(column, justify="right" if numeric else "left")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(shown, row))
     # In a file or a pipe, no line is broken.
     Console(width=None if sys.stdout.isatty() else 500, markup=False).print(table)

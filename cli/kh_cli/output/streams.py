@@ -16,6 +16,12 @@ _SUFFIXES = {
 }
 
 
+def as_stream(path: Path, number: int) -> Path:
+    """`-` for what names standard input (0) or output (1): in another process it would name its."""
+    names = (f"/dev/{('stdin', 'stdout')[number]}", f"/dev/fd/{number}", f"/proc/self/fd/{number}")
+    return STREAM if str(path) in names else path
+
+
 @contextlib.contextmanager
 def streams(
     paths: list[Path], output: Path | None, format: str | None, json: bool

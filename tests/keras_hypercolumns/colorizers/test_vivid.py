@@ -19,7 +19,7 @@ from keras_hypercolumns.training.data.picture_dataset import PictureDataset
 from keras_hypercolumns.training.finish import add_vivid
 from keras_hypercolumns.training.heads.fit_vivid import fit_scores, vivid_rows
 from keras_hypercolumns.training.recipe import recipe_from_table
-from kh_cli.main import create_app
+from kh_cli.app import create_app
 from kh_zoo import Colorizer, load_model, save_model
 from kh_zoo.catalog.export import export_model
 from kh_zoo.engines import create_engine

@@ -10,7 +10,7 @@ from huggingface_hub import constants
 from small_models import model_files
 from typer.testing import CliRunner
 
-from kh_cli.main import create_app
+from kh_cli.app import create_app
 from kh_zoo.errors import ModelError
 from kh_zoo.hub.card import Facts, card_license, card_problems, write_card
 from kh_zoo.hub.store import list_stored, remove

@@ -7,7 +7,7 @@ import pytest
 from small_models import model_files
 from typer.testing import CliRunner
 
-from kh_cli.main import create_app
+from kh_cli.app import create_app
 from kh_zoo.errors import ModelError
 from kh_zoo.hub.store import file_digest, open_any, read_card, read_license
 from kh_zoo.networks.plain_files import inside, open_plain, plain_path, read_plain

@@ -213,7 +213,7 @@ def test_nobody_else_is_let_in(page):
     token = page.path.strip("/")
     paths = [f"/{token}/", "/", "/static/page.js", f"/{token[:-1]}/", f"//{token}/", "/%2e%2e/"]
     good, statuses = 0, {}
-    with contextlib.closing(http.client.HTTPConnection(right, timeout=20)) as connection:
+    with contextlib.closing(http.client.HTTPConnection(right, timeout=60)) as connection:
         for host, origin, site, path in itertools.product(hosts, origins, sites, paths):
             named = {"Host": host, "Origin": origin, "Sec-Fetch-Site": site}
             headers = {name: value for name, value in named.items() if value is not None}
@@ -237,7 +237,7 @@ def test_nobody_else_is_let_in(page):
 def raw(page, text, wait=0.0):
     """Send bytes as they are, and return the answer."""
     host, port = page.host.split(":")
-    with socket.create_connection((host, int(port)), timeout=20) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(text.replace("HOST", page.host).encode("latin-1"))
         time.sleep(wait)
         with contextlib.suppress(ConnectionError):

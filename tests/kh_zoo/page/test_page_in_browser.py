@@ -248,6 +248,29 @@ def test_strength_and_model_are_changed_live(page, served_page, folder, model, m
     assert asked.count(painter.predict) == 3
 
 
+def test_late_answers_do_not_move_the_controls(page, served_page, folder):
+    page.add_init_script(
+        """const ask = fetch;
+        window.fetch = async (address, options) => {
+          const answer = await ask(address, options);
+          const late = String(address).startsWith("state") ? 400 : 0;
+          await new Promise((resolve) => setTimeout(resolve, late));
+          return answer;
+        };"""
+    )
+    page.reload()
+    add(page, folder, "one.jpg")
+    open_first(page)
+    page.focus("#saturation")
+    for _ in range(16):
+        page.keyboard.press("ArrowRight")
+        page.wait_for_timeout(90)
+    assert page.inner_text("#strength") == "1.80"
+    page.wait_for_timeout(2000)
+    assert page.inner_text("#strength") == "1.80"
+    assert [one["saturation"] for one in served_page.pictures().values()] == [1.8]
+
+
 def test_a_picture_is_enlarged(page, folder):
     add(page, folder, "one.jpg")
     open_first(page)

@@ -172,7 +172,7 @@ def test_what_is_no_picture(tmp_path):
     )
     assert "empty" in _refused(tmp_path / "empty.jpg")
     assert "not a picture" in _refused(tmp_path / "text.jpg")
-    assert "not a photograph" in _refused(tmp_path / "drawing.svg")
+    assert "not a picture" in _refused(tmp_path / "drawing.svg")
     assert "folder" in _refused(tmp_path)
     assert "No such file" in _refused(tmp_path / "absent.jpg")
 

@@ -24,11 +24,14 @@ from kh_zoo.colors.gamut import lab_to_srgb_pixels
 from kh_zoo.colors.guided_upsampling import GuidedUpsampling
 from kh_zoo.errors import PictureError
 from kh_zoo.networks.working_size import working_size
+from kh_zoo.pictures.headers.jpeg_header import GAIN_MAP
+from kh_zoo.pictures.headers.tiff_header import NOT_ALPHA
 from kh_zoo.pictures.picture import COLOR, Picture
 
 RGB = np.ascontiguousarray(data.astronaut()[:96:2, :144:2])  # 48 x 72
 GRAY = np.asarray(Image.fromarray(RGB).convert("L"))
 ALPHA = np.tile(np.arange(72, dtype=np.uint8) * 3, (48, 1))
+ALPHA_HIGH = ALPHA // 2 + 127
 PALETTE = Image.fromarray(RGB).quantize(32)
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 P3 = {"red": (0.680, 0.320), "green": (0.265, 0.690), "blue": (0.150, 0.060)}
@@ -45,6 +48,57 @@ HEIC = base64.b64decode(
     "AAEAAAB/bWRhdAAAAEMoAa8J4D4KKgbfR9+Fwbbr9lCln7b6clRyyWgqFrYKvXHlPRIH6c9r14LlZUysyxw9u8MqqkYf"
     "JSLERGXxFn//va//AAAABkV4aWYAAE1NACoAAAAIAAIBEgADAAAAAQAGAAABOwACAAAABEFkYQAAAAAA"
 )
+
+
+# Four rows of a ramp to white and back and of white, the last band white where it is alpha; written
+# with imagecodecs.
+JPEG_2000 = {
+    (3, 9): (
+        "AAAADGpQICANCocKAAAAFGZ0eXBqcDIgAAAAAGpwMiAAAAAtanAyaAAAABZpaGRyAAAABAAAABAAAwgHAAAAAAAP"
+        "Y29scgEAAAAAABAAAAE1anAyY/9P/1EALwAAAAAAEAAAAAQAAAAAAAAAAAAAABAAAAAEAAAAAAAAAAAAAwgBAQgB"
+        "AQgBAf9SAAwAAAABAQAEBAAB/1wABEBI/2QAJQABQ3JlYXRlZCBieSBPcGVuSlBFRyB2ZXJzaW9uIDIuNS40/5AA"
+        "CgAAAAAAvQAB/5PH2mQUAFsZCr+s0kAYOWQHXbNBaJWCf1PLy8vLXHQQJKeJB/SAAMeJS5sPzcRChxtdXCdb79+a"
+        "ADu5DwrXiDj3iV6VvQbNCOHD1PLy8vLRZaTURCVAkANoQAY8SlzYgs9wHG11cJ1vx8csK26+b5vm/eUbuU0R/3/f"
+        "maARUEI/5KlfriDAtFpc6BgbCcrz44/RLZQgLeahi9M3p/0H0fYJrrKdX7r5xHhw2Gvxpf9//9k="
+    ),
+    (3, 12): (
+        "AAAADGpQICANCocKAAAAFGZ0eXBqcDIgAAAAAGpwMiAAAAAtanAyaAAAABZpaGRyAAAABAAAABAAAwsHAAAAAAAP"
+        "Y29scgEAAAAAABAAAAGAanAyY/9P/1EALwAAAAAAEAAAAAQAAAAAAAAAAAAAABAAAAAEAAAAAAAAAAAAAwsBAQsB"
+        "AQsBAf9SAAwAAAABAQAEBAAB/1wABEBg/2QAJQABQ3JlYXRlZCBieSBPcGVuSlBFRyB2ZXJzaW9uIDIuNS40/5AA"
+        "CgAAAAABCAAB/5PH7JIUAFsZCr+s0kAYOWQHXbNBaJWCf1PLy8vLXHQQR6YwkFVWtq0/Yjmw+QyK2l1bS6tper7o"
+        "8vLy8vYng98phH3KOgfux4lLmw/M3+FoO7kPCteIOPeJXpW9Bs0I4cPU8vLy8tFlpNREJUCQA2hABjxKXNiCz3Ac"
+        "bXVwnW/Hxywrbr5vm+b95Ru5TRIGybAGPEpc2IFopDja6uE634yQgK26+b5vm/9/3+E4EVBCP+SpX64gwLRaXOgY"
+        "GwnK8+OP0S2UIC3moYvTN6f9B9H2Ca6ynV+6+cR4cNhr8aWTGAAMI75TCM2fdB9H2Ca6ynV+6+cR4cNhr8aX/9k="
+    ),
+    (3, 16): (
+        "AAAADGpQICANCocKAAAAFGZ0eXBqcDIgAAAAAGpwMiAAAAAtanAyaAAAABZpaGRyAAAABAAAABAAAw8HAAAAAAAP"
+        "Y29scgEAAAAAABAAAAHcanAyY/9P/1EALwAAAAAAEAAAAAQAAAAAAAAAAAAAABAAAAAEAAAAAAAAAAAAAw8BAQ8B"
+        "AQ8BAf9SAAwAAAABAQAEBAAB/1wABECA/2QAJQABQ3JlYXRlZCBieSBPcGVuSlBFRyB2ZXJzaW9uIDIuNS40/5AA"
+        "CgAAAAABZAAB/5PH/gzQFABbGQq/rNJAGDlkB12zQWiVgn9Ty8vLy1x0EEemMJBVVratP2I5sPkMitpdW0uraXq+"
+        "6PLy8vLzKV+yvhHqtNtWn7Ec2HfmWtpdW0uraXb3KDYbDYbDXvVVvlMI+5R0D92PEpc2H5nf+JPAO7kPCteIOPeJ"
+        "XpW9Bs0I4cPU8vLy8tFlpNREJUCQA2hABjxKXNiCz3AcbXVwnW/Hxywrbr5vm+b95Ru5TRIGybAGPEpc2IFopDja"
+        "6uE634yQgK26+b5vm/MWvcpokBlOADHiUubEBkVBxtdXCdb8UqGK26+b5vm/3/iTUBFQQj/kqV+uIMC0WlzoGBsJ"
+        "yvPjj9EtlCAt5qGL0zen/QfR9gmusp1fuvnEeHDYa/GlkxgADCO+UwjNn3QfR9gmusp1fuvnEeHDYa/GlkxgADCO"
+        "+UwjNn3QfR9gmusp1fuvnEeHDYa/Gl//2Q=="
+    ),
+    (4, 16): (
+        "AAAADGpQICANCocKAAAAFGZ0eXBqcDIgAAAAAGpwMiAAAAAtanAyaAAAABZpaGRyAAAABAAAABAABA8HAAAAAAAP"
+        "Y29scgEAAAAAABAAAAGBanAyY/9P/1EAMgAAAAAAEAAAAAQAAAAAAAAAAAAAABAAAAAEAAAAAAAAAAAABA8BAQ8B"
+        "AQ8BAQ8BAf9SAAwAAAABAAAEBAAB/1wABECA/2QAJQABQ3JlYXRlZCBieSBPcGVuSlBFRyB2ZXJzaW9uIDIuNS40"
+        "/5AACgAAAAABBgAB/5Pf+JNwEWlLGM5nXedmdvVcn1qpqPf3IIPXIowxoR4O/qz0jbG2sg2rantJbXVwnK7zf0rj"
+        "uvm+cWRIlolg2EfcpoYKxDatqe0ltdXCcrvN/SuO6+b5xZEiWinjNhHOP7bbAz7XWU1cJ1wDhsNhsNhsNh/f+JNw"
+        "XvPzHIpadKv0MIDQdrhKaMaKVw7GMQC4aUnh1+rPSNsIEpB4nZBpLa9X7r5vm/pXHdf0hWEhrhnjNhH0KYARme6T"
+        "sg0lter9183zf0rjuv6QrCQ1wzxmwjnH9ttgZ9rrKauE64Bw2Gw2Gw2Gw1/P/DAYFABcnTd/z/wwGBQAXJ03f//Z"
+    ),
+    (2, 16): (
+        "AAAADGpQICANCocKAAAAFGZ0eXBqcDIgAAAAAGpwMiAAAAAtanAyaAAAABZpaGRyAAAABAAAABAAAg8HAAAAAAAP"
+        "Y29scgEAAAAAABEAAAD/anAyY/9P/1EALAAAAAAAEAAAAAQAAAAAAAAAAAAAABAAAAAEAAAAAAAAAAAAAg8BAQ8B"
+        "Af9SAAwAAAABAAAEBAAB/1wABECA/2QAJQABQ3JlYXRlZCBieSBPcGVuSlBFRyB2ZXJzaW9uIDIuNS40/5AACgAA"
+        "AAAAigAB/5Pf+JNwEWlLGM5nXedmdvVcn1qpqPf3IIPXIowxoR4O/qz0jbG2sg2rantJbXVwnK7zf0rjuvm+cWRI"
+        "lolg2EfcpoYKxDatqe0ltdXCcrvN/SuO6+b5xZEiWinjNhHOP7bbAz7XWU1cJ1wDhsNhsNhsNh/P/DAYFABcnTd/"
+        "/9k="
+    ),
+}
 
 
 def _profile(primaries, gamma):
@@ -131,6 +185,40 @@ def _lightness(rgb):
     return rgb2lab(rgb if rgb.ndim == 3 else np.dstack([rgb] * 3))[..., 0]
 
 
+def _signed(kind, white):
+    """The grey picture in numbers of another kind, and its negative where white is zero."""
+    most = 1 if kind.startswith("float") else np.iinfo(kind).max
+    pixels = (255 - GRAY if white == "white" else GRAY) / 255 * most
+    return pixels.astype(kind) if most == 1 else np.rint(pixels).astype(kind)
+
+
+def _reduced_first(folder):
+    """Pages, of which the first is a reduced copy."""
+    with tifffile.TiffWriter(folder / "a.tif") as file:
+        file.write(GRAY[::6, ::6].copy(), subfiletype=1)
+        file.write(GRAY)
+    return folder / "a.tif"
+
+
+def _reduced_above(folder):
+    """A reduced copy that has the picture below it, as in files of cameras."""
+    with tifffile.TiffWriter(folder / "a.nef") as file:
+        file.write(RGB[::6, ::6].copy(), subfiletype=1, subifds=2, photometric="rgb")
+        file.write(RGB[::2, ::2].copy(), subfiletype=1, photometric="rgb")
+        file.write(GRAY, subfiletype=0)
+    return folder / "a.nef"
+
+
+def _pyramid(folder):
+    """A picture that has reduced copies below it, and behind it."""
+    with tifffile.TiffWriter(folder / "a.tif") as file:
+        file.write(GRAY, subifds=2)
+        file.write(GRAY[::2, ::2].copy(), subfiletype=1)
+        file.write(GRAY[::4, ::4].copy(), subfiletype=1)
+        file.write(GRAY[::6, ::6].copy(), subfiletype=1)
+    return folder / "a.tif"
+
+
 COLORED = _lightness(RGB)
 GREY = _lightness(GRAY)
 BILEVEL = np.where(np.asarray(Image.fromarray(GRAY).convert("1")), 100.0, 0.0)
@@ -209,6 +297,67 @@ KINDS = {
     ),
     "tiff cmyk": (_printed("a.tif"), PRINTED, None, 0.3, COLOR),
     "tiff lab": (_pillow(LAB, "a.tif"), np.asarray(LAB)[..., 0] / 2.55, None, 0.01, COLOR),
+    "tiff lab, packed": (
+        _pillow(LAB, "a.tif", compression="tiff_lzw"),
+        *(np.asarray(LAB)[..., 0] / 2.55, None, 0.01, COLOR),
+    ),
+    "tiff lab big-endian": (
+        _tifffile(np.asarray(LAB), photometric="cielab", byteorder=">", bigtiff=True),
+        *(np.asarray(LAB)[..., 0] / 2.55, None, 0.01, COLOR),
+    ),
+    "tiff lab without colour": (
+        _tifffile(np.dstack([GRAY, np.zeros_like(RGB[..., :2])]), photometric="cielab"),
+        *(GRAY / 2.55, None, 0.01, None),
+    ),
+    "tiff lab of icc": (
+        _tifffile(np.dstack([GRAY, np.full_like(RGB[..., :2], 128)]), photometric="icclab"),
+        *(GRAY / 2.55, None, 0.01, None),
+    ),
+    "tiff lab 16 bits": (
+        _tifffile(
+            np.dstack([DEEP, np.zeros_like(DEEP), np.zeros_like(DEEP)]), photometric="cielab"
+        ),
+        *(GRAY / 2.55, None, 0.01, None),
+    ),
+    **{
+        f"tiff {kind}, white is {white}": (
+            _tifffile(_signed(kind, white), photometric=f"minis{white}"),
+            *(GREY, None, 0.02 if kind == "float16" else 0.3 if kind == "int8" else 0.01, None),
+        )
+        for kind in ("int8", "int16", "int32", "uint32", "float16", "float32")
+        for white in ("black", "white")
+    },
+    "tiff 16 bits, infrared": (
+        _tifffile(np.dstack([DEEP, DEEP, DEEP, DEEP // 9]), photometric="rgb", extrasamples=[0]),
+        *(GREY, None, 0.01, NOT_ALPHA),
+    ),
+    "tiff infrared": (
+        _tifffile(np.dstack([RGB, ALPHA]), photometric="rgb", extrasamples=[0]),
+        *(COLORED, None, 0.01, [NOT_ALPHA, COLOR]),
+    ),
+    "tiff grey, infrared": (
+        _tifffile(np.dstack([GRAY, ALPHA]), photometric="minisblack", extrasamples=[0]),
+        *(GREY, None, 0.01, NOT_ALPHA),
+    ),
+    "tiff grey, two more": (
+        _tifffile(np.dstack([GRAY, ALPHA, ALPHA]), photometric="minisblack", extrasamples=[0, 0]),
+        *(GREY, None, 0.01, NOT_ALPHA),
+    ),
+    "tiff alpha and infrared": (
+        _tifffile(np.dstack([RGB, ALPHA, ALPHA]), photometric="rgb", extrasamples=[2, 0]),
+        *(COLORED, ALPHA, 0.01, COLOR),
+    ),
+    "tiff premultiplied": (
+        _tifffile(
+            np.dstack([np.rint(RGB * (ALPHA_HIGH[..., None] / 255)).astype(np.uint8), ALPHA_HIGH]),
+            photometric="rgb",
+            extrasamples=[1],
+        ),
+        *(COLORED, ALPHA_HIGH, 0.4, COLOR),
+    ),
+    "tiff reduced copy first": (_reduced_first, GREY, None, 0.01, None),
+    "tiff picture below its reduced copy": (_reduced_above, GREY, None, 0.01, None),
+    "tiff pyramid": (_pyramid, GREY, None, 0.01, None),
     "tiff pages": (
         _pillow(GRAY, "a.tif", save_all=True, append_images=PAGES),
         *(GREY, None, 0.01, "first of 2 pages"),
@@ -265,7 +414,7 @@ def test_kind(tmp_path, name):
         assert band is None
     else:
         np.testing.assert_array_equal(band.numpy(), alpha)
-    assert picture.notes == ([note] if note else [])
+    assert picture.notes == (note if isinstance(note, list) else [note] if note else [])
 
 
 @pytest.mark.parametrize("name", ["a.tif", "a.jp2", "a.jpg"])
@@ -313,6 +462,158 @@ def test_heic(tmp_path):
     assert "Ada" in picture.full()[0].get("exif-ifd0-Artist")
     (tmp_path / "b.heic").write_bytes(HEIC[:-200])
     assert "cut short" in _refused(tmp_path / "b.heic")
+
+
+@pytest.mark.parametrize("kind", JPEG_2000)
+def test_white_of_deep_jpeg2000(tmp_path, kind):
+    (tmp_path / "a.jp2").write_bytes(base64.b64decode(JPEG_2000[kind]))
+    ramp = np.rint(np.linspace(0, 1, 16) * (2 ** kind[1] - 1)) / (2 ** kind[1] - 1)
+    pixels = np.stack([ramp, ramp[::-1], np.ones(16)], -1) if kind[0] > 2 else ramp
+    lightness, alpha = Picture(tmp_path / "a.jp2").full("random")
+    expected = _lightness(np.tile(pixels, (4, 1, 1)) if kind[0] > 2 else np.tile(pixels, (4, 1)))
+    np.testing.assert_allclose(lightness.numpy(), expected, atol=0.6)
+    assert (alpha is None) == (kind[0] == 3)
+    assert alpha is None or alpha.min() == 255
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_heic_with_a_kind_that_is_no_text(tmp_path, at):
+    """One byte of it ended the process in pi-heif."""
+    place = HEIC.index(b"Exif", HEIC.index(b"infe", HEIC.index(b"infe") + 4)) + at
+    for byte in (b"\x80", b"\xc3", b"\xff"):
+        (tmp_path / "a.heic").write_bytes(HEIC[:place] + byte + HEIC[place + 1 :])
+        assert "no text" in _refused(tmp_path / "a.heic")
+
+
+def test_damaged_heic(tmp_path):
+    random = np.random.default_rng(0)
+    path = tmp_path / "a.heic"
+    for _ in range(100):
+        damaged = bytearray(HEIC)
+        for at in random.integers(0, 500, random.integers(1, 4)):
+            damaged[at] = random.integers(0, 256)
+        path.write_bytes(damaged)
+        with contextlib.suppress(PictureError):
+            Picture(path).small_lightness(16, 16)
+
+
+def test_a_preview_of_raw_data_is_no_picture(tmp_path):
+    with tifffile.TiffWriter(tmp_path / "a.dng") as file:
+        file.write(RGB[::6, ::6].copy(), subfiletype=1, subifds=1, photometric="rgb")
+        file.write(DEEP, subfiletype=0, photometric="cfa")
+    assert "develop it" in _refused(tmp_path / "a.dng")
+
+
+@pytest.mark.parametrize("below", [False, True])
+def test_orientation_of_a_reduced_copy_is_that_of_the_picture(tmp_path, below):
+    turned = [(274, "H", 1, 6, True)]
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(GRAY[::6, ::6].copy(), subfiletype=1, subifds=int(below), extratags=turned)
+        file.write(GRAY, subfiletype=0)
+    picture = Picture(tmp_path / "a.tif")
+    assert (picture.width, picture.height) == (48, 72)
+    np.testing.assert_allclose(picture.full("random")[0].numpy(), np.rot90(GREY, -1), atol=0.01)
+    assert np.abs(picture.small_lightness(48, 72) - np.rot90(GREY, -1)).max() < 0.01
+
+
+JPEGS = ({}, {"progressive": True}, {"subsampling": 0}, {"quality": 98}, {"restart_marker_rows": 1})
+
+
+@pytest.mark.parametrize("options", JPEGS)
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_jpeg_without_its_end(tmp_path, options, mode):
+    """Nothing but the two bytes at the end may lack; with a row of pixels it is damaged."""
+    path = tmp_path / "a.jpg"
+    # A thumbnail has an end of its own.
+    thumbnail = b"Exif\0\0" + b"\xff\xd8\xff\xd9"
+    Image.fromarray(RGB).convert(mode).save(path, exif=thumbnail, **options)
+    content = path.read_bytes()
+    expected = Picture(path).full("random")[0].numpy()
+    for cut in (1, 2):
+        path.write_bytes(content[:-cut])
+        np.testing.assert_array_equal(Picture(path).full("random")[0].numpy(), expected)
+    for cut in (*range(5, 30), 60, 100):
+        path.write_bytes(content[:-cut])
+        shown = expected
+        with contextlib.suppress(PictureError):
+            shown = Picture(path).full("random")[0].numpy()
+        np.testing.assert_array_equal(shown, expected)
+    with pytest.raises(PictureError, match="cut short"):
+        Picture(path)
+    path.write_bytes(content + bytes(99))
+    np.testing.assert_array_equal(Picture(path).full("random")[0].numpy(), expected)
+
+
+def test_jpeg_that_says_its_height_at_the_end(tmp_path):
+    Image.fromarray(GRAY).save(tmp_path / "a.jpg", quality=98)
+    content = bytearray((tmp_path / "a.jpg").read_bytes())
+    at = content.index(b"\xff\xc0") + 5
+    lines = b"\xff\xdc\0\4" + content[at : at + 2]
+    content[at : at + 2] = bytes(2)
+    for end in (lines + b"\xff\xd9", lines):
+        (tmp_path / "a.jpg").write_bytes(content[:-2] + end)
+        picture = Picture(tmp_path / "a.jpg")
+        assert (picture.width, picture.height) == (72, 48)
+        assert np.abs(picture.full("random")[0].numpy() - GREY).mean() < 0.7
+
+
+def test_gain_map(tmp_path):
+    """An Ultra HDR file, which libvips writes: read as what every other screen shows of it."""
+    light = np.float32(np.where(RGB > 10, (RGB / 255) ** 2.2 * 3, 0))
+    hdr = pyvips.Image.new_from_array(light, interpretation="scrgb")
+    hdr.uhdrsave(str(tmp_path / "a.jpg"))
+    with Image.open(tmp_path / "a.jpg") as image:
+        expected = _lightness(np.asarray(image.convert("RGB")))
+    picture = Picture(tmp_path / "a.jpg")
+    picture.small_lightness(72, 48)
+    assert np.abs(picture.full("random")[0].numpy() - expected).mean() < 1
+    assert picture.notes == [GAIN_MAP, COLOR]
+
+
+def _with_bits(folder, bits):
+    tifffile.imwrite(folder / "a.tif", GRAY)
+    content = bytearray((folder / "a.tif").read_bytes())
+    at = content.index(struct.pack("<HHI", 258, 3, 1)) + 8
+    content[at : at + 2] = struct.pack("<H", bits)
+    return content
+
+
+def _compressed(folder, code):
+    tifffile.imwrite(folder / "a.tif", GRAY)
+    content = bytearray((folder / "a.tif").read_bytes())
+    at = content.index(struct.pack("<HHI", 259, 3, 1)) + 8
+    content[at : at + 2] = struct.pack("<H", code)
+    return content
+
+
+def _frame(folder, marker=0xC0, bits=8):
+    Image.fromarray(GRAY).save(folder / "a.jpg")
+    content = bytearray((folder / "a.jpg").read_bytes())
+    at = content.index(b"\xff\xc0")
+    content[at + 1], content[at + 4] = marker, bits
+    return content
+
+
+RARE = {
+    **{f"{bits} bits": lambda folder, bits=bits: _with_bits(folder, bits) for bits in (10, 12, 14)},
+    **{
+        name: lambda folder, code=code: _compressed(folder, code)
+        for name, code in (("JPEG XL", 50002), ("JPEG XL ", 52546), ("JPEG 2000", 34712))
+    },
+    "LERC": lambda folder: _compressed(folder, 34887),
+    "ZSTD": lambda folder: _compressed(folder, 50000),
+    "JPEG of 12 bits": lambda folder: _frame(folder, bits=12),
+    "lossless JPEG of 16 bits": lambda folder: _frame(folder, 0xC3, 16),
+}
+
+
+@pytest.mark.parametrize("name", RARE)
+def test_sound_files_of_rare_kinds_are_not_called_damaged(tmp_path, name):
+    (tmp_path / "rare").write_bytes(RARE[name](tmp_path))
+    message = _refused(tmp_path / "rare")
+    assert name.strip() in message
+    assert "save it as" in message
+    assert not message.startswith("damaged")
 
 
 @pytest.mark.parametrize(

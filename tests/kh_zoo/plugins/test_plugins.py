@@ -305,7 +305,7 @@ class TestFailures:
         assert f"register_{hook}: RuntimeError: oops" in failure(kh("plugins", path=path))
         program = (
             "from kh_zoo.plugins.registry import plugins\nfrom kh_zoo import list_variants\n"
-            "from kh_cli.main import create_app\nfrom typer.main import get_command\n"
+            "from kh_cli.app import create_app\nfrom typer.main import get_command\n"
             "found = plugins()\nnames = [*found.engines, *found.readers]\n"
             "names += [variant.name for variant in list_variants()]\n"
             "print(*names, *get_command(create_app()).commands)"

@@ -13,12 +13,11 @@ from typing import Literal
 from kh_zoo.batches.journal import NAME as JOURNAL
 from kh_zoo.batches.walk import FOLDER_MARK, MARK, Walk, is_output_folder, is_picture
 from kh_zoo.errors import OutputError, ZooError
+from kh_zoo.pictures.formats import ALIKE
 from kh_zoo.pictures.output import SUFFIXES, is_own_output
 
 FALLBACK = ".png"
 """What is written where the input's own format can't be: it keeps depth and transparency."""
-ALIKE = {".jpeg": ".jpg", ".jpe": ".jpg", ".jfif": ".jpg", ".tiff": ".tif"}
-"""Suffixes that name the format of another."""
 
 
 class PlanError(ZooError, ValueError):

@@ -8,15 +8,25 @@ import contextlib
 import json
 import os
 import queue
+import signal
+import socket
 import subprocess
 import sys
 import threading
 import warnings
 from collections.abc import Callable
-from typing import Any, NoReturn, TextIO
+from pathlib import Path
+from typing import IO, Any, NoReturn, TextIO
 
 from kh_zoo import errors
 from kh_zoo.errors import PluginWarning, WorkerError
+from kh_zoo.memory import memory_limit
+from kh_zoo.pictures.unfinished import remove_unfinished
+
+_STEP = 0.5
+"""Seconds that are waited for an answer at a time."""
+_PATIENCE = 10
+"""Seconds that the process may take to end."""
 
 _THREADS = "OMP_NUM_THREADS"
 """What says how many threads an engine uses. Not VIPS_CONCURRENCY: AVIF files depend on that."""
@@ -26,7 +36,8 @@ class Process:
     """The process, seen from the one that starts it. It is started again when it has ended.
 
     Args:
-        timeout: After so many seconds without an answer the process is ended.
+        timeout: After so many seconds without an answer the process is ended. Those in which this
+            one was stopped, as by Ctrl-Z, don't count.
         threads: How many threads it computes with; None for as many as there are cores.
     """
 
@@ -39,6 +50,7 @@ class Process:
         self.warnings: list[str] = []
         """What plugins have warned of."""
         self._process: subprocess.Popen[str] | None = None
+        self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stopped = False
         self._lock = threading.Lock()
 
@@ -49,8 +61,7 @@ class Process:
                 return
             some = {_THREADS: str(self.threads)} if self.threads else {}
             self._process = subprocess.Popen(
-                # -P: a file beside the pictures is not taken for a module.
-                [sys.executable, "-P", "-m", self.module],
+                self.command(),
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
@@ -60,40 +71,35 @@ class Process:
                 start_new_session=True,
                 creationflags=getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0),
             )
+            self._answers = queue.SimpleQueue()
+            come = (self._process.stdout, self._answers)
+            threading.Thread(target=_read, args=come, daemon=True).start()
 
-    def ask(self, question: dict[str, Any]) -> dict[str, Any]:
+    def command(self) -> list[str]:
+        """What is started."""
+        # -P: a file beside the pictures is not taken for a module.
+        return [sys.executable, "-P", "-m", self.module]
+
+    def ask(self, question: dict[str, Any], timeout: float | None = None) -> dict[str, Any]:
         """Ask, and wait for the answer; what has ended meanwhile says so, with the reason."""
+        timeout = timeout or self.timeout
         process = self._process
-        if process is None or process.stdin is None or process.stdout is None:
+        if process is None or process.stdin is None:
             return {"ended": True, "reason": "interrupted"}
-        late = threading.Event()
-
-        def end() -> None:
-            late.set()
+        with contextlib.suppress(OSError):
+            process.stdin.write(json.dumps(question) + "\n")
+            process.stdin.flush()
+        answer = self._answer(timeout)
+        if answer is not None:
+            return answer
+        late = process.poll() is None
+        if late:
             process.kill()
-
-        timer = threading.Timer(self.timeout, end)
-        timer.daemon = True
-        timer.start()
-        try:
-            with contextlib.suppress(OSError):
-                process.stdin.write(json.dumps(question) + "\n")
-                process.stdin.flush()
-                while line := process.stdout.readline():
-                    answer: dict[str, Any] = json.loads(line)
-                    if "warning" not in answer:
-                        return answer
-                    self.warnings.append(answer["warning"])
-        except ValueError:  # a line that was cut, because the process has ended
-            pass
-        finally:
-            timer.cancel()
         self.close()
-        if late.is_set():
-            reason = f"no end after {self.timeout:g} s (`--timeout`)"
-        else:
-            reason = f"the process that colours ended ({_end(process.returncode)})"
-        return {"ended": True, "reason": reason}
+        if late:
+            return {"ended": True, "reason": f"no end after {timeout:g} s (`--timeout`)"}
+        reason = f"the process that colours ended ({_end(process.returncode)})"
+        return {"ended": True, "died": True, "reason": reason}
 
     def stop(self) -> None:
         """End the process at once, and start none again."""
@@ -106,11 +112,47 @@ class Process:
         """Let the process end, and wait for it."""
         with self._lock:
             process, self._process = self._process, None
-        if process and process.stdin and process.stdout:
+        if process and process.stdin:
             with contextlib.suppress(OSError):
                 process.stdin.close()
-            process.wait()
-            process.stdout.close()
+            try:
+                process.wait(_PATIENCE)
+            except subprocess.TimeoutExpired:  # such as one that is stopped
+                process.kill()
+                process.wait()
+
+    def _answer(self, left: float) -> dict[str, Any] | None:
+        """Wait for an answer; None if it takes too long, or the process has ended."""
+        while left > 0:
+            try:
+                # In steps, each of which counts once: this process may be stopped for an hour.
+                line = self._answers.get(timeout=min(left, _STEP))
+            except queue.Empty:
+                left -= _STEP
+                continue
+            try:
+                answer: dict[str, Any] = json.loads(line)
+            except ValueError:  # the end, or a line that was cut by it
+                self._wait()
+                return None
+            if "warning" not in answer:
+                return answer
+            self.warnings.append(answer["warning"])
+        return None
+
+    def _wait(self) -> None:
+        """Wait for a process that has closed its answers, and should end."""
+        if self._process:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(_PATIENCE)
+
+
+def _read(lines: IO[str], answers: "queue.SimpleQueue[str]") -> None:
+    """Hand on lines in a thread, and at the end an empty one."""
+    with lines, contextlib.suppress(ValueError):  # of what is no ASCII
+        for line in lines:
+            answers.put(line)
+    answers.put("")
 
 
 def raise_reason(answer: dict[str, Any]) -> NoReturn:
@@ -123,10 +165,10 @@ def _end(code: int) -> str:
     """What a return code says."""
     if code >= 0:
         return f"exit code {code}"
-    import signal
-
     name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
-    return f"{name}, which the system sends where memory is short" if name == "SIGKILL" else name
+    if name in ("SIGKILL", "SIGABRT", "SIGBUS"):
+        return f"{name}, as where memory is short: {memory_limit()}"
+    return name
 
 
 def converse() -> tuple[
@@ -144,6 +186,7 @@ def converse() -> tuple[
             answers.write(json.dumps(record) + "\n")
             answers.flush()
 
+    _end_at_signals()
     questions = _questions(sys.stdin)
     _forward_warnings(answer)
     return questions, answer
@@ -156,10 +199,36 @@ def _questions(stream: TextIO) -> "queue.SimpleQueue[dict[str, Any]]":
     def read() -> None:
         for line in stream:
             questions.put(json.loads(line))
-        os._exit(0)
+        _end_now(0)
 
     threading.Thread(target=read, daemon=True).start()
     return questions
+
+
+UNDER_WAY: list[Path] = []
+"""The outputs that the process is writing, which are removed where it ends in the middle."""
+
+
+def _end_now(code: int) -> None:
+    """End in the middle of a picture, and leave nothing of it."""
+    remove_unfinished(UNDER_WAY)
+    os._exit(code)
+
+
+def _end_at_signals() -> None:
+    """End when the system asks for it, also while a library computes."""
+    wake, woken = socket.socketpair()
+    woken.setblocking(False)
+    signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has no SIGHUP
+        if number and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, lambda *_: None)
+
+    def wait(*_: object) -> None:
+        _end_now(128 + wake.recv(1)[0])
+
+    threading.Thread(target=wait, args=[woken], daemon=True).start()  # which is kept open so
 
 
 def _forward_warnings(answer: Callable[[dict[str, Any]], None]) -> None:

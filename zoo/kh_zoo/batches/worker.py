@@ -7,12 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from kh_zoo.batches.journal import Stamp
-from kh_zoo.batches.process import Process, converse, raise_reason
+from kh_zoo.batches.process import UNDER_WAY, Process, converse, raise_reason
 from kh_zoo.batches.settings import Settings
 from kh_zoo.chatter import silence
-from kh_zoo.errors import OutputError, ZooError
+from kh_zoo.errors import OutputError, PictureError, ZooError
+from kh_zoo.memory import is_near_limit, is_out_of_memory
 from kh_zoo.pictures.unfinished import remove_unfinished
 from kh_zoo.plugins.describe import describe
+
+_DEATHS = 3
+"""A process that ends so many times before it has had a picture is not started again."""
+_LOADING = 300
+"""Seconds that a model may take to load, where a picture may take less."""
 
 
 class Worker(Process):
@@ -20,7 +26,8 @@ class Worker(Process):
 
     Args:
         settings: How pictures are coloured.
-        timeout: After so many seconds without an answer the process is ended.
+        timeout: After so many seconds with a picture the process is ended. Those in which this
+            one was stopped, as by Ctrl-Z, don't count.
         threads: How many threads it computes with; None for as many as there are cores.
     """
 
@@ -37,16 +44,19 @@ class Worker(Process):
         """Load the model, unless that was done.
 
         Raises:
-            ZooError: It can't be loaded.
+            ZooError: It can't be loaded, or the process ends again and again while it loads.
         """
-        self.start()
-        if self._loaded:
-            return
-        answer = self.ask(self.settings.__dict__)
-        if "reason" in answer:
-            raise_reason(answer)
-        self.device = answer["device"]
-        self._loaded = True
+        for deaths in range(1, _DEATHS + 1):
+            self.start()
+            if self._loaded:
+                return
+            answer = self.ask(self.settings.__dict__, max(self.timeout, _LOADING))
+            if "reason" not in answer:
+                self.device = answer["device"]
+                self._loaded = True
+                return
+            if not answer.get("died") or deaths == _DEATHS:
+                raise_reason(answer)
 
     def colorize(self, source: Path, target: Path) -> dict[str, Any]:
         """Colour a picture.
@@ -57,6 +67,8 @@ class Worker(Process):
         self.load()
         before = _identity(target)
         answer = self.ask({"source": str(source), "target": str(target)})
+        if answer.get("short_of_memory"):
+            self.close()  # the next picture begins with what it has kept
         if answer.get("ended"):
             remove_unfinished([target])
             if _identity(target) != before:  # it has its name, so it is whole
@@ -83,18 +95,9 @@ def main() -> None:
     """Answer until standard input ends."""
     silence()
     questions, answer = converse()
-    from kh_zoo.colorizer import Colorizer
-
     settings = Settings(**questions.get())
     try:
-        colorizer = Colorizer(
-            settings.model,
-            engine=settings.engine,
-            device=settings.device,
-            size=settings.size,
-            saturation=settings.saturation,
-            vivid=settings.vivid,
-        )
+        colorizer = settings.colorizer()
     except Exception as error:
         kind = type(error).__name__ if isinstance(error, ZooError) else "WorkerError"
         answer({"reason": describe(error), "kind": kind})
@@ -102,13 +105,18 @@ def main() -> None:
     answer({"device": getattr(colorizer.engine, "device", "")})
     while True:
         question = questions.get()
-        answer(_colorize(colorizer, Path(question["source"]), Path(question["target"]), settings))
+        source, target = Path(question["source"]), Path(question["target"])
+        UNDER_WAY.append(target)
+        answer(_colorize(colorizer, source, target, settings))
+        UNDER_WAY.clear()
 
 
 def _colorize(colorizer: Any, source: Path, target: Path, settings: Settings) -> dict[str, Any]:
     started = time.monotonic()
     try:
         read = Stamp.of(source, digest=True)
+        if read is None and source.exists() and not source.is_file():
+            raise PictureError("no file any more")
         notes = colorizer.colorize_file(
             source, target, quality=settings.quality, compare=settings.compare
         )
@@ -119,6 +127,7 @@ def _colorize(colorizer: Any, source: Path, target: Path, settings: Settings) ->
         return {
             "reason": describe(error),
             "disk_full": _disk_full(error),
+            "short_of_memory": is_out_of_memory(error) or is_near_limit(),
             "seconds": time.monotonic() - started,
         }
     return {

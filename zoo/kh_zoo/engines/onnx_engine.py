@@ -11,6 +11,7 @@ import onnxruntime
 
 from kh_zoo.engines import DEFAULT_DEVICE, gpu_number
 from kh_zoo.errors import EngineError
+from kh_zoo.forked import keep_in_forks
 from kh_zoo.networks.model_folder import ModelFolder
 from kh_zoo.networks.onnx_graph import onnx_graph
 
@@ -37,7 +38,7 @@ class OnnxEngine:
             raise _no_gpu(device)
         providers = [(gpu, {"device_id": gpu_number(device)})] if gpu else []
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what fails is raised, and said, elsewhere
         # As other libraries do; ONNX Runtime itself doesn't look. The numbers are the same.
         threads = os.environ.get("OMP_NUM_THREADS", "")
         options.intra_op_num_threads = int(threads) if threads.isdecimal() else 0
@@ -53,6 +54,7 @@ class OnnxEngine:
             if device not in ("cpu", DEFAULT_DEVICE):
                 raise _no_gpu(device)
             gpu = None
+        keep_in_forks(self)
         self.device = f"gpu:{gpu_number(device)}" if gpu else "cpu"
 
     def predict_ab(self, lightness: np.ndarray) -> np.ndarray:

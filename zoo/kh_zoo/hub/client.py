@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import kh_zoo.telemetry  # noqa: F401
 from kh_zoo.errors import HubError, VariantError
+from kh_zoo.shown import shown
 
 if TYPE_CHECKING:
     import httpx2
@@ -295,7 +296,7 @@ def _reason(error: Exception) -> str:
     text = re.sub(r"\(Request ID: [^)]*\)", "", text)
     text = re.sub(r"(https?://[^\s?]+)\?\S*", r"\1", text)
     text = " ".join(text.split()) or type(error).__name__
-    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    text = shown(text)
     return text if len(text) <= _MOST_REASON else f"{text[:_MOST_REASON]}..."
 
 

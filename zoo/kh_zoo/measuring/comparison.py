@@ -16,7 +16,9 @@ from PIL import Image, ImageDraw, ImageFont
 from kh_zoo.colorizer import Colorizer
 from kh_zoo.errors import OutputError, PictureError
 from kh_zoo.pictures.joining import gray
+from kh_zoo.pictures.output import with_alpha
 from kh_zoo.pictures.picture import Picture, unreadable
+from kh_zoo.shown import shown
 
 FORMATS = (".html", ".jpg", ".png")
 """Suffixes of what can be written: a page, or a sheet."""
@@ -117,14 +119,14 @@ def compare(
 
 
 def _cells(colorizers: dict[str, Colorizer], path: Path, pixels: int) -> tuple[np.ndarray, ...]:
-    lightness, _ = Picture(path).full("random")
+    picture = Picture(path)
+    lightness, alpha = picture.full("random")
     try:
         cells = [_reduced(gray(lightness), pixels)]
         for colorizer in colorizers.values():
             cells.append(_reduced(colorizer.colorize(path), pixels))
-        source = pyvips.Source.new_from_file(os.fsencode(path))
-        picture = pyvips.Image.thumbnail_source(source, pixels, size="down", output_profile="srgb")
-        own = _reduced(picture.colourspace("srgb"), pixels)
+        color = picture.colors()
+        own = _reduced(with_alpha(color, alpha) if alpha else color, pixels)
     except pyvips.Error as error:
         raise unreadable(error) from error
     # Rounding and JPEG give a grey scan some colour.
@@ -144,7 +146,7 @@ def _reduced(image: pyvips.Image, pixels: int) -> np.ndarray:
 
 def _page(headings: Sequence[str], rows: Sequence[Row]) -> str:
     columns = max(len(row.cells) for row in rows)
-    head = "".join(f"<th>{html.escape(text)}</th>" for text in headings[:columns])
+    head = "".join(f"<th>{_text(text)}</th>" for text in headings[:columns])
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8"><title>Comparison of colours</title>',
@@ -153,9 +155,9 @@ def _page(headings: Sequence[str], rows: Sequence[Row]) -> str:
         f"<thead><tr>{head}</tr></thead><tbody>",
     ]
     for row in rows:
-        name = html.escape(row.name)
+        name = _text(row.name)
         cells = "".join(
-            f'<td><div><img alt="{name}, {html.escape(heading)}" src="{_address(cell)}"></div></td>'
+            f'<td><div><img alt="{name}, {_text(heading)}" src="{_address(cell)}"></div></td>'
             for heading, cell in zip(headings, row.cells, strict=False)
         )
         parts.append(f'<tr class="pictures">{cells}</tr>')
@@ -187,3 +189,8 @@ def _sheet(headings: Sequence[str], rows: Sequence[Row], suffix: str) -> bytes:
     buffer = io.BytesIO()
     sheet.save(buffer, "JPEG" if suffix.lower() == ".jpg" else "PNG", quality=88)
     return buffer.getvalue()
+
+
+def _text(text: object) -> str:
+    """What comes from outside, as a part of a page."""
+    return html.escape(shown(text))

@@ -16,6 +16,7 @@ from kh_zoo.colors.lab import srgb_to_lab
 from kh_zoo.engines import DEFAULT_ENGINE, create_engine
 from kh_zoo.engines.predict import predict_ab
 from kh_zoo.measuring.evaluate import join, load_square, open_heads
+from kh_zoo.shown import shown
 
 _COLUMNS = {
     "psnr": ("PSNR, dB", "{:.2f}"),
@@ -60,29 +61,27 @@ def write_report(
     """
     folder, heads = open_heads(model, vivid)
     engines = {head: create_engine(engine, folder, head) for head in heads}
-    title = f"Colours of {html.escape(str(model))}"
+    title = f"Colours of {_text(model)}"
     parts = [
         "<!doctype html>",
         f'<html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
         f"<style>{_STYLE}</style></head><body><h1>{title}</h1>",
-        f"<p>Test split of {html.escape(Path(data).name)}, short side {rows[0]['size']} px; "
-        f"keras-hypercolumns {version('keras-hypercolumns')}, engine {html.escape(engine)}. "
+        f"<p>Test split of {_text(Path(data).name)}, short side {rows[0]['size']} px; "
+        f"keras-hypercolumns {version('keras-hypercolumns')}, engine {_text(engine)}. "
         "In small, the 95 % bootstrap interval over the pictures. "
         "PSNR, CIEDE2000, SSIM and colourfulness are means over the pictures; RMSE, explained "
         "variance and AuC are over all pixels.</p>",
     ]
     for group in dict.fromkeys(row["folder"] for row in rows):
         of_group = [row for row in rows if row["folder"] == group]
-        name = html.escape(group)
+        name = _text(group)
         parts.append(f"<h2>{name}, {of_group[0]['pictures']} pictures</h2>{_table(of_group)}")
         for row in of_group:
-            parts.append(
-                f"<h3>{html.escape(row['variant'])} on {name}: grey, predicted, truth</h3>"
-            )
+            parts.append(f"<h3>{_text(row['variant'])} on {name}: grey, predicted, truth</h3>")
             for which in ("best", "median", "worst"):
                 source = Path(data) / row[which]
                 picture = _picture(source, row, engines[row["variant"]])
-                caption = f"{which}: {html.escape(row[which])}"
+                caption = f"{which}: {_text(row[which])}"
                 parts.append(
                     f'<figure><img alt="{caption}" src="{picture}">'
                     f"<figcaption>{caption}</figcaption></figure>"
@@ -102,7 +101,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
                 f"<td>{form.format(row[key])}<br><small>{form.format(low)} to {form.format(high)}"
                 "</small></td>"
             )
-        lines.append(f"<tr><td>{html.escape(row['variant'])}</td>{''.join(cells)}</tr>")
+        lines.append(f"<tr><td>{_text(row['variant'])}</td>{''.join(cells)}</tr>")
     for kind, label in (("mean", "mean colour"), ("gray", "grey")):
         values = [
             form.format(rows[0][f"{key}_{kind}"]) if f"{key}_{kind}" in rows[0] else ""
@@ -126,3 +125,8 @@ def _picture(path: Path, row: dict[str, Any], engine: Any) -> str:
     buffer = io.BytesIO()
     Image.fromarray(three.astype("uint8")).save(buffer, "JPEG", quality=85)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _text(text: object) -> str:
+    """What comes from outside, as a part of a page."""
+    return html.escape(shown(text))

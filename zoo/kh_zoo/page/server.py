@@ -54,6 +54,7 @@ class PageServer:
                 ws="none",
                 # Of what others send that is no HTTP it would tell, too.
                 log_level="warning" if debugging() else "critical",
+                log_config=None,  # it would close what others log to
                 access_log=False,
                 server_header=False,
                 timeout_graceful_shutdown=_GRACE,

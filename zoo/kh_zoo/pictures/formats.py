@@ -1,10 +1,24 @@
-"""Which files are taken for pictures, by their suffixes."""
+"""Which files are taken for pictures, by their suffixes: the one table of them."""
 
-READ = (
-    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp"),
-    *(".tif", ".tiff", ".avif", ".heic", ".heif", ".gif"),
-    *(".bmp", ".dib", ".jp2", ".j2k", ".j2c", ".jpf", ".jpx"),
-)
+_ALIKE = {
+    ".jpg": (".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".mpo"),
+    ".png": (".apng",),
+    ".webp": (),
+    ".tif": (".tiff", ".btf", ".tf8", ".ptif"),
+    ".avif": (".avifs",),
+    ".heic": (".heif", ".hif", ".heics", ".heifs"),
+    ".gif": (),
+    ".bmp": (".dib",),
+    ".jp2": (".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    ".ppm": (".pgm", ".pbm", ".pnm"),
+    ".tga": (".icb", ".vda", ".vst"),
+    ".pcx": (),
+    ".psd": (),
+    ".sgi": (),
+}
+ALIKE = {other: suffix for suffix, others in _ALIKE.items() for other in others}
+"""Suffixes that name the format of another."""
+READ = (*_ALIKE, *ALIKE)
 """Of the files that are read."""
 UNREAD = (".jxl",)
 """Of pictures that can't be read unless a plugin does: so that they are named as failures instead

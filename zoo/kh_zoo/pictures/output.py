@@ -1,9 +1,7 @@
 """Write a coloured picture: whole or not at all, marked as our own, its metadata kept."""
 
 import os
-import re
 import secrets
-import struct
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,25 +9,21 @@ from typing import Any, NamedTuple
 import pyvips
 
 from kh_zoo.errors import OutputError
+from kh_zoo.pictures.metadata import avif, jpeg, png, tiff, webp
+from kh_zoo.pictures.metadata.exif import SOFTWARE as SOFTWARE_FIELD
+from kh_zoo.pictures.metadata.exif import Exif
+from kh_zoo.pictures.metadata.metadata import Metadata
+from kh_zoo.pictures.metadata.reading import read_metadata
 from kh_zoo.pictures.picture import last_line, open_image
-from kh_zoo.pictures.tiff_exif import write_exif_and_iptc
+from kh_zoo.pictures.unfinished import unfinished_name
 
 SOFTWARE = "keras-hypercolumns"
-"""What the EXIF field Software (in TIFF: the XMP property tiff:Software) of an output says."""
+"""What the EXIF field Software of an output says."""
 
-# EXIF fields that describe the source's pixels and would be wrong for the output's: the thumbnail
-# (it would stay grey), and the colour space, which is sRGB now.
-_STALE = re.compile(r"jpeg-thumbnail-data|icc-profile-data|bits-per-sample|palette.*|exif-ifd1-.*")
-_PHOTOSHOP = b"Photoshop 3.0\0"
-_IPTC_BLOCK = b"8BIM\x04\x04\0\0"  # Photoshop's resource of that number, without a name
-_EMPTY_XMP = (
-    b'<x:xmpmeta xmlns:x="adobe:ns:meta/">'
-    b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"></rdf:RDF></x:xmpmeta>'
-)
-_XMP_SOFTWARE = (
-    b'<rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/"'
-    b' tiff:Software="%s"/>' % SOFTWARE.encode()
-)
+# Earlier outputs in TIFF have the mark in XMP only.
+_XMP_SOFTWARE = b'tiff:Software="%s"' % SOFTWARE.encode()
+# libvips makes a place for EXIF if there is some.
+_SOME_EXIF = Exif().to_bytes()
 
 
 class _Format(NamedTuple):
@@ -67,7 +61,8 @@ class Output:
     >>> import pyvips
     >>> from kh_zoo.pictures.output import Output
     >>> output = Output("coffee.color.png", source="examples/coffee.jpg")
-    >>> output.write(pyvips.Image.new_from_file("examples/coffee.jpg"), None)
+    >>> output.write(pyvips.Image.new_from_file("examples/coffee.jpg"))
+    ()
     >>> output.target.exists()
     True
 
@@ -104,16 +99,24 @@ class Output:
         except OSError as error:
             raise OutputError(error.strerror or str(error)) from error
         self._format = _FORMATS[suffix]
-        self._quality = quality or self._format.quality
+        self._quality = quality
         self.sixteen_bit = self._format.sixteen_bit
 
-    def write(self, rgb: pyvips.Image, alpha: pyvips.Image | None = None) -> None:
+    def write(
+        self,
+        rgb: pyvips.Image,
+        alpha: pyvips.Image | None = None,
+        metadata: Metadata | None = None,
+    ) -> tuple[str, ...]:
         """Write the picture.
 
         Args:
-            rgb: sRGB, 8 bits (16 where `sixteen_bit` says that the format holds them), with the
-                metadata of the source.
+            rgb: sRGB, 8 bits (16 where `sixteen_bit` says that the format holds them).
             alpha: One band of 8 or 16 bits. JPEG holds none: there the picture is laid on white.
+            metadata: What is to be kept of the source's, true of the picture as displayed.
+
+        Returns:
+            What of `metadata` the format has no place for, in a few words each.
 
         Raises:
             OutputError: The folder can't be written to, the disk is full, or the picture has more
@@ -128,42 +131,55 @@ class Output:
         image = with_alpha(rgb, alpha) if alpha else rgb
         if alpha and not form.alpha:
             image = image.flatten(background=255).cast(rgb.format)
-        image = _describe(image, form)
-        options = dict(form.options)
-        if self._quality:
-            options["Q"] = self._quality
-        if form is _TIFF:
-            # Classic TIFF ends at 4 GB; compression may make it smaller, which can't be known.
-            options["bigtiff"] = image.width * image.height * image.bands * 2 > 2**32
-            exif, iptc = (_field(image, f"{name}-data") for name in ("exif", "iptc"))
-            image.remove("iptc-data")  # which libvips would cut short
-        name = f".{self.target.stem}.{secrets.token_hex(4)}{self.target.suffix}"
-        temporary = self.target.with_name(name)
+        metadata = metadata or Metadata()
+        metadata.describe(image.width, image.height, SOFTWARE)
+        lost = _fit(metadata, form)
+        temporary, described = (self.target.with_name(self._unfinished()) for _ in range(2))
         try:
             self.target.parent.mkdir(parents=True, exist_ok=True)
-            # Python says more plainly than libvips why a file can't be created.
-            temporary.open("xb").close()
             try:
-                _save(image, temporary, options)
-            except pyvips.Error:
-                # Of a full disk libvips gives no clear reason; Python meets it, too, and does.
-                with temporary.open("ab") as file:
-                    file.write(bytes(2**20))
-                raise
-            else:
-                if form is _TIFF:
-                    write_exif_and_iptc(temporary, exif, iptc, image.width, image.height)
-                with temporary.open("r+b") as file:  # or a power cut could leave a name and nothing
+                # Python says more plainly than libvips why a file can't be created.
+                temporary.open("xb").close()
+                try:
+                    _save(_bare(image, form, metadata), temporary, self._options(image, metadata))
+                except pyvips.Error:
+                    # Of a full disk libvips gives no clear reason; Python meets it, too, and does.
+                    with temporary.open("ab") as file:
+                        file.write(bytes(2**20))
+                    raise
+                lost += _describe(temporary, described, form, metadata, image)
+                whole = described if described.exists() else temporary
+                with whole.open("r+b") as file:  # or a power cut could leave a name and nothing
                     os.fsync(file.fileno())
-                os.replace(temporary, self.target)
+                os.replace(whole, self.target)
             finally:
-                temporary.unlink(missing_ok=True)
+                for path in (temporary, described):
+                    path.unlink(missing_ok=True)
         except OSError as error:
             raise OutputError(
                 f"can't write to {self.target.parent}: {error.strerror or error}"
             ) from error
         except pyvips.Error as error:
             raise OutputError(f"can't be written: {last_line(error)}") from error
+        return tuple(lost)
+
+    def _unfinished(self) -> str:
+        return unfinished_name(self.target.name, secrets.token_hex(4))
+
+    def _options(self, image: pyvips.Image, metadata: Metadata) -> dict[str, Any]:
+        form = self._format
+        options: dict[str, Any] = {"keep": "none", **form.options}
+        if form is _WEBP and self._quality is None and metadata.compression == "lossless":
+            options["lossless"] = True
+        elif form.quality:
+            options["Q"] = self._quality or form.quality
+        if form is _TIFF:
+            # Classic TIFF ends at 4 GB; compression may make it smaller, which can't be known.
+            options["bigtiff"] = image.width * image.height * image.bands * 2 > 2**32
+            options["compression"] = metadata.compression or options["compression"]
+        if form is _AVIF:
+            options["keep"] = "exif|xmp"
+        return options
 
 
 def is_own_output(path: str | os.PathLike[str]) -> bool:
@@ -182,12 +198,11 @@ def is_own_output(path: str | os.PathLike[str]) -> bool:
         `True` if it carries our mark; `False` also where it can't be read.
     """
     try:
-        header = open_image(path)
-    except pyvips.Error:
+        metadata = read_metadata(Path(path), lambda: open_image(path))
+    except (OSError, pyvips.Error):
         return False
-    if header.get_typeof("exif-ifd0-Software"):
-        return str(header.get("exif-ifd0-Software")).startswith(SOFTWARE)
-    return bool(header.get_typeof("xmp-data")) and _XMP_SOFTWARE in header.get("xmp-data")
+    mark = metadata.exif.text(SOFTWARE_FIELD) or ""
+    return mark.startswith(SOFTWARE) or _XMP_SOFTWARE in metadata.xmp
 
 
 def with_alpha(rgb: pyvips.Image, alpha: pyvips.Image) -> pyvips.Image:
@@ -199,51 +214,49 @@ def with_alpha(rgb: pyvips.Image, alpha: pyvips.Image) -> pyvips.Image:
     return rgb.bandjoin(alpha.cast(rgb.format))
 
 
-def _describe(image: pyvips.Image, form: _Format) -> pyvips.Image:
-    """Mark the picture, and drop or correct what its metadata say about the source's pixels."""
+def _fit(metadata: Metadata, form: _Format) -> list[str]:
+    """Move what has another place in the format, and drop what has none; return that."""
+    lost = []
+    if form is not _PNG:
+        texts = metadata.move_texts(comments=form is _JPEG)
+        lost = [f"text {', '.join(sorted(set(texts)))!r}"] if texts else []
+    if metadata.iptc and form in (_WEBP, _AVIF):
+        metadata.iptc = b""
+        lost.append("IPTC")
+    return [f"{what}, which {form.name} has no place for" for what in lost]
+
+
+def _bare(image: pyvips.Image, form: _Format, metadata: Metadata) -> pyvips.Image:
+    """The picture without metadata, but for those that libvips has to write itself."""
     image = image.copy()
     for field in image.get_fields():
-        if _STALE.fullmatch(field):
+        if field.startswith(("exif-", "xmp-", "iptc-", "icc-")):
             image.remove(field)
-    if image.get_typeof("exif-ifd2-ColorSpace"):
-        image.set_type(pyvips.GValue.gstr_type, "exif-ifd2-ColorSpace", "1")
-    image.set_type(pyvips.GValue.gstr_type, "exif-ifd0-Software", SOFTWARE)
-    packet = image.get("xmp-data") if image.get_typeof("xmp-data") else _EMPTY_XMP
-    # The pixels are upright now; some viewers follow XMP where it contradicts EXIF.
-    packet = re.sub(rb'(tiff:Orientation(?:=["\']|>)\s*)[2-8]', rb"\g<1>1", packet)
-    packet = re.sub(rb'tiff:Software="[^"]*"|<tiff:Software>[^<]*</tiff:Software>', b"", packet)
-    packet = packet.replace(b"</rdf:RDF>", _XMP_SOFTWARE + b"</rdf:RDF>", 1)
-    image.set_type(pyvips.GValue.blob_type, "xmp-data", packet)
-    if image.get_typeof("iptc-data"):
-        records = _iptc_records(image.get("iptc-data"))
-        image.remove("iptc-data")
-        if records:
-            content = _in_photoshop_block(records) if form is _JPEG else records
-            image.set_type(pyvips.GValue.blob_type, "iptc-data", content)
+    if form is _AVIF:
+        image.set_type(pyvips.GValue.blob_type, "exif-data", _SOME_EXIF)
+        if metadata.xmp:
+            image.set_type(pyvips.GValue.blob_type, "xmp-data", metadata.xmp)
     return image
 
 
-def _field(image: pyvips.Image, name: str) -> bytes | None:
-    return image.get(name) if image.get_typeof(name) else None
-
-
-def _iptc_records(content: bytes) -> bytes:
-    """The IPTC records alone: TIFF holds them so, JPEG in a block of Photoshop's.
-
-    libvips hands on what it finds, whatever the format is that it writes.
-    """
-    if content.startswith(_PHOTOSHOP):
-        at = content.find(_IPTC_BLOCK)
-        if at < 0 or len(content) < at + 12:
-            return b""
-        (length,) = struct.unpack_from(">I", content, at + 8)
-        content = content[at + 12 : at + 12 + length]
-    return content if content.startswith(b"\x1c") else b""
-
-
-def _in_photoshop_block(records: bytes) -> bytes:
-    block = _IPTC_BLOCK + struct.pack(">I", len(records)) + records
-    return _PHOTOSHOP + block + bytes(len(records) % 2)
+def _describe(
+    path: Path, described: Path, form: _Format, metadata: Metadata, image: pyvips.Image
+) -> list[str]:
+    """Add metadata to a file of libvips, in the file itself or a copy; return what has no place."""
+    if form in (_TIFF, _AVIF):
+        with path.open("r+b") as file:
+            if form is _TIFF:
+                tiff.write(file, metadata)
+            else:
+                avif.replace_exif(file, metadata.exif)
+        return []
+    with path.open("rb") as source, described.open("xb") as target:
+        if form is _JPEG:
+            return jpeg.write(source, target, metadata)
+        if form is _PNG:
+            return png.write(source, target, metadata)
+        webp.write(source, target, metadata, image.width, image.height, image.bands == 4)
+        return []
 
 
 def _save(image: pyvips.Image, path: Path, options: dict[str, Any]) -> None:

@@ -2,13 +2,22 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyvips
 
+import kh_zoo.pictures.loaders  # noqa: F401, before anything is opened
 from kh_zoo.errors import PictureError
+from kh_zoo.forked import check_fork
+from kh_zoo.pictures.headers.header import Header
+from kh_zoo.pictures.headers.header_reader import read_header
+from kh_zoo.pictures.memory import check_memory
+from kh_zoo.pictures.metadata.metadata import Metadata, image_metadata
+from kh_zoo.pictures.metadata.reading import read_metadata
+from kh_zoo.pictures.patched_source import patched_source
 from kh_zoo.pictures.pillow_reader import read_with_pillow
-from kh_zoo.pictures.tiff_exif import with_exif
+from kh_zoo.pictures.signal_color import Signal, linear_srgb
 from kh_zoo.plugins.registry import plugins
 
 MAX_PIXELS = 500_000_000
@@ -16,22 +25,24 @@ MAX_PIXELS = 500_000_000
 COLOR = "colour: only its lightness is used"
 """The note of a picture that is in colour already."""
 
-# What libvips may open: it knows more, such as tables and drawings, which are no photographs.
-_LOADERS = (
-    *("jpegload", "pngload", "webpload", "tiffload", "gifload", "heifload"),
-    *("jxlload", "jp2kload"),
-)
 _KNOWN = "JPEG, PNG, WebP, TIFF, GIF, AVIF, HEIC, BMP and JPEG 2000"
 # Of files that move: what is read of them is a frame, of others a page.
 _MOVING = ("gifload", "webpload", "heifload")
 # What may be white where pixels are not of 8 or 16 bits: the least that holds all of them.
-_WHITE_OF_WHOLE_NUMBERS = (2**8 - 1, 2**16 - 1, 2**32 - 1)
-_WHITE_OF_FLOATS = (1, 2**8 - 1, 2**16 - 1)
+_WHITES = {
+    "char": (2**7 - 1,),
+    "short": (2**8 - 1, 2**15 - 1),
+    "int": (2**8 - 1, 2**16 - 1, 2**31 - 1),
+    "uint": (2**8 - 1, 2**16 - 1, 2**32 - 1),
+    "float": (1, 2**8 - 1, 2**16 - 1),
+}
 # Filters leave floats a little below black and above white.
 _OVERSHOOT = 0.1
 # A picture is coloured where a hundredth of it has more than this chroma, in units of CIELAB.
 _COLORED = 10
 _LAB = ("lab", "labs")
+# No code of a JPEG file ends within.
+_NOISE = b"\x55\xaa" * 32
 _PROFILE = "icc-profile-data"
 # Bands of colour in each kind of pixel; a further one is alpha.
 _COLOR_BANDS = {
@@ -58,12 +69,14 @@ class Picture:
     Args:
         path: A JPEG, PNG, WebP, TIFF, GIF, AVIF, HEIC, BMP or JPEG 2000 file: bilevel, grey,
             palette, RGB, CMYK or Lab, 1 to 16 bits, 32-bit whole numbers or floats, with or without
-            alpha. Of several pages or frames the first one counts. BMP, HEIC, JPEG 2000, and files
-            with the suffix of a plugin's reader, are read at once.
+            alpha. Of several pages or frames the first one counts, unless it is a reduced copy of
+            another. BMP, HEIC, JPEG 2000, and files with the suffix of a plugin's reader, are read
+            at once.
 
     Raises:
-        PictureError: The file is no such picture, or is larger than `MAX_PIXELS`. The message is
-            one line, the reason alone, without the path.
+        PictureError: The file is no such picture, is larger than `MAX_PIXELS`, or would take more
+            memory than `KH_MAX_MEMORY` megabytes (by default 1000). The message is one line, the
+            reason alone, without the path.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -79,13 +92,15 @@ class Picture:
             raise PictureError(error.strerror or str(error)) from error
         self._read = _read_with_plugin(self.path)
         self._white: int | None = None
-        self._tiff = False
-        self.notes: list[str] = []
+        self._by_plugin = self._read is not None
+        self._header = Header() if self._read else read_header(self.path)
+        self._check_cost(self._header.width, self._header.height)
+        self.notes: list[str] = list(self._header.notes)
         """What is not taken from the file, in a few words each; complete after
         `small_lightness`."""
-        header = self._header()
-        _check_size(header.width, header.height)
-        if header.interpretation not in _COLOR_BANDS or header.format in ("char", "double"):
+        header = self._prepared(self._begin())
+        self._check_cost(header.width, header.height)
+        if header.interpretation not in _COLOR_BANDS or header.format == "double":
             raise PictureError(
                 f"pixels of an unknown kind ({header.bands} x {header.format}, "
                 f"{header.interpretation}): save it as RGB or grey, 8 or 16 bits a channel"
@@ -117,12 +132,14 @@ class Picture:
             width, height = height, width
         try:
             image = self._open("sequential", shrink_to=(width, height))
-            lab = _lab(image) if image.bands >= 3 else _lightness(image)
-            small = lab.resize(width / image.width, vscale=height / image.height, kernel="lanczos3")
+            lab = self._lab(image) if image.bands >= 3 else self._lightness(image)
+            # Width first: height first would hold up to 1600 rows of the whole width.
+            narrow = lab.resize(width / image.width, vscale=1, kernel="lanczos3")
+            small = narrow.resize(1, vscale=height / image.height, kernel="lanczos3")
             # In memory before it is turned: turning reads in another order than the file's.
             pixels = small.copy_memory().autorot().numpy()
         except pyvips.Error as error:
-            raise unreadable(error) from error
+            raise self._unreadable(error) from error
         if pixels.ndim == 3:
             if np.percentile(np.hypot(pixels[..., 1], pixels[..., 2]), 99) > _COLORED:
                 self.notes = [*(note for note in self.notes if note != COLOR), COLOR]
@@ -147,49 +164,91 @@ class Picture:
         try:
             # A mirrored picture (2) streams, one that is turned (3 and above) does not.
             image = self._open("random" if self._orientation > 2 else access)
-            if self._tiff:
-                image = with_exif(image, self.path)
             image = image.autorot()
             bands = _COLOR_BANDS[image.interpretation]
             alpha = image[bands] if image.bands > bands else None
-            return _lightness(image), alpha
+            return self._lightness(image), alpha
         except pyvips.Error as error:
-            raise unreadable(error) from error
+            raise self._unreadable(error) from error
 
-    def _header(self) -> pyvips.Image:
+    def metadata(self) -> Metadata:
+        """What the file says besides its pixels, true of them as they are displayed.
+
+        Raises:
+            PictureError: The file can't be opened.
+        """
+        try:
+            if self._read is not None and self._by_plugin:
+                return image_metadata(self._read)
+            metadata = read_metadata(self.path, lambda: self._read or self._open_file("sequential"))
+        except OSError as error:
+            raise PictureError(error.strerror or str(error)) from error
+        except pyvips.Error as error:
+            raise self._unreadable(error) from error
+        metadata.turn(self._orientation, self.width, self.height)
+        return metadata
+
+    def colors(self) -> pyvips.Image:
+        """Open the picture at full size, as displayed, with the colour that it has itself.
+
+        Returns:
+            sRGB of 8 bits, without alpha.
+
+        Raises:
+            PictureError: The file can't be opened.
+        """
+        try:
+            return self._lab(self._open("random").autorot()).colourspace("srgb")
+        except pyvips.Error as error:
+            raise self._unreadable(error) from error
+
+    def _check_cost(self, width: int, height: int) -> None:
+        if width * height > MAX_PIXELS:
+            raise PictureError(
+                f"{width} x {height} pixels, where at most {MAX_PIXELS:,} are read "
+                "(a decompression bomb?)"
+            )
+        check_memory(self._header.memory, width, height)
+
+    def _begin(self) -> pyvips.Image:
+        """Open the file, with as little of it read as its kind allows, and note what is left."""
         if self._read is not None:
             return self._read
+        header, read = self._header, None
         try:
-            header = _open_header(self.path)
-        except PictureError:
-            read = read_with_pillow(self.path, _check_size)
+            image: Any = None if header.by_pillow else self._open_file("sequential")
+        except pyvips.Error as error:
+            read = read_with_pillow(self.path, self._check_cost, header.by_pillow)
             if read is None:
-                raise
+                raise self._unreadable(error) from error
         else:
-            self._tiff = header.get("vips-loader").startswith("tiffload")
+            if header.tail:
+                self._check_end(image)
             codec = "heif-compression"
-            hevc = header.get_typeof(codec) and header.get(codec) == "hevc"
-            read = read_with_pillow(self.path, _check_size) if self._tiff or hevc else None
+            if image is None or (image.get_typeof(codec) and image.get(codec) == "hevc"):
+                read = read_with_pillow(self.path, self._check_cost, header.by_pillow)
         if read is not None:
             self._read, frames = read
             if frames > 1:
                 self.notes.append(f"first of {frames} frames")
             return self._read
-        pages = header.get("n-pages") if header.get_typeof("n-pages") else 1
+        pages = header.pages
+        if pages is None:
+            pages = image.get("n-pages") if image.get_typeof("n-pages") else 1
         if pages > 1:
-            moving = header.get("vips-loader").startswith(_MOVING)
+            moving = image.get("vips-loader").startswith(_MOVING)
             self.notes.append(f"first of {pages} {'frames' if moving else 'pages'}")
-        return header
+        return image
 
     def _find_white(self) -> int:
         """What is white in a file that does not say so: of whole numbers of 32 bits, of floats."""
         try:
-            image = self._open("sequential")
+            image = self._prepared(self._open_file("sequential"))
             low, high = (float(x) for x in image.stats().numpy()[0, :2])
         except pyvips.Error as error:
-            raise unreadable(error) from error
+            raise self._unreadable(error) from error
         whole = image.format != "float"
-        for white in _WHITE_OF_WHOLE_NUMBERS if whole else _WHITE_OF_FLOATS:
+        for white in _WHITES[image.format]:
             over = 0 if whole else white * _OVERSHOOT
             # A picture that ends before a tenth of its range is one of an unknown range.
             if -over <= low and high <= white + over and (white <= 255 or high > 255):
@@ -203,46 +262,93 @@ class Picture:
 
     def _open(self, access: str, shrink_to: tuple[int, int] | None = None) -> pyvips.Image:
         if self._read is not None:
-            return self._in_16_bits(self._read)
-        image = open_image(self.path, access, fail_on="error")
+            return self._in_16_bits(self._prepared(self._read))
+        image = self._open_file(access)
         if shrink_to and image.get("vips-loader") == "jpegload_source":
             # At least twice the size asked for, so that the exact reduction decides the quality.
             room = min(image.width // shrink_to[0], image.height // shrink_to[1])
             shrink = max(factor for factor in (1, 2, 4, 8) if factor == 1 or 2 * factor <= room)
-            image = open_image(self.path, access, fail_on="error", shrink=shrink)
-        return self._in_16_bits(image)
+            image = self._open_file(access, shrink=shrink)
+        return self._in_16_bits(self._prepared(image))
+
+    def _open_file(self, access: str, noise: bool = False, **options: int) -> pyvips.Image:
+        header = self._header
+        options = {**header.options, **options}
+        if not header.patches and not header.tail:
+            return open_image(self.path, access, fail_on="error", **options)
+        tail = header.tail
+        if noise:
+            # A byte of ones at the end of the file is no marker then.
+            tail = (b"\0" if tail == b"\xd9" else b"") + _NOISE + b"\xff\xd9"
+        source = patched_source(self.path, header.patches, tail)
+        return pyvips.Image.new_from_source(source, "", access=access, fail_on="error", **options)
+
+    def _check_end(self, image: pyvips.Image) -> None:
+        """Of a file without its end: that no pixel depends on what would have followed."""
+        try:
+            differ = (image != self._open_file("sequential", noise=True)).max()
+        except pyvips.Error as error:
+            raise self._unreadable(error) from error
+        if differ:
+            raise PictureError("cut short (pixels at its end are missing)")
+
+    def _prepared(self, image: pyvips.Image) -> pyvips.Image:
+        """The pixels as they are meant, where libvips does not know better."""
+        header = self._header
+        if header.lab:
+            image = _lab_of_bytes(image, header.lab)
+        if header.gray:
+            image = image.copy(interpretation="grey16" if image.format == "ushort" else "b-w")
+        bands = _COLOR_BANDS.get(image.interpretation, image.bands)
+        if image.bands > bands and not header.alpha:
+            image = image.extract_band(0, n=bands)
+        if header.limited:
+            image = _full_range(image, bands)
+        if header.orientation:
+            image = image.copy()
+            image.set_type(pyvips.GValue.gint_type, "orientation", header.orientation)
+        return image
 
     def _in_16_bits(self, image: pyvips.Image) -> pyvips.Image:
         if self._white is None:
             return image
+        if self._header.white_is_zero:
+            image = self._white - image
         space = "rgb16" if image.bands > 2 else "grey16"
         scaled = (image * (65535 / self._white)).rint().cast("ushort")
         return scaled.copy(interpretation=space)
 
+    def _lightness(self, image: pyvips.Image) -> pyvips.Image:
+        """L alone. Of grey levels it is looked up: each of 256 or 65536 is converted once."""
+        if _COLOR_BANDS[image.interpretation] > 1:
+            return self._lab(image)[0]
+        levels = pyvips.Image.identity(ushort=image.format == "ushort")
+        levels = levels.copy(interpretation=image.interpretation)
+        if image.get_typeof(_PROFILE):
+            levels.set_type(pyvips.GValue.blob_type, _PROFILE, image.get(_PROFILE))
+        return image[0].maplut(self._lab(levels)[0])
 
-def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise PictureError(
-            f"{width} x {height} pixels, where at most {MAX_PIXELS:,} are read "
-            "(a decompression bomb?)"
-        )
+    def _lab(self, image: pyvips.Image) -> pyvips.Image:
+        """A picture of any kind in CIELAB, by its profile, or what else it says of its colour."""
+        color = image.extract_band(0, n=_COLOR_BANDS[image.interpretation])
+        signal = self._header.signal
+        if signal and signal != Signal() and color.format in ("uchar", "ushort"):
+            color = linear_srgb(color, signal)
+        elif color.get_typeof(_PROFILE) and color.interpretation not in _LAB:
+            # A profile that can't be used counts as none, as in browsers.
+            try:
+                color = color.icc_transform("srgb", embedded=True, depth=_depth(color))
+            except pyvips.Error:
+                color = color.copy()
+                color.remove(_PROFILE)
+        if color.interpretation == "rgb":
+            color = color.copy(interpretation="srgb" if color.format == "uchar" else "rgb16")
+        return color.colourspace("lab")
 
-
-def _open_header(path: Path) -> pyvips.Image:
-    try:
-        header = open_image(path)
-    except pyvips.Error as error:
-        if "not in a known format" in error.detail:
-            raise PictureError(
-                f"not a picture, or of an unknown format ({_KNOWN} are known), or cut short"
-            ) from error
-        raise unreadable(error) from error
-    loader = header.get("vips-loader").removesuffix("_source")
-    if loader not in _LOADERS:
-        raise PictureError(
-            f"not a photograph ({_KNOWN} are read), but {loader.removesuffix('load')}"
-        )
-    return header
+    def _unreadable(self, error: pyvips.Error) -> PictureError:
+        if self._header.rare:
+            return PictureError(f"can't be decoded here ({last_line(error)}): {self._header.rare}")
+        return unreadable(error)
 
 
 def _read_with_plugin(path: Path) -> pyvips.Image | None:
@@ -285,6 +391,7 @@ def open_image(
     path: str | os.PathLike[str], access: str = "sequential", **options: str | int
 ) -> pyvips.Image:
     """Open a file of any name: libvips itself takes brackets for options, and wants UTF-8."""
+    check_fork()
     source = pyvips.Source.new_from_file(os.fsencode(path))
     return pyvips.Image.new_from_source(source, "", access=access, **options)
 
@@ -297,6 +404,10 @@ def last_line(error: pyvips.Error) -> str:
 
 def unreadable(error: pyvips.Error) -> PictureError:
     """The error of a file that libvips can't read: why, and what to do about it."""
+    if "not in a known format" in error.detail:
+        return PictureError(
+            f"not a picture, or of an unknown format ({_KNOWN} are known), or cut short"
+        )
     reason = last_line(error)
     if "not configured" in reason or "samples out of range" in reason:
         return PictureError(
@@ -305,30 +416,21 @@ def unreadable(error: pyvips.Error) -> PictureError:
     return PictureError(f"damaged or cut short ({reason})")
 
 
-def _lightness(image: pyvips.Image) -> pyvips.Image:
-    """L alone. Of grey levels it is looked up: each of the 256 or 65536 is converted once."""
-    if _COLOR_BANDS[image.interpretation] > 1:
-        return _lab(image)[0]
-    levels = pyvips.Image.identity(ushort=image.format == "ushort")
-    levels = levels.copy(interpretation=image.interpretation)
-    if image.get_typeof(_PROFILE):
-        levels.set_type(pyvips.GValue.blob_type, _PROFILE, image.get(_PROFILE))
-    return image[0].maplut(_lab(levels)[0])
+def _lab_of_bytes(image: pyvips.Image, kind: str) -> pyvips.Image:
+    """CIELAB of three bytes: L to 255, A and B with a sign (TIFF 6.0), or from -128 (of ICC)."""
+    lightness, ab = image[0] * (100 / 255), image.extract_band(1, n=2)
+    ab = ab - 128 if kind == "icclab" else (ab > 127).ifthenelse(ab - 256, ab)
+    return lightness.bandjoin(ab).cast("float").copy(interpretation="lab")
 
 
-def _lab(image: pyvips.Image) -> pyvips.Image:
-    """A picture of any kind in CIELAB, through its own ICC profile where it has a usable one."""
-    color = image.extract_band(0, n=_COLOR_BANDS[image.interpretation])
-    if color.get_typeof(_PROFILE) and color.interpretation not in _LAB:
-        # A profile that can't be used counts as none, as in browsers.
-        try:
-            color = color.icc_transform("srgb", embedded=True, depth=_depth(color))
-        except pyvips.Error:
-            color = color.copy()
-            color.remove(_PROFILE)
-    if color.interpretation == "rgb":
-        color = color.copy(interpretation="srgb" if color.format == "uchar" else "rgb16")
-    return color.colourspace("lab")
+def _full_range(image: pyvips.Image, bands: int) -> pyvips.Image:
+    """Stretch numbers from 16 to 235, of 255, to all."""
+    factor = 257 if image.format == "ushort" else 1
+    stretched = (image.extract_band(0, n=bands) - 16 * factor) * (255 / 219)
+    stretched = stretched.rint().cast(image.format).copy(interpretation=image.interpretation)
+    if image.bands == bands:
+        return stretched
+    return stretched.bandjoin(image.extract_band(bands, n=image.bands - bands))
 
 
 def _depth(image: pyvips.Image) -> int:

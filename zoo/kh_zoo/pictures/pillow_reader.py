@@ -1,15 +1,13 @@
-"""Read with Pillow what libvips can't: BMP, HEIC, JPEG 2000, AVIF that moves, TIFF in Lab."""
+"""Read with Pillow what libvips can't: HEIC, JPEG 2000, AVIF that moves, older and rare kinds."""
 
 import contextlib
 import io
 import logging
-import struct
 import threading
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
 
 import numpy as np
 import pyvips
@@ -17,13 +15,20 @@ from pi_heif import HeifImageFile
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
-    Image,
     ImageFile,
     Jpeg2KImagePlugin,
+    PcxImagePlugin,
+    PpmImagePlugin,
+    PsdImagePlugin,
+    SgiImagePlugin,
+    TgaImagePlugin,
     TiffImagePlugin,
 )
 
 from kh_zoo.errors import PictureError
+from kh_zoo.pictures.headers.boxes import boxes
+from kh_zoo.pictures.headers.raster_headers import jpeg2000_size
+from kh_zoo.pictures.metadata.exif import Exif
 
 # By the file's first bytes. The classes themselves: `Image.open` would add warnings of its own.
 _KINDS: tuple[tuple[int, bytes, type[ImageFile.ImageFile]], ...] = (
@@ -33,16 +38,28 @@ _KINDS: tuple[tuple[int, bytes, type[ImageFile.ImageFile]], ...] = (
     (4, b"ftypavis", AvifImagePlugin.AvifImageFile),
     *((4, b"ftyp" + brand, HeifImageFile) for brand in (b"heic", b"heix", b"heim", b"heis")),
     *((4, b"ftyp" + brand, HeifImageFile) for brand in (b"hevc", b"hevx", b"mif1", b"msf1")),
+    *(
+        (0, b"P%d%c" % (i, end), PpmImagePlugin.PpmImageFile)
+        for i in range(1, 7)
+        for end in b"\n\r\t "
+    ),
+    *((0, bytes([10, version, 1]), PcxImagePlugin.PcxImageFile) for version in (0, 2, 3, 5)),
+    (0, b"8BPS\0\1", PsdImagePlugin.PsdImageFile),
+    (0, b"\x01\xda", SgiImagePlugin.SgiImageFile),
     (0, b"II*\0", TiffImagePlugin.TiffImageFile),
     (0, b"MM\0*", TiffImagePlugin.TiffImageFile),
+    (0, b"II+\0", TiffImagePlugin.TiffImageFile),
+    (0, b"MM\0+", TiffImagePlugin.TiffImageFile),
 )
+_PSD_DEPTH = 22
+"""Where the bits of a PSD file stand."""
+_TARGA = (".tga", ".icb", ".vda", ".vst")
 _FEWER_MODES = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "PA": "RGBA"}
 # The boxes in which JPEG 2000 files carry metadata.
 _XMP = uuid.UUID("be7acfcb-97a9-42e8-9c71-999491e3afac").bytes
 _EXIF = b"JpgTiffExif->JP2"
-# Fields of TIFF, and what stands in them.
-_COMPRESSION, _PHOTOMETRIC, _SUBSAMPLING = 259, 262, 530
-_JPEG, _YCBCR, _CIELAB = (6, 7), 6, 8
+# The resources in which PSD files do.
+_PHOTOSHOP = {1028: "iptc", 1058: "exif", 1060: "xmp"}
 _LOCK = threading.Lock()
 # What it logs of damaged files would reach standard error where nobody has set logging up.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -50,7 +67,7 @@ _OUTER_BOXES = (b"jp2h", b"asoc")
 
 
 def read_with_pillow(
-    path: Path, check_size: Callable[[int, int], None]
+    path: Path, check_size: Callable[[int, int], None], tiff: bool
 ) -> tuple[pyvips.Image, int] | None:
     """Read all of a file that libvips can't read, or misreads.
 
@@ -58,6 +75,7 @@ def read_with_pillow(
         path: Path of a file.
         check_size: Called with width and height before anything is decoded; raises if that is
             too large.
+        tiff: Whether TIFF is read, too.
 
     Returns:
         The picture in memory, with its metadata, and the number of its frames; `None` if Pillow is
@@ -69,16 +87,25 @@ def read_with_pillow(
     with path.open("rb") as file:
         start = file.read(12)
         kind = next((kind for at, magic, kind in _KINDS if start[at:].startswith(magic)), None)
-        if kind is None or (kind is TiffImagePlugin.TiffImageFile and not _is_misread_tiff(file)):
+        if kind is None and path.suffix.lower() in _TARGA:  # which begins with nothing of its own
+            kind = TgaImagePlugin.TgaImageFile
+        if kind is None or (kind is TiffImagePlugin.TiffImageFile and not tiff):
             return None
+        if kind is PsdImagePlugin.PsdImageFile:
+            file.seek(_PSD_DEPTH)
+            if (bits := int.from_bytes(file.read(2))) > 8:
+                raise PictureError(
+                    f"PSD of {bits} bits a channel, which can't be decoded here: save it as TIFF"
+                )
         file.seek(0)
         with quiet():
             try:
                 image = kind(file)
                 check_size(*image.size)
-                frames = getattr(image, "n_frames", 1)
+                frames = 1 if image.format == "PSD" else getattr(image, "n_frames", 1)
                 image.load()
-                return _with_metadata(_decoded(image), image, path), frames
+                decoded = _decoded(image, path)
+                return _with_metadata(decoded, image, path), frames
             except PictureError:
                 raise
             except Exception as error:  # Pillow's readers raise nearly anything on damaged files
@@ -96,63 +123,36 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def carried(mode: str, **metadata: Any) -> pyvips.Image:
-    """Metadata as libvips keeps them: it takes EXIF apart where it reads a file, so let it.
-
-    Args:
-        mode: Pillow's mode of the picture that has the metadata.
-        metadata: As Pillow saves them in JPEG.
-
-    Returns:
-        An image of one pixel that has them.
-    """
-    carrier = io.BytesIO()
-    Image.new(mode, (1, 1)).save(carrier, "JPEG", **metadata)
-    return pyvips.Image.new_from_buffer(carrier.getvalue(), "")
-
-
-def copy_fields(source: pyvips.Image, target: pyvips.Image, begins: tuple[str, ...]) -> None:
-    """Give an image the fields of another whose names begin so."""
-    for field in source.get_fields():
-        if field.startswith(begins):
-            target.set_type(source.get_typeof(field), field, source.get(field))
-
-
-def _is_misread_tiff(file: BinaryIO) -> bool:
-    """Whether libvips takes the pixels of a TIFF file for others: Lab, and YCbCr without JPEG."""
-    file.seek(0)
-    order = "<" if file.read(2) == b"II" else ">"
-    fields = {}
-    try:
-        (start,) = struct.unpack(order + "2xI", file.read(6))
-        file.seek(start)
-        (count,) = struct.unpack(order + "H", file.read(2))
-        for _ in range(count):
-            tag, kind = struct.unpack(order + "HH4x", file.read(8))
-            fields[tag] = struct.unpack(order + ("HH" if kind == 3 else "I"), file.read(4))
-    except struct.error:
-        return False  # cut short, which libvips says
-    photometric = fields.get(_PHOTOMETRIC, (0,))[0]
-    if photometric != _YCBCR or fields.get(_COMPRESSION, (1,))[0] in _JPEG:
-        return bool(photometric == _CIELAB)
-    if fields.get(_SUBSAMPLING) != (1, 1):
-        raise PictureError(
-            "YCbCr with fewer pixels of colour, which can't be decoded here: save it as RGB"
-        )
-    return True
-
-
-def _decoded(image: ImageFile.ImageFile) -> pyvips.Image:
+def _decoded(image: ImageFile.ImageFile, path: Path) -> pyvips.Image:
     mode = _FEWER_MODES.get(image.mode, image.mode)
     if mode == "P":
         mode = "RGBA" if "transparency" in image.info else "RGB"
     pixels = np.asarray(image if mode == image.mode else image.convert(mode))
-    if mode == "LAB":
-        lab = (pixels * [100 / 255, 1, 1] - [0, 128, 128]).astype("float32")
-        return pyvips.Image.new_from_array(lab, interpretation="lab")
+    if image.format == "PPM" and mode == "I":  # brought to 16 bits
+        pixels = pixels.astype(np.uint16)
     pixels = pixels.astype(pixels.dtype.newbyteorder("="))
+    if image.format == "JPEG2000" and pixels.dtype == np.uint8:
+        pixels = _with_white(pixels, path)
     interpretation = "cmyk" if mode == "CMYK" else "auto"
     return pyvips.Image.new_from_array(pixels, interpretation=interpretation)
+
+
+def _with_white(pixels: np.ndarray, path: Path) -> np.ndarray:
+    """Mend the white of JPEG 2000 of more than 8 bits, which Pillow rounds up to 256: black.
+
+    Told that there is a bit more, it makes a picture of half the contrast, white far above 128.
+    """
+    with path.open("rb") as file:
+        size = jpeg2000_size(file)
+        end = file.tell()
+        content = bytearray(path.read_bytes())
+    if size is None or not any(depth & 127 > 7 for depth in size[40::3]):
+        return pixels
+    for at in range(end - len(size) + 40, end, 3):
+        content[at] += 1
+    image = Jpeg2KImagePlugin.Jpeg2KImageFile(io.BytesIO(content))
+    again = np.asarray(image)
+    return np.where((pixels == 0) & (again > 128), 255, pixels).astype(np.uint8)
 
 
 def _reason(error: Exception) -> str:
@@ -164,19 +164,35 @@ def _with_metadata(decoded: pyvips.Image, image: ImageFile.ImageFile, path: Path
     info = dict(image.info)
     if image.format == "JPEG2000":
         info.update(_jpeg2000_metadata(path))
-    kept = {name: info[name] for name in ("exif", "xmp", "dpi", "icc_profile") if info.get(name)}
-    if not kept:
-        return decoded
-    header = carried("CMYK" if image.mode == "CMYK" else "RGB", **kept)
-    decoded = decoded.copy(xres=header.xres, yres=header.yres)
-    copy_fields(header, decoded, ("exif-", "xmp-", "icc-", "orientation", "resolution-unit"))
+    elif isinstance(image, PsdImagePlugin.PsdImageFile):
+        info.update(
+            {
+                _PHOTOSHOP[number]: body
+                for number, _, body in image.resources
+                if number in _PHOTOSHOP
+            }
+        )
+    x, y = (float(value) / 25.4 for value in info.get("dpi") or (0, 0))
+    if x > 0 and y > 0:
+        decoded = decoded.copy(xres=x, yres=y)
+        decoded.set_type(pyvips.GValue.gstr_type, "resolution-unit", "in")
+    else:
+        decoded = decoded.copy()
+    fields = {"exif": "exif-data", "xmp": "xmp-data", "icc_profile": "icc-profile-data"}
+    fields["iptc"] = "iptc-data"
+    for name, field in fields.items():
+        if info.get(name):
+            decoded.set_type(pyvips.GValue.blob_type, field, info[name])
+    orientation = Exif.from_bytes(info.get("exif") or b"").orientation
+    if orientation:
+        decoded.set_type(pyvips.GValue.gint_type, "orientation", orientation)
     return decoded
 
 
 def _jpeg2000_metadata(path: Path) -> dict[str, bytes]:
     found = {}
     content = path.read_bytes()
-    for kind, body in _boxes(content) if content[4:8] == b"jP  " else ():
+    for kind, body in _inner_boxes(content) if content[4:8] == b"jP  " else ():
         if kind == b"uuid" and body[:16] == _XMP:
             found["xmp"] = body[16:]
         elif kind == b"uuid" and body[:16] == _EXIF:
@@ -186,20 +202,9 @@ def _jpeg2000_metadata(path: Path) -> dict[str, bytes]:
     return found
 
 
-def _boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The boxes of a JPEG 2000 file, ISO/IEC 15444-1, annex I: length, kind, body."""
-    start = 0
-    while start + 8 <= len(content):
-        length, kind = struct.unpack_from(">I4s", content, start)
-        header = 8
-        if length == 1 and start + 16 <= len(content):
-            length, header = struct.unpack_from(">Q", content, start + 8)[0], 16
-        length = length or len(content) - start
-        if length < header:
-            return
-        body = content[start + header : start + length]
+def _inner_boxes(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    for kind, body in boxes(content):
         if kind in _OUTER_BOXES:
-            yield from _boxes(body)
+            yield from _inner_boxes(body)
         else:
             yield kind, body
-        start += length

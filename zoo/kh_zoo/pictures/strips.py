@@ -42,7 +42,10 @@ class StripSource:
         self._rest = memoryview(b"")
         source = pyvips.SourceCustom()
         source.on_read(self._read)
-        image = pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
+        try:
+            image = pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
+        except pyvips.Error as error:
+            raise self.error or error from None
         self.image: pyvips.Image = _with_metadata(image, like)
         """sRGB, to be read once from top to bottom."""
 

@@ -5,13 +5,14 @@ import queue
 import threading
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kh_zoo.batches.settings import Settings
 from kh_zoo.batches.worker import Worker
-from kh_zoo.errors import PluginWarning
+from kh_zoo.errors import PluginWarning, ZooError
 from kh_zoo.runners import TIMEOUT
 from kh_zoo.runners.outcome import Outcome, begin, no_journal, settle
 
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 _MOST = 4
 """At a time, unless more are asked for: each takes memory for a model."""
 _POLL = 0.1
+
+
+class NotLoaded(Exception):  # noqa: N818
+    """A process that can't load the model, where another one may have."""
+
+    def __init__(self, reason: ZooError) -> None:
+        self.reason = reason
 
 
 class LocalRunner:
@@ -47,7 +55,6 @@ class LocalRunner:
         self._stopping = threading.Event()
         self._killed = threading.Event()
         self._warned: set[str] = set()
-        self._lock = threading.Lock()
 
     @property
     def device(self) -> str:
@@ -65,7 +72,7 @@ class LocalRunner:
         interrupted: Callable[[], bool],
     ) -> Iterator[Outcome]:
         """Yield what becomes of each picture: see `Runner`."""
-        remaining = iter(enumerate(jobs))
+        remaining = deque(enumerate(jobs))
         threads = [
             threading.Thread(target=self._serve, args=(worker, remaining, journals))
             for worker in self._workers[: len(jobs)]
@@ -74,6 +81,7 @@ class LocalRunner:
         for thread in threads:
             thread.start()
         failure: BaseException | None = None
+        not_loaded: NotLoaded | None = None
         try:
             while running:
                 if interrupted():
@@ -84,6 +92,8 @@ class LocalRunner:
                     continue
                 if outcome is None:
                     running -= 1
+                elif isinstance(outcome, NotLoaded):
+                    not_loaded = outcome  # the other processes do the rest
                 elif isinstance(outcome, BaseException):
                     failure = failure or outcome
                     self.stop()
@@ -93,6 +103,8 @@ class LocalRunner:
             self._warn()
             if failure:
                 raise failure
+            if not_loaded and remaining and not self._stopping.is_set():
+                raise not_loaded.reason
         finally:
             self._kill()
             for thread in threads:
@@ -123,16 +135,19 @@ class LocalRunner:
     def _serve(
         self,
         worker: Worker,
-        remaining: Iterator[tuple[int, "Job"]],
+        remaining: "deque[tuple[int, Job]]",
         journals: "Mapping[Path, Journal]",
     ) -> None:
         """Give one process picture after picture, in a thread."""
         try:
-            worker.load()
-            while not self._stopping.is_set():
-                with self._lock:
-                    following = next(remaining, None)
-                if following is None:
+            while remaining and not self._stopping.is_set():
+                try:
+                    worker.load()  # before it takes a picture, which another process may do
+                except ZooError as error:
+                    raise NotLoaded(error) from error
+                try:
+                    following = remaining.popleft()
+                except IndexError:
                     break
                 self._do(worker, *following, journals)
         except Exception as error:

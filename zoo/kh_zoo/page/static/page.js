@@ -53,8 +53,9 @@ function tell(problem) {
 
 async function poll() {
   clearTimeout(timer);
+  const asked = performance.now();
   try {
-    take(await readState(version));
+    take(await readState(version), asked);
   } catch {
     get("where").textContent = "kh page has ended. Start it again, and use the new address.";
   }
@@ -62,7 +63,7 @@ async function poll() {
   timer = setTimeout(poll, uploads.left || left() ? SOON : LATER);
 }
 
-function take(state) {
+function take(state, asked) {
   if (state.choices) {
     viewer.offer(state.choices);
     settings.suffixes = state.suffixes;
@@ -80,7 +81,7 @@ function take(state) {
   if (viewer.picture) {
     const viewed = pictures.get(viewer.picture.id);
     if (!viewed) viewer.close();
-    else if (viewed !== viewer.picture) viewer.update(viewed);
+    else if (viewed !== viewer.picture) viewer.update(viewed, asked);
   }
   showProgress();
 }

@@ -49,6 +49,7 @@ export class Viewer {
     this.at = 0.5;
     this.zoom = 1;
     this.unsent = 0;
+    this.changed = 0; // when the controls were, last
     this.frame = get("frame");
     this.stage = get("stage");
     this.sheet = get("sheet");
@@ -63,7 +64,10 @@ export class Viewer {
       onClose(id);
     };
     get("divide").oninput = (event) => this.divide(event.target.value / 100);
-    get("saturation").oninput = () => this.colors();
+    get("saturation").oninput = () => {
+      this.changed = performance.now();
+      this.colors();
+    };
     get("saturation").onchange = () => this.send([this.picture.id]);
     get("model").onchange = () => this.send([this.picture.id]);
     get("for-all").onclick = () => this.send(this.allIds());
@@ -94,7 +98,8 @@ export class Viewer {
     get("gray").alt = `${picture.name}, grey`;
     get("download").href = address.file(picture);
     this.color.show(address.small(picture, shownModel(picture), picture.saturation));
-    this.update(picture);
+    this.sync();
+    this.update(picture, 0);
     this.divide(this.at);
     get("title").focus();
     get("viewer").scrollIntoView({ block: "nearest" });
@@ -107,12 +112,15 @@ export class Viewer {
     get("viewer").hidden = true;
   }
 
-  update(picture) {
+  sync() {
+    get("saturation").value = this.picture.saturation;
+    get("model").value = this.picture.model;
+  }
+
+  // What was asked for before the controls were changed is older than they are.
+  update(picture, asked) {
     this.picture = picture;
-    if (!this.unsent && !get("saturation").matches(":active")) {
-      get("saturation").value = picture.saturation;
-      get("model").value = picture.model;
-    }
+    if (!this.unsent && asked > this.changed && !get("saturation").matches(":active")) this.sync();
     const waits = picture.status === "waiting" || picture.status === "colouring";
     const facts = [`${picture.width} × ${picture.height}`, ...picture.notes];
     if (waits) facts.push("colouring …");
@@ -131,6 +139,7 @@ export class Viewer {
       this.onProblem(error.message);
     }
     this.unsent -= 1;
+    this.changed = performance.now();
   }
 
   // The sizes at which the whole picture fits.

@@ -1,0 +1,46 @@
+"""Files that are written have another name until they are whole, however long their own is."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kh_zoo.colorizer import Colorizer
+from kh_zoo.errors import OutputError
+from kh_zoo.pictures.unfinished import remove_unfinished, unfinished_name
+
+
+class Gray:
+    def predict_ab(self, lightness):
+        return np.zeros((*lightness.shape, 2), np.float32)
+
+
+@pytest.mark.parametrize("letter", ["a", "ß", "☃"])
+@pytest.mark.parametrize("length", [200, 240, 245, 246, 250, 255])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif"])
+def test_names_of_any_length(tmp_path, suffix, length, letter):
+    size = len(letter.encode())
+    stem = letter * ((length - len(suffix)) // size)
+    name = stem + "b" * (length - len(suffix) - size * len(stem)) + suffix
+    assert len(os.fsencode(name)) == length
+    Image.new("L", (20, 20), 90).save(tmp_path / "in.png")
+    Colorizer(Gray(), size=16).colorize_file(tmp_path / "in.png", tmp_path / name)
+    assert sorted(os.listdir(tmp_path)) == sorted(["in.png", name])
+    # What a process that was killed leaves is found by the next.
+    (tmp_path / unfinished_name(name, "0123abcd")).touch()
+    other = unfinished_name("c" * (length - 5) + ".jpg", "0123abcd")
+    (tmp_path / other).touch()
+    assert remove_unfinished([tmp_path / name]) == 1
+    assert sorted(os.listdir(tmp_path)) == sorted(["in.png", name, other])
+
+
+@pytest.mark.parametrize("length", [256, 300])
+def test_a_name_that_no_file_can_have_is_a_reason(tmp_path, length):
+    Image.new("L", (20, 20), 90).save(tmp_path / "in.png")
+    target = tmp_path / ("a" * (length - 4) + ".jpg")
+    colorizer = Colorizer(Gray(), size=16)
+    with pytest.raises(OutputError) as error:
+        colorizer.colorize_file(tmp_path / "in.png", target)
+    assert os.strerror(errno.ENAMETOOLONG) in str(error.value)

@@ -1,0 +1,41 @@
+"""What a picture file says of itself, before any of it is decoded."""
+
+import dataclasses
+
+from kh_zoo.pictures.signal_color import Signal
+
+
+@dataclasses.dataclass
+class Header:
+    """What libvips needs to be told of a file, or does not say of it."""
+
+    width: int = 0
+    height: int = 0
+    memory: float = 0
+    """Bytes that are held at once while it is decoded, strips not counted."""
+    notes: list[str] = dataclasses.field(default_factory=list)
+    rare: str | None = None
+    """Why a sound file may not be decodable, and who converts it."""
+    signal: Signal | None = None
+    """Transfer function and primaries, where there is no ICC profile that counts more."""
+    patches: dict[int, bytes] = dataclasses.field(default_factory=dict)
+    """What is read in place of the file's own bytes, by position."""
+    tail: bytes = b""
+    """What is read behind the file's end."""
+    options: dict[str, int] = dataclasses.field(default_factory=dict)
+    """For libvips's loader: which page."""
+    pages: int | None = None
+    """How many there are that are no reduced copies, if that is known."""
+    by_pillow: bool = False
+    """Whether libvips would misread it."""
+    orientation: int | None = None
+    """As EXIF counts them, where the page itself does not say."""
+    lab: str | None = None
+    """What three bands of 8 bits are that libvips is told are RGB: `cielab` or `icclab`."""
+    gray: bool = False
+    """Whether the first band alone is the picture, however many there are."""
+    white_is_zero: bool = False
+    alpha: bool = True
+    """Whether the first band behind those of colour is alpha."""
+    limited: bool = False
+    """Whether black is at 16 and white at 235 of 255, which libvips does not undo."""

@@ -1,0 +1,46 @@
+"""Read the header of a picture file of any kind."""
+
+from pathlib import Path
+
+from kh_zoo.errors import PictureError
+from kh_zoo.pictures.headers import (
+    heif_header,
+    jpeg_header,
+    png_header,
+    raster_headers,
+    tiff_header,
+)
+from kh_zoo.pictures.headers.header import Header
+
+# By the bytes at a position.
+_KINDS = (
+    (0, b"\xff\xd8\xff", jpeg_header.read),
+    (0, b"\x89PNG\r\n\x1a\n", png_header.read),
+    (0, b"II*\0", tiff_header.read),
+    (0, b"MM\0*", tiff_header.read),
+    (0, b"II+\0", tiff_header.read),
+    (0, b"MM\0+", tiff_header.read),
+    (0, b"RIFF", raster_headers.read_webp),
+    (0, b"GIF8", raster_headers.read_gif),
+    (0, b"BM", raster_headers.read_bmp),
+    (0, b"\xff\x4f\xff\x51", raster_headers.read_jpeg2000),
+    (0, b"\0\0\0\x0cjP  \r\n\x87\n", raster_headers.read_jpeg2000),
+    (4, b"ftyp", heif_header.read),
+)
+
+
+def read_header(path: Path) -> Header:
+    """Read the header of a file of any kind.
+
+    Raises:
+        PictureError: The file is of a kind that is never read.
+    """
+    with path.open("rb") as file:
+        start = file.read(16)
+        for at, magic, read in _KINDS:
+            if start[at:].startswith(magic):
+                try:
+                    return read(file)
+                except (OSError, OverflowError) as error:  # it leads to where no file reaches
+                    raise PictureError("damaged or cut short (in its header)") from error
+    return Header()
