@@ -1,10 +1,10 @@
 """The `HyperColumnProjection` layer."""
 
-import numbers
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_hypercolumns.layers.tap_layer import TapLayer
@@ -92,7 +92,7 @@ class HyperColumnProjection(TapLayer):
         super().__init__(
             taps, reference, interpolation, coordinates, strides, centers, data_format, **kwargs
         )
-        if not isinstance(filters, numbers.Integral) or filters < 1:
+        if not isinstance(filters, int | np.integer) or filters < 1:
             raise ValueError(f"`filters` should be a positive int. Received: {filters!r}")
         self.filters = int(filters)
         self.activation = keras.activations.get(activation)

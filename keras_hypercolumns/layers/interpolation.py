@@ -71,22 +71,23 @@ def source_cells(
     share = xp.where((cell < 0) | (cell >= last), 0, share)
     if interpolation == "nearest":
         share = xp.zeros_like(share)
-    return _at_most(_at_least(cell, 0), last), share
+    return _at_most(_at_least_zero(cell), last), share
 
 
 def _at_most(x: Any, most: Any) -> Any:
-    """The minimum, for a size that is a number, a tensor or PyTorch's symbol.
+    """The minimum, in the type of `x`, for a size that is a number, a tensor or PyTorch's symbol.
 
-    `ops` make a tensor of what they compare; a symbol becomes a constant by that.
+    `ops` make a tensor of a number that they compare, and so a constant of a symbol; and with
+    PyTorch `ops.minimum` makes single precision of double.
     """
     xp = np if isinstance(x, np.ndarray) else ops
-    return xp.minimum(x, xp.zeros_like(x) + most)
+    return xp.where(x > most, xp.zeros_like(x) + most, x)
 
 
-def _at_least(x: Any, least: Any) -> Any:
-    """The maximum, likewise, in the type of `x`: a number would make single precision of it."""
+def _at_least_zero(x: Any) -> Any:
+    """The maximum with 0, likewise."""
     xp = np if isinstance(x, np.ndarray) else ops
-    return xp.maximum(x, xp.zeros_like(x) + least)
+    return xp.where(x < 0, xp.zeros_like(x), x)
 
 
 def _at_least_one(size: Any) -> Any:
@@ -119,7 +120,7 @@ def interpolation_matrix(
         pixels, output_size, input_size, interpolation, coordinates, scale, offset
     )
     distance = (cell[:, None] - cells[None, :]) + share[:, None]
-    weights = _at_least(1 - xp.abs(distance), 0)
+    weights = _at_least_zero(1 - xp.abs(distance))
     return ops.convert_to_tensor(weights, dtype=dtype)
 
 
@@ -184,7 +185,7 @@ def sample(
         # Beyond the edge of the output, its edge.
         last = output_size - 1
         last = ops.cast(last, points.dtype) if ops.is_tensor(last) else last
-        pixels = _at_most(_at_least(points[:, :, axis], 0), last)
+        pixels = _at_most(_at_least_zero(points[:, :, axis]), last)
         cell, share = source_cells(
             pixels, output_size, input_size, interpolation, coordinates, scale, offset
         )
