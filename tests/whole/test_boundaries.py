@@ -25,7 +25,7 @@ ROOMS = {
         "pictures engines hub catalog with_keras colorizer picture web measuring publishing "
         "batches films runners page built_in"
     ),
-    "kh_cli": "output options commands built_in app main",
+    "kh_cli": "output options films commands built_in app main",
 }
 """The rooms of each package: folders, and the modules beside them. Each may import those before it;
 the package itself, what its users import, stands above all."""
