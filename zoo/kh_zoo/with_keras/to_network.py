@@ -382,17 +382,18 @@ class _Writer:
         """A map and a number, as in `x / 6` or `3 + x`."""
         given = [*call.arguments.args, *call.arguments.kwargs.values()]
         swapped = given[0] is not call.input_tensors[0]
-        number = np.asarray(given[0] if swapped else given[1], float)
+        array = np.asarray(given[0] if swapped else given[1], float)
         kind = type(layer).__name__.removeprefix("True")
-        if number.ndim or (kind == "Divide" and (swapped or not number)):
+        if array.ndim or (kind == "Divide" and (swapped or not array)):
             raise _refused(layer, "computes with something else than a map and a number")
+        number = float(array)
         factor, offset = {
             "Add": (1.0, number),
             "Subtract": (-1.0, number) if swapped else (1.0, -number),
             "Multiply": (number, 0.0),
             "Divide": (1 / (number or 1.0), 0.0),
         }[kind]
-        return self.node(name, "scaling", [x], factor=float(factor), offset=float(offset))
+        return self.node(name, "scaling", [x], factor=factor, offset=offset)
 
     def rectified(self, layer: Any, x: _Value, name: str) -> _Value:
         if layer.negative_slope or layer.threshold or layer.max_value not in (None, 6):
