@@ -11,7 +11,7 @@ a pixel is leaves open which way it faces. Run it with `python examples/normals.
 import keras
 import numpy as np
 
-from keras_hypercolumns import HyperColumn, feature_info, project, tap_extractor
+from keras_hypercolumns import HyperColumn, pick_taps, project
 
 SIZE = 48
 LIGHT = np.array([-0.5, -0.5, 0.7]) / np.sqrt(0.99)
@@ -42,10 +42,8 @@ def build_model():
         x = keras.layers.Conv2D(filters, 3, **settings)(x)
         x = keras.layers.Conv2D(filters, 3, **settings, name=tap)(x)
         x = keras.layers.MaxPooling2D()(x)
-    backbone = keras.Model(picture, x)
-    # With strides the maps are aligned at every size, also where a pooling drops an odd row.
-    strides = {tap: info.stride for tap, info in feature_info(backbone, TAPS).items()}
-    x = HyperColumn(TAPS, strides=strides)(tap_extractor(backbone, TAPS)(picture))
+    extractor, column = pick_taps(keras.Model(picture, x), TAPS)
+    x = HyperColumn(**column)(extractor.output)
     x = keras.layers.Conv2D(32, 1, activation="relu", name="hidden")(x)
     x = keras.layers.Conv2D(3, 1, name="normal")(x)
     return keras.Model(picture, keras.layers.UnitNormalization(name="unit")(x))

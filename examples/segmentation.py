@@ -11,12 +11,12 @@ tells where a shape is, but not which. Run it with `python examples/segmentation
 import keras
 import numpy as np
 
-from keras_hypercolumns import HyperColumn, HyperColumnSampler, feature_info, project, tap_extractor
+from keras_hypercolumns import HyperColumn, HyperColumnSampler, pick_taps, project
 
 SIZE = 64
 CLASSES = ("background", "disc", "square")
-# From fine to coarse; `feature_info(backbone)` lists all that there are.
-TAPS = ("Conv1_relu", "block_1_expand_relu", "block_3_expand_relu", "block_6_expand_relu")
+# The last map of each, from fine to coarse; `feature_info(backbone)` lists all that there are.
+STRIDES = (2, 4, 8, 16)
 
 
 def make_pictures(count, random):
@@ -42,12 +42,9 @@ def build_models():
     for layer in backbone.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.9  # the statistics would follow over a thousand steps; here are few
-    picture = keras.Input((SIZE, SIZE, 3), name="picture")
     points = keras.Input((None, 2), name="points")
-    # The picture is no tap: it says how large the output is.
-    maps = {**tap_extractor(backbone, TAPS)(picture), "picture": picture}
-    strides = {tap: info.stride for tap, info in feature_info(backbone, TAPS).items()}
-    column = {"taps": TAPS, "reference": "picture", "strides": strides}
+    extractor, column = pick_taps(backbone, strides=STRIDES)
+    picture, maps = extractor.input, extractor.output
     head = keras.layers.Dense(len(CLASSES), name="classes")
     at_points = head(HyperColumnSampler(**column)((maps, points)))
     everywhere = head(HyperColumn(**column)(maps))

@@ -22,6 +22,7 @@ from keras_hypercolumns.colorizers.colorizer import colorizer, joint_colorizer
 from keras_hypercolumns.colors.lab import lab_to_srgb, srgb_to_lab
 from keras_hypercolumns.graphs.feature_info import FeatureInfo, feature_info
 from keras_hypercolumns.graphs.fold_batch_norm import fold_batch_norm
+from keras_hypercolumns.graphs.pick_taps import pick_taps
 from keras_hypercolumns.graphs.project import project, unproject
 from keras_hypercolumns.graphs.tap_extractor import tap_extractor
 from keras_hypercolumns.layers.annealed_mean import AnnealedMean
@@ -47,6 +48,7 @@ __all__ = [
     "fold_batch_norm",
     "joint_colorizer",
     "lab_to_srgb",
+    "pick_taps",
     "project",
     "srgb_to_lab",
     "tap_extractor",

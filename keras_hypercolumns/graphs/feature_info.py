@@ -114,6 +114,11 @@ def feature_info(model: keras.Model, taps: Iterable[str] | None = None) -> dict[
     return {tap: known[tap] for tap in taps}
 
 
+def channels_format(model: keras.Model) -> str:
+    """Return where the maps of a functional model have their channels, by its layers."""
+    return "channels_last" if _Survey(model).channel_axis == 3 else "channels_first"
+
+
 def check_taps(model: keras.Model, taps: Iterable[str]) -> tuple[str, ...]:
     """Return `taps` as a tuple, or raise a ValueError if one isn't a single 4D map of `model`."""
     check_functional(model)

@@ -21,6 +21,8 @@ LINEAR = (
     "bias_initializer",
     "kernel_regularizer",
     "bias_regularizer",
+    "kernel_constraint",
+    "bias_constraint",
     "activity_regularizer",
 )
 """What a projection takes over from the convolution or dense layer that it replaces."""
@@ -65,9 +67,10 @@ def project(model: keras.Model) -> keras.Model:
     Args:
         model: A functional model, or a `Sequential` one that is built. Its layers have to be
             serializable (`get_config` and `from_config`), as for `keras.models.clone_model`. The
-            1x1 convolution that is to move has strides 1, one group, no constraints and the
-            hypercolumn's data format; a dense layer needs `channels_last`. Neither is quantized,
-            nor reads anything but this hypercolumn. LoRA weights are merged into the kernel.
+            1x1 convolution that is to move has strides 1, one group and the hypercolumn's data
+            format; a dense layer needs `channels_last`, and no constraint of its kernel. Neither is
+            quantized, nor reads anything but this hypercolumn. LoRA weights are merged into the
+            kernel.
 
     Returns:
         The projected model, a `keras.Model`.
@@ -117,7 +120,7 @@ def project(model: keras.Model) -> keras.Model:
     if not moved:
         raise ValueError(
             "`model` should have a HyperColumn that is followed at once by a 1x1 Conv2D (strides "
-            "1, one group, no constraints, the same data format) or by a Dense (channels_last). "
+            "1, one group, the same data format) or by a Dense (channels_last). "
             f"Received: model {model.name!r} with {'; '.join(found) or 'no HyperColumn'}"
         )
     return twin
@@ -234,13 +237,13 @@ def _is_pointwise(layer: Any, column: HyperColumn) -> bool:
             and layer.data_format == column.data_format
         )
     else:
-        fits = type(layer) is keras.layers.Dense and column.data_format == "channels_last"
-    return (
-        fits
-        and layer.quantization_mode is None
-        and layer.kernel_constraint is None
-        and layer.bias_constraint is None
-    )
+        # A constraint of its kernel would mean other axes.
+        fits = (
+            type(layer) is keras.layers.Dense
+            and column.data_format == "channels_last"
+            and layer.kernel_constraint is None
+        )
+    return fits and layer.quantization_mode is None
 
 
 def _copy(

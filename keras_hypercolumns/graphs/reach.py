@@ -129,6 +129,8 @@ def through(call: Any, inputs: list[Reaches]) -> list[Reaches]:
         outputs = [_through_upsampling(layer, inputs[0])]
     elif isinstance(layer, layers.ZeroPadding2D):
         outputs = [_shifted(layer, inputs[0], [-before for before, _ in layer.padding])]
+    elif _is_named(layer, {"Pad"}):
+        outputs = [_through_pad(layer, inputs[0])]
     elif isinstance(layer, layers.Cropping2D):
         outputs = [_shifted(layer, inputs[0], [before for before, _ in layer.cropping])]
     elif isinstance(layer, layers.Permute):
@@ -247,6 +249,17 @@ def _spread(reach: Reach, factor: int, cells: Callable[[int], tuple[int, int]]) 
 def _shifted(layer: Any, reaches: Reaches, cells: Sequence[int]) -> Reaches:
     return tuple(
         _replaced(reaches, _spatial(layer), lambda reach, i: reach.widened(cells[i], cells[i]))
+    )
+
+
+def _through_pad(operation: Any, reaches: Reaches) -> Reaches:
+    """Through `ops.pad`; what it puts before the cells is nothing, or cells that see others."""
+    widths = list(operation.pad_width)
+    if len(widths) == 1:
+        widths *= len(reaches)
+    return tuple(
+        None if reach is None else reach.widened(-width[0], -width[0])
+        for reach, width in zip(reaches, widths, strict=True)
     )
 
 

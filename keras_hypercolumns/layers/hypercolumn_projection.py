@@ -4,6 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_hypercolumns.layers.tap_layer import TapLayer
@@ -45,6 +46,8 @@ class HyperColumnProjection(TapLayer):
         bias_initializer: Defaults to `"zeros"`.
         kernel_regularizer: Defaults to `None`.
         bias_regularizer: Defaults to `None`.
+        kernel_constraint: Defaults to `None`.
+        bias_constraint: Defaults to `None`.
 
     Input shape:
         As for `HyperColumn`: a dict `{tap: map}`, or a tuple in order, of 4D maps:
@@ -82,20 +85,24 @@ class HyperColumnProjection(TapLayer):
         bias_initializer: Any = "zeros",
         kernel_regularizer: Any = None,
         bias_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
             taps, reference, interpolation, coordinates, strides, centers, data_format, **kwargs
         )
-        if not isinstance(filters, int) or filters < 1:
+        if not isinstance(filters, int | np.integer) or filters < 1:
             raise ValueError(f"`filters` should be a positive int. Received: {filters!r}")
-        self.filters = filters
+        self.filters = int(filters)
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
         self.bias_initializer = keras.initializers.get(bias_initializer)
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+        self.kernel_constraint = keras.constraints.get(kernel_constraint)
+        self.bias_constraint = keras.constraints.get(bias_constraint)
 
     def build(self, input_shape: Any) -> None:
         self.tap_channels = tuple(self._channels(self._shapes_by_name(input_shape)))
@@ -104,6 +111,7 @@ class HyperColumnProjection(TapLayer):
             shape=(1, 1, sum(self.tap_channels), self.filters),
             initializer=self.kernel_initializer,
             regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
         )
         self.bias = None
         if self.use_bias:
@@ -112,6 +120,7 @@ class HyperColumnProjection(TapLayer):
                 shape=(self.filters,),
                 initializer=self.bias_initializer,
                 regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
             )
         self.built = True
 
@@ -150,4 +159,6 @@ class HyperColumnProjection(TapLayer):
             "bias_initializer": keras.initializers.serialize(self.bias_initializer),
             "kernel_regularizer": keras.regularizers.serialize(self.kernel_regularizer),
             "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
+            "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
+            "bias_constraint": keras.constraints.serialize(self.bias_constraint),
         }

@@ -38,7 +38,7 @@ class HyperColumnSampler(TapLayer):
             `strides`, `centers` and `data_format`.
 
     Input shape:
-        One tuple `(features, points)`.
+        One tuple `(features, points)`; within `torch.compile(fullgraph=True)` a list of the two.
 
         `features` is as for `HyperColumn`: a dict `{tap: map}`, or a tuple in order, of 4D maps:
 

@@ -59,6 +59,8 @@ def source_cells(
     else:
         position = position - shift * step
     cell = xp.floor(position / step)
+    if xp is ops:
+        cell = ops.cast(cell, pixels.dtype)  # with PyTorch, Keras makes single precision of double
     # A quotient is rounded, also to the next whole number; so is the product with a reciprocal, by
     # which a compiler divides.
     cell = xp.where(position >= (cell + 1) * step, cell + 1, cell)
@@ -69,16 +71,23 @@ def source_cells(
     share = xp.where((cell < 0) | (cell >= last), 0, share)
     if interpolation == "nearest":
         share = xp.zeros_like(share)
-    return _at_most(xp.maximum(cell, 0), last), share
+    return _at_most(_at_least_zero(cell), last), share
 
 
 def _at_most(x: Any, most: Any) -> Any:
-    """The minimum, for a size that is a number, a tensor or PyTorch's symbol.
+    """The minimum, in the type of `x`, for a size that is a number, a tensor or PyTorch's symbol.
 
-    `ops` make a tensor of what they compare; a symbol becomes a constant by that.
+    `ops` make a tensor of a number that they compare, and so a constant of a symbol; and with
+    PyTorch `ops.minimum` makes single precision of double.
     """
     xp = np if isinstance(x, np.ndarray) else ops
-    return xp.minimum(x, xp.zeros_like(x) + most)
+    return xp.where(x > most, xp.zeros_like(x) + most, x)
+
+
+def _at_least_zero(x: Any) -> Any:
+    """The maximum with 0, likewise."""
+    xp = np if isinstance(x, np.ndarray) else ops
+    return xp.where(x < 0, xp.zeros_like(x), x)
 
 
 def _at_least_one(size: Any) -> Any:
@@ -111,7 +120,7 @@ def interpolation_matrix(
         pixels, output_size, input_size, interpolation, coordinates, scale, offset
     )
     distance = (cell[:, None] - cells[None, :]) + share[:, None]
-    weights = xp.maximum(1 - xp.abs(distance), 0)
+    weights = _at_least_zero(1 - xp.abs(distance))
     return ops.convert_to_tensor(weights, dtype=dtype)
 
 
@@ -166,16 +175,17 @@ def sample(
     `height` x `width`: at whole numbers, the values are those of `resize`. Only the cells around
     the points are read.
     """
-    last = data_format == "channels_last"
-    shape = ops.shape(maps)
-    rows, columns, channels = shape[1:] if last else (*shape[2:], shape[1])
+    if data_format == "channels_first":
+        # A cell is to be a row of channels.
+        maps = ops.transpose(maps, (0, 2, 3, 1))
+    rows, columns, channels = ops.shape(maps)[1:]
 
     def neighbours(axis: int, output_size: Any, input_size: Any) -> tuple[Any, Any]:
         """The one or two cells around each point, and their weights, on a new axis 1."""
         # Beyond the edge of the output, its edge.
         last = output_size - 1
         last = ops.cast(last, points.dtype) if ops.is_tensor(last) else last
-        pixels = _at_most(ops.maximum(points[:, :, axis], 0), last)
+        pixels = _at_most(_at_least_zero(points[:, :, axis]), last)
         cell, share = source_cells(
             pixels, output_size, input_size, interpolation, coordinates, scale, offset
         )
@@ -195,13 +205,10 @@ def sample(
     cells = ops.reshape(y[:, :, None] * columns + x[:, None], around)
     weights = ops.reshape(y_weights[:, :, None] * x_weights[:, None], around)
     weights = ops.cast(weights, maps.dtype)
-    if last:
-        # A cell is a row of channels: gather the rows of all pictures at once.
-        cells = cells + ops.arange(batch, dtype="int32")[:, None, None] * (rows * columns)
-        values = ops.take(ops.reshape(maps, (batch * rows * columns, channels)), cells, axis=0)
-        return ops.sum(values * weights[..., None], axis=1)
-    # No size is left to be inferred: of an empty batch it can't be.
-    maps = ops.reshape(maps, (batch, channels, rows * columns))
-    values = ops.take_along_axis(maps, ops.reshape(cells, (batch, 1, around[1] * count)), axis=2)
-    values = ops.reshape(values, (batch, channels, *around[1:]))
-    return ops.transpose(ops.sum(values * weights[:, None], axis=2), (0, 2, 1))
+    # The rows of all pictures are gathered at once, as a list: JAX forgets the shape of what is
+    # taken from nothing, and no size can be inferred of it.
+    cells = cells + ops.arange(batch, dtype="int32")[:, None, None] * (rows * columns)
+    flat = ops.reshape(maps, (batch * rows * columns, channels))
+    values = ops.take(flat, ops.reshape(cells, (batch * around[1] * count,)), axis=0)
+    values = ops.reshape(values, (*around, channels))
+    return ops.sum(values * weights[..., None], axis=1)

@@ -145,6 +145,12 @@ class TapLayer(keras.layers.Layer):
                     f"`inputs[{name!r}]` of layer {self.name!r} should have rank 4, {layout}. "
                     f"Received: shape {shape}"
                 )
+            rows = 1 if self.data_format == "channels_last" else 2
+            if 0 in shape[rows : rows + 2]:
+                raise ValueError(
+                    f"`inputs[{name!r}]` of layer {self.name!r} should have at least one row and "
+                    f"one column. Received: shape {shape}"
+                )
         batches = {shape[0] for shape in shapes.values() if shape[0] is not None}
         if len(batches) > 1:
             raise ValueError(

@@ -9,13 +9,12 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_hypercolumns.training.run_files import write_arrays
+
 
 def save_kernels(colorizer: keras.Model, path: Path) -> None:
     """Keep the kernels of every layer in a file `.npz`, whole or not at all."""
-    temporary = path.with_suffix(".tmp")
-    with temporary.open("wb") as file:
-        np.savez(file, **{name: _array(kernel) for name, kernel in _kernels(colorizer)})
-    temporary.replace(path)
+    write_arrays(path, ((name, _array(kernel)) for name, kernel in _kernels(colorizer)))
 
 
 def layer_changes(colorizer: keras.Model, path: Path) -> dict[str, float | None]:

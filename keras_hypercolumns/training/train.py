@@ -20,6 +20,7 @@ from keras_hypercolumns.training.data.augmentation import Augmentation
 from keras_hypercolumns.training.data.picture_dataset import (
     PictureDataset,
     center_crop,
+    check_colors,
     training_pictures,
     validation_pictures,
 )
@@ -34,12 +35,20 @@ from keras_hypercolumns.training.joint_trainer import JointTrainer
 from keras_hypercolumns.training.layer_changes import layer_changes, save_kernels
 from keras_hypercolumns.training.optimizer import TrunkAdamW
 from keras_hypercolumns.training.recipe import Recipe, Stage, recipe_from_table
+from keras_hypercolumns.training.run_files import (
+    load_checkpoint,
+    read_state,
+    save_checkpoint,
+    whole_file,
+    write_json,
+)
 from keras_hypercolumns.training.sheet import sheet
 from keras_hypercolumns.training.tensor_board import TensorBoard
 
 SHEET_PICTURES = 4
 """Validation pictures of each folder on a sheet."""
 KERNELS = "initial-kernels.npz"
+RECIPE = "recipe.json"
 FREQUENCY_PICTURES = 2000
 """Pictures that the frequencies of colours are counted on, for vivid heads."""
 
@@ -57,9 +66,10 @@ def train(
     """Train as `recipe` says, or go on where the run folder left off.
 
     The run folder holds the recipe, the last checkpoint (weights and optimizer), `state.json` (its
-    name and step), `curves.jsonl` (a row per checkpoint), `sheets/`, the first kernels and how far
-    they moved (`layers.json`). Ctrl-C, once, ends the training after the step at hand, with a
-    checkpoint; in a thread other than the main one there is no Ctrl-C.
+    name, hash and step), `curves.jsonl` (a row per checkpoint), `sheets/`, the first kernels and
+    how far they moved (`layers.json`). Each file is written whole or not at all. Ctrl-C, once, ends
+    the training after the step at hand, with a checkpoint; in a thread other than the main one
+    there is no Ctrl-C.
 
     Args:
         recipe: A `Recipe`.
@@ -79,31 +89,17 @@ def train(
         the number of steps done; fewer than `recipe.steps` when the training was interrupted.
 
     Raises:
-        ValueError: If the data lacks what the recipe asks for, the run folder is of another
-            recipe, or `init` is nothing to start from.
+        ValueError: If the data lacks what the recipe asks for, or has no colours; if the run folder
+            is of another recipe, or its checkpoint is damaged; if `init` is nothing to start from.
+            A run folder that isn't there is not made then.
+        OSError: If the run folder can't be written, as on a full disk. Called again, it goes on
+            from the last checkpoint.
         ImportError: If `tensorboard` is asked for and tensorboardX is not installed.
     """
     run = Path(run)
     board = TensorBoard(run / "tensorboard") if tensorboard else None
     recipe = _recipe_of(run, recipe, init)
-    (run / "sheets").mkdir(parents=True, exist_ok=True)
-    last = recipe.stages[-1]
-    # A recipe of no steps shows no pictures: few may be enough for heads alone.
-    found = (
-        validation_pictures(
-            data,
-            last.batch,
-            recipe.augmentation.least_side(recipe.validation_size),
-            recipe.validation_pictures,
-        )
-        if recipe.steps
-        else {}
-    )
-    judges = {
-        folder: np.stack([center_crop(path, recipe.validation_size) for path in paths])
-        for folder, paths in found.items()
-    }
-
+    judges = _look_at(data, recipe)
     decoded: dict[Path, Image.Image] | None = {} if in_memory else None
 
     with data_parallel(recipe) as devices:
@@ -139,14 +135,14 @@ def train(
                         batches, shuffle=False, verbose=0, callbacks=[watch]
                     ).history
                     seconds, step = time.monotonic() - started, watch.step
-                    _save(trainer, run, step)
                     row = {"step": step, "size": stage.size, "seconds": round(seconds, 1)}
                     row |= {name: float(values[-1]) for name, values in history.items()}
                     with _averaged(trainer):
                         picture = _judge(trainer, judges, row, devices)
-                    picture.save(run / "sheets" / f"step-{step:06d}.jpg", quality=90)
-                    with (run / "curves.jsonl").open("a", encoding="utf-8") as file:
-                        file.write(json.dumps(row) + "\n")
+                    with whole_file(run / "sheets" / f"step-{step:06d}.jpg") as file:
+                        picture.save(file, "JPEG", quality=90)
+                    seen = trunk_input(trainer.colorizer)
+                    save_checkpoint(run, trainer, row, trunk_input=seen)
                     if board:
                         rate = float(ops.convert_to_numpy(trainer.optimizer.learning_rate))
                         board.write(row, rate, picture, trainer.trainable_variables)
@@ -154,9 +150,33 @@ def train(
     if isinstance(trainer.optimizer, TrunkAdamW):
         trainer.optimizer.keep_averages()
     _set_precision(trainer.colorizer, "float32")
-    changes = {"step": step, "layers": layer_changes(trainer.colorizer, run / KERNELS)}
-    (run / "layers.json").write_text(json.dumps(changes, indent=2), encoding="utf-8")
+    if recipe.steps:
+        changes = {"step": step, "layers": layer_changes(trainer.colorizer, run / KERNELS)}
+        write_json(run / "layers.json", changes)
     return trainer.colorizer, step
+
+
+def _look_at(data: Sequence[str | Path], recipe: Recipe) -> dict[str, np.ndarray]:
+    """Return the pictures that the training is judged by, after checking those that it learns from.
+
+    Raises:
+        ValueError: If there are none, or they have no colours.
+    """
+    last = recipe.stages[-1]
+    least_side = recipe.augmentation.least_side
+    shown = [(stage.size, stage.batch) for stage in recipe.stages if stage.steps]
+    for size, batch in shown or [(recipe.head_size, last.batch)]:
+        check_colors(training_pictures(data, batch, least_side(size)))
+    if not recipe.steps:
+        # It shows no pictures: few may be enough for heads alone.
+        return {}
+    found = validation_pictures(
+        data, last.batch, least_side(recipe.validation_size), recipe.validation_pictures
+    )
+    return {
+        folder: np.stack([center_crop(path, recipe.validation_size) for path in paths])
+        for folder, paths in found.items()
+    }
 
 
 class _Watch(keras.callbacks.Callback):
@@ -198,7 +218,7 @@ def _interruptible(watch: _Watch) -> Iterator[None]:
 
 def variants_of(run: str | Path) -> tuple[str, ...]:
     """Return the variants that a run trains, none where there is no run yet."""
-    path = Path(run) / "recipe.json"
+    path = Path(run) / RECIPE
     if not path.exists():
         return ()
     table = json.loads(path.read_text(encoding="utf-8"))
@@ -207,7 +227,7 @@ def variants_of(run: str | Path) -> tuple[str, ...]:
 
 def _recipe_of(run: Path, recipe: Recipe, init: str | None) -> Recipe:
     """Return the recipe with its `init` replaced, after checking that it is that of the run."""
-    path = run / "recipe.json"
+    path = run / RECIPE
     if init is not None:
         recipe = dataclasses.replace(recipe, init=init)
     if not path.exists():
@@ -235,16 +255,16 @@ def _begin(
 ) -> tuple[JointTrainer, int]:
     """Build the trainer, in the state that the run folder holds, or at the beginning."""
     keras.utils.set_random_seed(recipe.seed)
-    path = run / "state.json"
-    state = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    state = read_state(run)
     if state and (run / KERNELS).exists():
         colorizer = build_colorizer(recipe, recipe.batch_norm, state.get("trunk_input"))
     else:
         colorizer = initial_colorizer(recipe, load_model, lambda: _first_batch(recipe, data))
-        save_kernels(colorizer, run / KERNELS)
-        # Not before: what can't be begun with can be given anew.
-        text = json.dumps(dataclasses.asdict(recipe), indent=2)
-        (run / "recipe.json").write_text(text, encoding="utf-8")
+        # Not before: what can't be begun with can be given anew, and leaves no folder behind.
+        (run / "sheets").mkdir(parents=True, exist_ok=True)
+        if recipe.steps:
+            save_kernels(colorizer, run / KERNELS)
+        write_json(run / RECIPE, dataclasses.asdict(recipe))
     freeze_statistics(colorizer, recipe)
     _set_precision(colorizer, recipe.precision)
     trainer = JointTrainer(colorizer, recipe.weighting, recipe.loss, recipe.vivid_loss)
@@ -253,8 +273,8 @@ def _begin(
         if recipe.joint_vivid and recipe.steps:
             trainer.rebalance(_some_pictures(recipe, data), recipe.vivid_uniform)
         return trainer, 0
-    trainer.load_weights(run / state["checkpoint"])
-    return trainer, state["step"]
+    load_checkpoint(run, trainer, state)
+    return trainer, int(state["step"])
 
 
 def _set_precision(colorizer: keras.Model, precision: str) -> None:
@@ -321,20 +341,6 @@ def _compile(trainer: JointTrainer, recipe: Recipe) -> None:
     trainer.compile(optimizer=optimizer)
     trainer(np.zeros((1, 32, 32, 3), "uint8"))
     optimizer.build(trainer.trainable_variables)
-
-
-def _save(trainer: JointTrainer, run: Path, step: int) -> None:
-    """Write a checkpoint whole or not at all: `state.json` names the file that counts."""
-    name = f"checkpoint-{step:06d}.weights.h5"
-    trainer.save_weights(run / name)
-    state = run / "state.json"
-    temporary = state.with_suffix(".tmp")
-    found = {"step": step, "checkpoint": name, "trunk_input": trunk_input(trainer.colorizer)}
-    temporary.write_text(json.dumps(found), encoding="utf-8")
-    temporary.replace(state)
-    for old in run.glob("checkpoint-*.weights.h5"):
-        if old.name != name:
-            old.unlink()
 
 
 def _averaged(trainer: JointTrainer) -> contextlib.AbstractContextManager[None]:

@@ -134,11 +134,14 @@ def test_streams_that_are_closed(closed, model):
 
 
 def test_an_interrupt_in_the_first_second_is_one_line(tmp_path):
-    """From our first moments on: what Python itself does before is not ours."""
+    """From the first import on: what Python itself does before is not ours."""
     (tmp_path / "dir").mkdir()
     processes = []
     for _ in range(5):
-        program = "from kh_cli.main import main; print(flush=True); main()"
+        program = (  # tells of its first import: from there on it is ours
+            "import sys; from kh_cli.main import main; sys.addaudithook(lambda event, args: "
+            "event == 'import' and args[0] == 'kh_cli.app' and print(flush=True)); main()"
+        )
         processes.append(
             subprocess.Popen(
                 [sys.executable, "-c", program, "colorize", "dir"],

@@ -23,9 +23,9 @@ ROOMS = {
     "kh_zoo": (
         "shown errors nearest forked memory telemetry chatter hookspecs colors networks plugins "
         "pictures engines hub catalog with_keras colorizer picture web measuring publishing "
-        "batches runners page built_in"
+        "batches films runners page built_in"
     ),
-    "kh_cli": "output options commands built_in app main",
+    "kh_cli": "output options films commands built_in app main",
 }
 """The rooms of each package: folders, and the modules beside them. Each may import those before it;
 the package itself, what its users import, stands above all."""

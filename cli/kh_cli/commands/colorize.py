@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kh_cli.films import FilmOptions, colorize_films
 from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
 from kh_cli.options.picture_options import Device, Quality, Timeout, suffix_of
 from kh_cli.output.errors import FAILED, WrongUse
@@ -19,6 +20,7 @@ from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_line, write_record
 from kh_cli.output.streams import STREAM, as_stream, streams
+from kh_zoo.films.kinds import is_film
 
 if TYPE_CHECKING:
     from kh_zoo.batches.plan import Plan
@@ -35,9 +37,9 @@ def colorize(
         list[Path] | None,
         typer.Argument(
             metavar="PATH",
-            help="Pictures, and folders of them. photo.jpg becomes photo.color.jpg, and the "
-            "pictures in dir/ go into dir-color/ under their own names. - is a picture on standard "
-            "input.",
+            help="Pictures and folders of them, or films. photo.jpg becomes photo.color.jpg, and "
+            "the pictures in dir/ go into dir-color/ under their own names. - is a picture on "
+            "standard input.",
             show_default=False,
         ),
     ] = None,
@@ -104,6 +106,14 @@ def colorize(
         ),
     ] = None,
     quality: Quality = None,
+    codec: Annotated[
+        str | None,
+        typer.Option(
+            metavar="h264|hevc|av1|ffv1",
+            help="Of films; ffv1 loses nothing. Default: h264, or hevc for more than 8 bits, of "
+            "quality 65.",
+        ),
+    ] = None,
     compare: Annotated[
         bool,
         typer.Option(
@@ -184,6 +194,9 @@ def colorize(
     if not paths:
         raise WrongUse("`PATH` should be a picture or a folder of pictures. Received: none")
     suffix = suffix_of(format)
+    if any(map(is_film, paths)) or codec:
+        values = FilmOptions(output, suffix, overwrite, codec, runner, json, quiet)
+        raise typer.Exit(colorize_films(paths, settings, values))
     workers = 1 if len(paths) == 1 and not paths[0].is_dir() else jobs
     with (
         create_runner(runner, settings, workers, timeout) as running,

@@ -26,7 +26,7 @@ def evaluate(
         typer.Option(
             exists=True,
             file_okay=False,
-            help="Folder of colour pictures; those of the test split are used.",
+            help="Folder of colour pictures; those of the test split are used, a twentieth.",
             show_default=False,
         ),
     ],
@@ -54,6 +54,14 @@ def evaluate(
         float,
         typer.Option(min=0, max=10, help="Factor of the colours' strength, as for `kh colorize`."),
     ] = 1.0,
+    every_picture: Annotated[
+        bool,
+        typer.Option(
+            "--all",
+            help="Measure on all pictures, for few of them that the model did not learn from. "
+            "Default: on the test split alone.",
+        ),
+    ] = False,
     report: Annotated[
         Path | None,
         typer.Option(
@@ -78,6 +86,9 @@ def evaluate(
 ) -> None:
     """Measure a model on colour pictures.
 
+    The test split is made by the names of the pictures, below the data folder: those whose sha256,
+    as a number, is a multiple of 20, whatever else is in the folder. `kh train` leaves them out.
+
     Beside its figures stand those of grey and of the mean colour: what guessing gives. PSNR is
     that of 8-bit sRGB in dB, the error of AB is in CIELAB units, and the explained variance is that
     of AB over the mean colour. `--json` and `--report` also have the structural similarity, the
@@ -97,6 +108,7 @@ def evaluate(
             engine=engine,
             vivid=vivid,
             saturation=saturation,
+            every_picture=every_picture,
             on_picture=lambda done, total: progress.advance(done, total=total),
         )
     if report is not None:

@@ -144,7 +144,8 @@ def train(
         )
         raise typer.Exit(INTERRUPTED)
     if not quiet:
-        _show_changes(run)
+        if plan.steps:
+            _show_changes(run)
         tell(f"trained {done} steps: `kh evaluate {run} --data ...`")
 
 

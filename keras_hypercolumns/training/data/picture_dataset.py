@@ -23,6 +23,12 @@ from keras_hypercolumns.training.data.aging import (
 from keras_hypercolumns.training.data.augmentation import NONE, Augmentation
 from keras_hypercolumns.training.data.split import list_pictures
 
+LOOKED_AT = 64
+"""Pictures of each folder that are looked at for colours."""
+MOST_GREY = 1.5
+"""Mean difference of the largest and the smallest of R, G and B, 0..255, in a grey picture: what
+JPEG leaves of it."""
+
 
 class PictureDataset(keras.utils.PyDataset):
     """Batches `(batch, size, size, 3)` of uint8 sRGB, from `first_step` to `last_step`.
@@ -165,6 +171,32 @@ def _by_folder(
     return found
 
 
+def check_colors(pictures: Mapping[str, Sequence[Path]]) -> None:
+    """Look at some pictures of each folder: from grey ones no colours are learnt.
+
+    Raises:
+        ValueError: If none of a folder's has colours.
+    """
+    for folder, paths in pictures.items():
+        some = [paths[len(paths) * i // LOOKED_AT] for i in range(LOOKED_AT)]
+        if not any(_has_colors(path) for path in dict.fromkeys(some)):
+            raise ValueError(
+                "`data` should hold colour pictures: it is their colours that are learnt. None of "
+                f"those looked at in the folder {folder!r} has any. Received: {paths[0]} and "
+                f"{len(paths) - 1} more"
+            )
+
+
+def _has_colors(path: Path) -> bool:
+    """Whether a picture is more than grey; what can't be read is told when it is its turn."""
+    try:
+        pixels = center_crop(path, 64).astype(float)
+    except OSError:
+        return True
+    return bool(np.mean(np.ptp(pixels, axis=-1)) > MOST_GREY)
+
+
+@lru_cache(maxsize=1_000_000)
 def _short_side(path: Path) -> int:
     """Short side in pixels, 0 where the file is no picture."""
     try:

@@ -9,7 +9,6 @@ import sys
 import textwrap
 import threading
 
-import h5py
 import keras
 import numpy as np
 import pytest
@@ -72,14 +71,8 @@ def arrays_of(run):
     """Every array of the run's checkpoint, by its path in the file."""
     state = json.loads((run / "state.json").read_text(encoding="utf-8"))
     assert [path.name for path in run.glob("checkpoint-*")] == [state["checkpoint"]]
-    arrays = {}
-    with h5py.File(run / state["checkpoint"]) as file:
-        file.visititems(
-            lambda name, item: (
-                arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None
-            )
-        )
-    return arrays
+    with np.load(run / state["checkpoint"]) as file:
+        return dict(file)
 
 
 def rows_of(run):

@@ -184,6 +184,15 @@ def test_sizes_are_multiples_of_16_and_cuts_are_centred(tmp_path):
     assert square[..., 0].mean() == pytest.approx(127.5, abs=1)
 
 
-def test_folder_without_test_pictures_is_named(tmp_path):
-    with pytest.raises(DataError, match="test split"):
-        evaluate("relu1to5", tmp_path)
+def test_few_pictures_are_measured_all_where_that_is_asked(tmp_path):
+    names = [name for name in (f"{n}.png" for n in range(40)) if split_of(name) != "test"][:3]
+    random = np.random.default_rng(0)
+    for name in names:
+        Image.fromarray(random.integers(0, 256, (16, 16, 3), "uint8")).save(tmp_path / name)
+    with pytest.raises(DataError, match=r"a twentieth of all.*`--all`.*with 3 pictures of the oth"):
+        evaluate("pool1to4", tmp_path, size=16)
+    [row] = evaluate("pool1to4", tmp_path, size=16, every_picture=True)
+    assert row["pictures"] == 3
+    (tmp_path / "none").mkdir()
+    with pytest.raises(DataError, match="should hold colour pictures"):
+        evaluate("pool1to4", tmp_path / "none", every_picture=True)

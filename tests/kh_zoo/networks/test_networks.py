@@ -313,6 +313,39 @@ def test_colouring_with_a_backbone_of_ones_own_starts_no_keras(tmp_path):
     assert Colorizer(tmp_path).size == 64
 
 
+@pytest.mark.parametrize(
+    "compute",
+    [
+        lambda x: x / 6,
+        lambda x: 3.0 + x,
+        lambda x: x - 2,
+        lambda x: 2 - x,
+        lambda x: 0.5 * x,
+        lambda x: x * keras.activations.relu6(x + 3.0) * (1 / 6),  # as MobileNetV3 has it
+    ],
+)
+def test_a_map_and_a_number(compute, tmp_path):
+    lightness = keras.Input((None, None, 1))
+    x = compute(keras.layers.Rescaling(0.1)(lightness))
+    model = keras.Model(lightness, keras.layers.Conv2D(2, 1, kernel_initializer="ones")(x))
+    save_model(model, tmp_path, size=16)
+    values = np.random.default_rng(1).uniform(0, 100, (16, 32)).astype("float32")
+    expected = keras.ops.convert_to_numpy(model(values[None, ..., None]))[0]
+    folder = open_model_folder(tmp_path)
+    [head] = folder.config.heads
+    found = create_engine("onnx", folder, head).predict_ab(values)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    again = keras.ops.convert_to_numpy(load_model(tmp_path)(values[None, ..., None]))[0]
+    np.testing.assert_allclose(again, expected, rtol=0, atol=1e-4)
+
+
+def test_a_number_by_a_map_is_not_linear():
+    lightness = keras.Input((None, None, 1))
+    x = keras.layers.Conv2D(2, 1)(1 / (lightness + 1.0))
+    with pytest.raises(NetworkFormatError, match="else than a map and a number"):
+        to_network(keras.Model(lightness, x))
+
+
 def test_layers_that_the_format_lacks_are_named(tmp_path):
     lightness = keras.Input((None, None, 1))
     x = keras.layers.Conv2D(4, 3, padding="same", name="conv")(lightness)

@@ -149,7 +149,7 @@ class Journal:
             self._file = self._open(os.O_RDWR | os.O_APPEND | os.O_CREAT)
         except OSError as error:
             raise OutputError(f"can't write to {self.path}: {error.strerror or error}") from error
-        if not _lock(self._file, self._shared):
+        if not lock(self._file, self._shared):
             os.close(self._file)
             raise OutputError(
                 f"another run is writing to {self.root}: let it end, or use another `--output`"
@@ -342,7 +342,7 @@ def _digest(settings: dict[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _lock(file: int, shared: bool) -> bool:
+def lock(file: int, shared: bool) -> bool:
     """Lock a file for this process, until it is closed; False if another one has done so."""
     try:
         import fcntl

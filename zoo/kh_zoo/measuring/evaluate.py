@@ -33,9 +33,10 @@ def evaluate(
     engine: str = DEFAULT_ENGINE,
     vivid: bool = False,
     saturation: float = 1.0,
+    every_picture: bool = False,
     on_picture: Callable[[int, int], None] | None = None,
 ) -> list[dict[str, Any]]:
-    """Measure a model on the test split of a folder of colour pictures.
+    """Measure a model on the test split of a folder of colour pictures, a twentieth of them.
 
     Every picture is brought to a short side of `size` pixels and cut to multiples of 16. The
     input's L is joined with the predicted AB. By top folder of `data`, since averages over
@@ -61,6 +62,8 @@ def evaluate(
         engine: As for `create_engine`.
         vivid: Measure the vivid heads alone. Of a folder, they are among all heads anyway.
         saturation: Factor on the predicted A and B.
+        every_picture: Measure on all pictures, not on the test split alone: for few of them, which
+            the model did not learn from.
         on_picture: Called with the number of pictures done and the number in all.
 
     Returns:
@@ -69,7 +72,7 @@ def evaluate(
     Raises:
         VariantError, ModelError, EngineError: If there is no such model or engine, or it has no
             vivid head.
-        DataError: If `data` holds no picture of the test split.
+        DataError: If `data` holds no picture, or none of the test split.
         PictureError: If one can't be read.
         PredictionError: If a model predicts what is no colour.
     """
@@ -77,10 +80,18 @@ def evaluate(
     folder, heads = open_heads(model, vivid)
     size = (size or folder.config.size) // 16 * 16
     groups: dict[str, list[str]] = {}
-    for name in list_pictures(data, "test"):
+    for name in list_pictures(data, None if every_picture else "test"):
         groups.setdefault(_group(name), []).append(name)
     if not groups:
-        raise DataError(f"`data` should hold pictures of the test split. Received: {data}")
+        others = 0 if every_picture else len(list_pictures(data))
+        if not others:
+            raise DataError(f"`data` should hold colour pictures. Received: {data}, without any")
+        raise DataError(
+            "`data` should hold pictures of the test split: a twentieth of all, which `kh train` "
+            "leaves out, those whose name's sha256, as a number, is a multiple of 20. Measure on "
+            f"all with `every_picture` (`--all`) if the model did not learn from them. "
+            f"Received: {data}, with {others} pictures of the other splits"
+        )
     engines = {head: create_engine(engine, folder, head) for head in heads}
     total = sum(len(names) for names in groups.values())
     done = 0

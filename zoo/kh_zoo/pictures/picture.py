@@ -25,7 +25,7 @@ MAX_PIXELS = 500_000_000
 COLOR = "colour: only its lightness is used"
 """The note of a picture that is in colour already."""
 
-_KNOWN = "JPEG, PNG, WebP, TIFF, GIF, AVIF, HEIC, BMP and JPEG 2000"
+_KNOWN = "JPEG, PNG, WebP, TIFF, GIF, AVIF, HEIC, BMP, JPEG 2000, PNM, TGA, PCX, SGI and PSD"
 # Of files that move: what is read of them is a frame, of others a page.
 _MOVING = ("gifload", "webpload", "heifload")
 # What may be white where pixels are not of 8 or 16 bits: the least that holds all of them.

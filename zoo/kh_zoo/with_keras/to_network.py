@@ -42,6 +42,7 @@ _PASSED = (
     layers.SpatialDropout2D,
 )
 _OPERATORS = {"Add": "add", "Multiply": "multiply", "Concatenate": "concatenate"}
+_ARITHMETIC = ("Add", "Subtract", "Multiply", "Divide", "TrueDivide")
 _POOLINGS = {
     layers.AveragePooling2D: "average_pooling",
     layers.MaxPooling2D: "max_pooling",
@@ -234,6 +235,8 @@ class _Writer:
                 return self.affine(x, gamma, np.zeros_like(gamma))
             case _ if kind in _OPERATORS and len(inputs) == len(call.input_tensors) > 1:
                 return self.node(name, _OPERATORS[kind], inputs)
+            case _ if kind in _ARITHMETIC and len(call.input_tensors) == 1:
+                return self.arithmetic(layer, call, x, name)
             case _ if kind.lower() in _ACTIVATIONS:
                 return self.node(name, _ACTIVATIONS[kind.lower()], [x])
         raise _refused(layer, "is none of the network format's operations")
@@ -374,6 +377,23 @@ class _Writer:
             whole = np.broadcast_arrays(factor.reshape(-1), offset.reshape(-1))
             return self.affine(x, whole[0], whole[1])
         return self.node(name, "scaling", [x], factor=float(factor), offset=float(offset))
+
+    def arithmetic(self, layer: Any, call: Any, x: _Value, name: str) -> _Value:
+        """A map and a number, as in `x / 6` or `3 + x`."""
+        given = [*call.arguments.args, *call.arguments.kwargs.values()]
+        swapped = given[0] is not call.input_tensors[0]
+        array = np.asarray(given[0] if swapped else given[1], float)
+        kind = type(layer).__name__.removeprefix("True")
+        if array.ndim or (kind == "Divide" and (swapped or not array)):
+            raise _refused(layer, "computes with something else than a map and a number")
+        number = float(array)
+        factor, offset = {
+            "Add": (1.0, number),
+            "Subtract": (-1.0, number) if swapped else (1.0, -number),
+            "Multiply": (number, 0.0),
+            "Divide": (1 / (number or 1.0), 0.0),
+        }[kind]
+        return self.node(name, "scaling", [x], factor=factor, offset=offset)
 
     def rectified(self, layer: Any, x: _Value, name: str) -> _Value:
         if layer.negative_slope or layer.threshold or layer.max_value not in (None, 6):

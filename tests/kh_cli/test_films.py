@@ -1,0 +1,91 @@
+"""`kh colorize` with films."""
+
+import json
+import sys
+
+import pytest
+
+pytest.importorskip("av")
+pytest.importorskip("cv2")
+
+from small_films import make_film, read_film
+
+from kh_cli.app import run as main
+
+
+@pytest.fixture
+def kh(monkeypatch, capsys, model):
+    def run(*arguments):
+        command = ["kh", "colorize", "-m", str(model), *map(str, arguments)]
+        monkeypatch.setattr(sys, "argv", command)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        return end.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+def test_films_beside_their_inputs_and_in_a_folder(tmp_path, kh):
+    films = [make_film(tmp_path / name, 6) for name in ("one.mkv", "two.avi")]
+    code, out, err = kh(*films)
+    assert (code, out.split()) == (0, [f"{tmp_path}/one.color.mkv", f"{tmp_path}/two.color.avi"])
+    assert err.count("6 frames in") == 2
+    code, out, err = kh(*films, "--json")
+    assert code == 0
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["status"] for line in lines] == ["skipped", "skipped"]
+    code, out, _ = kh(films[1], "-o", tmp_path / "new", "--codec", "ffv1", "--format", "mkv", "-q")
+    assert (code, out.split()) == (0, [f"{tmp_path}/new/two.mkv"])
+    assert read_film(tmp_path / "new" / "two.mkv").codec == "ffv1"
+    assert kh(tmp_path / "one.color.mkv", "--json")[1].count('"an output itself"') == 1
+
+
+def test_one_that_fails_does_not_end_the_others(tmp_path, kh):
+    whole = make_film(tmp_path / "whole.mkv", 60).read_bytes()
+    (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "text.mp4").write_text("no film")
+    good = make_film(tmp_path / "good.mkv", 4)
+    code, out, err = kh(tmp_path / "text.mp4", tmp_path / "cut.mkv", good, "--json")
+    assert code == 1
+    lines = [json.loads(line) for line in out.splitlines()]
+    assert [line["status"] for line in lines] == ["failed", "failed", "done"]
+    assert lines[0]["reason"].startswith("not a film")
+    assert lines[1]["reason"].startswith("cut short (")
+    assert len(read_film(tmp_path / "cut.color.mkv").rgb) in range(20, 40)
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["film.mkv", "picture.jpg"], "`PATH` should be films alone"),
+        (["film.mkv", "--compare"], "`--compare` is for pictures"),
+        (["film.mkv", "--runner", "ray"], "`--runner` should be local for films"),
+        (["film.mkv", "--codec", "vp9"], "`--codec` should be one of h264, hevc, av1, ffv1"),
+        (["film.mkv", "--codec", "ffv1", "--quality", "9"], "`--quality` is not for ffv1"),
+        (["film.mkv", "--format", "png"], "`--format` should be one of mp4, m4v, mov, mkv, avi"),
+        (["film.mkv", "-o", "film.mkv"], "`--output` should not be an input"),
+        (["film.mkv", "gone.mkv"], "a film which is there"),
+        (["picture.jpg", "--codec", "h264"], "`PATH` should be films alone"),
+    ],
+)
+def test_wrong_uses(tmp_path, monkeypatch, kh, arguments, message):
+    monkeypatch.chdir(tmp_path)
+    make_film("film.mkv", 1)
+    (tmp_path / "picture.jpg").touch()
+    code, out, err = kh(*arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+
+
+def test_without_the_extra_it_is_named(tmp_path, monkeypatch, kh):
+    film = make_film(tmp_path / "film.mkv", 1)
+    for name in [name for name in sys.modules if name.startswith("kh_zoo.films.")]:
+        if name != "kh_zoo.films.kinds":
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    code, _, err = kh(film)
+    assert code == 2
+    assert "pip install 'keras-hypercolumns[video]'" in err
