@@ -157,7 +157,8 @@ def test_an_interrupt_in_the_first_second_is_one_line(tmp_path):
         process.send_signal(signal.SIGINT)
     for process in processes:
         _, said = process.communicate(timeout=60)
-        assert process.returncode in (130, 2)  # or it had ended: an empty folder
+        # Or it had ended, as the folder is empty; Python's own end gives signals their default.
+        assert process.returncode in (130, 2, -signal.SIGINT)
         assert len(said.splitlines()) == 1
         assert said.startswith("Error: ")
 
