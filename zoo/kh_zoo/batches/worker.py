@@ -6,6 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from kh_zoo.batches.answer import Answer
 from kh_zoo.batches.journal import Stamp
 from kh_zoo.batches.process import UNDER_WAY, Process, converse, raise_reason
 from kh_zoo.batches.settings import Settings
@@ -58,14 +59,11 @@ class Worker(Process):
             if not answer.get("died") or deaths == _DEATHS:
                 raise_reason(answer)
 
-    def colorize(self, source: Path, target: Path) -> dict[str, Any]:
-        """Colour a picture.
-
-        Returns:
-            With `reason` why it failed, or with `read`, `written` and `notes`.
-        """
+    def colorize(self, source: Path, target: Path) -> Answer:
+        """Colour a picture."""
         self.load()
         before = _identity(target)
+        started = time.monotonic()
         answer = self.ask({"source": str(source), "target": str(target)})
         if answer.get("short_of_memory"):
             self.close()  # the next picture begins with what it has kept
@@ -74,8 +72,8 @@ class Worker(Process):
             if _identity(target) != before:  # it has its name, so it is whole
                 read, written = Stamp.of(source), Stamp.of(target)
                 if read and written:
-                    return {"read": read.__dict__, "written": written.__dict__, "notes": []}
-        return answer
+                    return Answer(None, read, written, seconds=time.monotonic() - started)
+        return Answer.of({"seconds": time.monotonic() - started, **answer})
 
     def close(self) -> None:
         """Let the process end, and wait for it: the next one has to load the model again."""
@@ -126,7 +124,7 @@ def _colorize(colorizer: Any, source: Path, target: Path, settings: Settings) ->
     except Exception as error:
         return {
             "reason": describe(error),
-            "disk_full": _disk_full(error),
+            "fatal": _disk_full(error),
             "short_of_memory": is_out_of_memory(error) or is_near_limit(),
             "seconds": time.monotonic() - started,
         }
