@@ -10,9 +10,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from kh_cli.app import create_app
-from kh_zoo.batches.answer import Answer
-from kh_zoo.batches.journal import NAME, Stamp
+from kh_zoo.batches.journal import NAME
 from kh_zoo.plugins.registry import plugins
+from kh_zoo.workers.answer import Answer
+from kh_zoo.workers.stamp import Stamp
 
 
 class Copying:

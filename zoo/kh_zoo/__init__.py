@@ -11,8 +11,8 @@ from kh_zoo.pictures.formats import READ
 from kh_zoo.plugins.registry import PLUGINS
 
 if TYPE_CHECKING:
-    from kh_zoo.catalog.records import find_variant, list_variants
     from kh_zoo.batches.colorize_batch import colorize_batch
+    from kh_zoo.catalog.records import find_variant, list_variants
     from kh_zoo.colorizer import Colorizer
     from kh_zoo.publishing.publish import publish
     from kh_zoo.with_keras.keras_model import load_model, save_model

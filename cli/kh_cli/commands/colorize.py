@@ -175,9 +175,9 @@ def colorize(
     2 wrong use, or nothing to do; 130 interrupted (143 by `kill`).
     """
     set_hub(offline, cache_dir)
-    from kh_zoo.batches.settings import Settings
     from kh_zoo.catalog.records import DEFAULT_VARIANT
     from kh_zoo.runners import create_runner
+    from kh_zoo.workers.settings import Settings
 
     settings = Settings(
         model=variant or DEFAULT_VARIANT,

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from kh_zoo.batches.answer import Answer
 from kh_zoo.batches.plan import Job, Plan
 from kh_zoo.batches.resume import resume
-from kh_zoo.batches.settings import Settings
 from kh_zoo.pictures.unfinished import remove_unfinished
+from kh_zoo.workers.answer import Answer
+from kh_zoo.workers.settings import Settings
 
 if TYPE_CHECKING:
     from kh_zoo.runners import Runner

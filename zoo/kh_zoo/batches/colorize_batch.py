@@ -6,11 +6,11 @@ from pathlib import Path
 
 from kh_zoo.batches.batch import Batch, Outcome
 from kh_zoo.batches.plan import plan_batch
-from kh_zoo.batches.settings import Settings
 from kh_zoo.catalog.records import DEFAULT_VARIANT
 from kh_zoo.catalog.resolve import fetch, find
 from kh_zoo.engines import DEFAULT_DEVICE
 from kh_zoo.runners import DEFAULT_RUNNER, TIMEOUT, create_runner
+from kh_zoo.workers.settings import Settings
 
 
 def colorize_batch(

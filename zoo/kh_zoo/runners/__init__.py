@@ -8,9 +8,9 @@ from kh_zoo.nearest import nearest
 from kh_zoo.plugins.registry import plugins
 
 if TYPE_CHECKING:
-    from kh_zoo.batches.answer import Answer
     from kh_zoo.batches.plan import Job
-    from kh_zoo.batches.settings import Settings
+    from kh_zoo.workers.answer import Answer
+    from kh_zoo.workers.settings import Settings
 
 DEFAULT_RUNNER = "local"
 TIMEOUT = 900.0

@@ -8,11 +8,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from kh_zoo.batches.answer import Answer
-from kh_zoo.batches.settings import Settings
-from kh_zoo.batches.worker import Worker
 from kh_zoo.errors import PluginWarning, ZooError
 from kh_zoo.runners import TIMEOUT
+from kh_zoo.workers.answer import Answer
+from kh_zoo.workers.settings import Settings
+from kh_zoo.workers.worker import Worker
 
 if TYPE_CHECKING:
     from kh_zoo.batches.plan import Job

@@ -6,9 +6,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-from kh_zoo.batches.settings import Settings
-from kh_zoo.batches.worker import Worker
 from kh_zoo.errors import ZooError
+from kh_zoo.workers.settings import Settings
+from kh_zoo.workers.worker import Worker
 
 
 class RayActor:

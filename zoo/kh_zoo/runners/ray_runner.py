@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from kh_zoo import errors
-from kh_zoo.batches.answer import Answer
-from kh_zoo.batches.settings import Settings
 from kh_zoo.catalog.resolve import find
 from kh_zoo.errors import PluginWarning, RunnerError, WorkerError
 from kh_zoo.pictures.unfinished import remove_unfinished
 from kh_zoo.runners import TIMEOUT
+from kh_zoo.workers.answer import Answer
+from kh_zoo.workers.settings import Settings
 
 if TYPE_CHECKING:
     from kh_zoo.batches.plan import Job

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from kh_zoo.batches import process
 from kh_zoo.batches.plan import plan_batch
-from kh_zoo.batches.settings import Settings
-from kh_zoo.batches.worker import Worker
 from kh_zoo.errors import ModelError, WorkerError
 from kh_zoo.runners.local_runner import LocalRunner
+from kh_zoo.workers import process
+from kh_zoo.workers.settings import Settings
+from kh_zoo.workers.worker import Worker
 
 # Does to itself what the names of pictures say, and what `loads` says of the first times it starts.
 PROGRAM = """
@@ -140,8 +140,8 @@ def test_a_model_that_can_not_be_loaded_is_no_death(program):
 STOPPED = """
 import sys
 from pathlib import Path
-from kh_zoo.batches.settings import Settings
-from kh_zoo.batches.worker import Worker
+from kh_zoo.workers.settings import Settings
+from kh_zoo.workers.worker import Worker
 Worker.command = lambda self: [sys.executable, "-S", "-c", sys.argv[1]]
 one = Worker(Settings(), 2, None)
 one.load()

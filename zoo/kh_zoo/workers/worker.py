@@ -6,15 +6,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kh_zoo.batches.answer import Answer
-from kh_zoo.batches.journal import Stamp
-from kh_zoo.batches.process import UNDER_WAY, Process, converse, raise_reason
-from kh_zoo.batches.settings import Settings
 from kh_zoo.chatter import silence
 from kh_zoo.errors import OutputError, PictureError, ZooError, causes
 from kh_zoo.memory import is_near_limit, is_out_of_memory
 from kh_zoo.pictures.unfinished import remove_unfinished
 from kh_zoo.plugins.describe import describe
+from kh_zoo.workers.answer import Answer
+from kh_zoo.workers.process import UNDER_WAY, Process, converse, raise_reason
+from kh_zoo.workers.settings import Settings
+from kh_zoo.workers.stamp import Stamp
 
 _DEATHS = 3
 """A process that ends so many times before it has had a picture is not started again."""
@@ -32,7 +32,7 @@ class Worker(Process):
         threads: How many threads it computes with; None for as many as there are cores.
     """
 
-    module = "kh_zoo.batches.worker"
+    module = "kh_zoo.workers.worker"
 
     def __init__(self, settings: Settings, timeout: float, threads: int | None) -> None:
         super().__init__(timeout, threads)

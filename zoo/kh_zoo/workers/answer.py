@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from kh_zoo.batches.journal import Stamp
+from kh_zoo.workers.stamp import Stamp
 
 
 @dataclasses.dataclass(frozen=True)
