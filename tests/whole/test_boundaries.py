@@ -122,6 +122,19 @@ def test_the_rooms_are_used_through_one_another():
     assert sum(len(others & MODULES.keys()) for others in GRAPH.values()) > 300
 
 
+def test_benchmarks_import_what_there_is():
+    """They are run by hand, long after what they use has moved."""
+    missing = []
+    for path in (TESTS.parent / "benchmarks").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGES):
+                source = MODULES[node.module].read_text(encoding="utf-8")
+                for name in (alias.name for alias in node.names):
+                    if f"{node.module}.{name}" not in MODULES and name not in source:
+                        missing.append(f"{path.name}: {node.module}.{name}")
+    assert missing == []
+
+
 def test_no_folder_has_more_modules_than_one_can_see():
     sizes = collections.Counter(path.parent for path in MODULES.values())
     crowded = {folder.name: n - 1 for folder, n in sizes.items() if n - 1 > MOST}
