@@ -13,7 +13,7 @@ import typer
 
 from kh_cli.films import FilmOptions, colorize_films
 from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
-from kh_cli.options.picture_options import Device, Quality, Timeout, suffix_of
+from kh_cli.options.picture_options import Device, Quality, Timeout
 from kh_cli.output.errors import FAILED, WrongUse
 from kh_cli.output.interrupt import noted_interrupt
 from kh_cli.output.progress import Progress
@@ -176,6 +176,7 @@ def colorize(
     """
     set_hub(offline, cache_dir)
     from kh_zoo.catalog.records import DEFAULT_VARIANT
+    from kh_zoo.pictures.formats import suffix_of
     from kh_zoo.runners import create_runner
     from kh_zoo.workers.settings import Settings
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
-from kh_cli.options.picture_options import Device, Quality, Timeout, suffix_of
+from kh_cli.options.picture_options import Device, Quality, Timeout
 from kh_cli.output.errors import INTERRUPTED, WrongUse
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_line
@@ -84,6 +84,7 @@ def page(
     from kh_zoo.catalog.records import DEFAULT_VARIANT
     from kh_zoo.page.choices import list_choices
     from kh_zoo.page.gallery import Options
+    from kh_zoo.pictures.formats import suffix_of
 
     suffix = suffix_of(format)
     check_format(suffix)

@@ -89,7 +89,7 @@ def evaluate(
         raise DataError(
             "`data` should hold pictures of the test split: a twentieth of all, which `kh train` "
             "leaves out, those whose name's sha256, as a number, is a multiple of 20. Measure on "
-            f"all with `every_picture` (`--all`) if the model did not learn from them. "
+            f"all with `every_picture` if the model did not learn from them. "
             f"Received: {data}, with {others} pictures of the other splits"
         )
     engines = {head: create_engine(engine, folder, head) for head in heads}
