@@ -81,8 +81,9 @@ def feature_info(model: keras.Model, taps: Iterable[str] | None = None) -> dict[
 
     Args:
         model: A functional or a built Sequential model. Its height and width may be unknown.
-        taps: Names of layers, as for `tap_extractor`. Defaults to `None`: every layer that gives
-            one 4D map with a stride, in the order of the graph.
+        taps: Names of layers that give one 4D map; one in a nested model is `"inner/layer"`.
+            Defaults to `None`: every layer that gives one 4D map with a stride, in the order of the
+            graph.
 
     Returns:
         A dict from tap to `FeatureInfo`, in the order of `taps`. In a model with several inputs

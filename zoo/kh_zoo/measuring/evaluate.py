@@ -101,7 +101,7 @@ def evaluate(
         measured = {kind: _Measured(prior) for kind in (*heads, "gray", "mean")}
         truths: list[float] = []
         for name in names:
-            rgb = load_square(data / name, size)
+            rgb = load_rgb(data / name, size)
             lab = srgb_to_lab(rgb / 255)
             truths.append(colorfulness(rgb / 255))
             for kind, figures in measured.items():
@@ -249,13 +249,13 @@ def training_colors(data: Path, group: str) -> tuple[np.ndarray, ColorPrior]:
     names = [name for name in list_pictures(data, "train") if _group(name) == group]
     prior, means = ColorPrior(), []
     for name in evenly(names, TRAINING_PICTURES):
-        ab = srgb_to_lab(load_square(data / name, 32) / 255)[..., 1:]
+        ab = srgb_to_lab(load_rgb(data / name, 32) / 255)[..., 1:]
         means.append(ab.mean(axis=(0, 1)))
         prior.add(ab)
     return np.asarray(np.mean(means, axis=0)) if means else np.zeros(2), prior
 
 
-def load_square(path: str | os.PathLike[str], size: int) -> np.ndarray:
+def load_rgb(path: str | os.PathLike[str], size: int) -> np.ndarray:
     """Read a picture at a short side of `size`, cut to multiples of 16: float sRGB, 0..255."""
     try:
         with Image.open(path) as image:

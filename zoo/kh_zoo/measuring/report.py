@@ -13,7 +13,7 @@ from kh_zoo.colors.lab import srgb_to_lab
 from kh_zoo.engines import DEFAULT_ENGINE, create_engine
 from kh_zoo.engines.predict import predict_ab
 from kh_zoo.measuring.data_uri import data_uri
-from kh_zoo.measuring.evaluate import join, load_square, open_heads
+from kh_zoo.measuring.evaluate import join, load_rgb, open_heads
 from kh_zoo.shown import shown
 
 _COLUMNS = {
@@ -116,7 +116,7 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
 
 def _picture(path: Path, row: dict[str, Any], engine: Any) -> str:
     """Grey, prediction and truth side by side, as an address that holds the picture itself."""
-    rgb = load_square(path, row["size"])
+    rgb = load_rgb(path, row["size"])
     lightness = srgb_to_lab(rgb / 255)[..., :1]
     ab = row["saturation"] * predict_ab(engine, lightness[..., 0])
     three = np.concatenate([join(lightness, 0 * ab), join(lightness, ab), rgb.round()], axis=1)
