@@ -14,12 +14,15 @@ from kh_zoo.colors.lab import colorfulness, lab_to_srgb, srgb_to_lab
 from kh_zoo.engines import DEFAULT_ENGINE, create_engine
 from kh_zoo.engines.predict import predict_ab
 from kh_zoo.errors import DataError, PictureError
+from kh_zoo.extras import needs
 from kh_zoo.measuring.metrics.auc import ColorPrior, auc, within
 from kh_zoo.measuring.metrics.bootstrap import interval
-from kh_zoo.measuring.metrics.ciede2000 import ciede2000
-from kh_zoo.measuring.metrics.ssim import ssim
 from kh_zoo.measuring.split import evenly, list_pictures
 from kh_zoo.networks.model_folder import ModelFolder
+
+with needs("evaluate", "Measuring"):
+    from skimage.color import deltaE_ciede2000
+    from skimage.metrics import structural_similarity
 
 TRAINING_PICTURES = 1000
 """Training pictures of each folder, at most, that the mean and the frequency of colours are of."""
@@ -171,8 +174,8 @@ class _Measured:
         truth = lab[..., 1:]
         joined = join(lab[..., :1], ab)
         self.psnr.append(psnr(rgb, joined))
-        self.ciede2000.append(float(ciede2000(lab, srgb_to_lab(joined / 255)).mean()))
-        self.ssim.append(ssim(rgb, joined))
+        self.ciede2000.append(float(deltaE_ciede2000(lab, srgb_to_lab(joined / 255)).mean()))
+        self.ssim.append(_ssim(rgb, joined))
         self.colorfulness.append(colorfulness(joined / 255))
         self.squares.append(float(np.sum((ab - truth) ** 2)))
         self.values.append(truth.size)
@@ -236,6 +239,21 @@ def _extremes(names: list[str], values: list[float]) -> dict[str, str]:
 def join(lightness: np.ndarray, ab: np.ndarray) -> np.ndarray:
     """Join L `(height, width, 1)` with AB: sRGB of 8 bits, as float 0..255."""
     return np.asarray(np.round(lab_to_srgb(np.concatenate([lightness, ab], axis=-1)) * 255))
+
+
+def _ssim(rgb: np.ndarray, other: np.ndarray) -> float:
+    """As Wang et al. 2004: a Gaussian window of 11 pixels, the mean over the three channels."""
+    return float(
+        structural_similarity(
+            rgb,
+            other,
+            data_range=255,
+            channel_axis=2,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+    )
 
 
 def psnr(rgb: np.ndarray, other: np.ndarray) -> float:
