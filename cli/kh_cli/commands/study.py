@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.output.errors import WrongUse
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
@@ -78,7 +78,7 @@ def study(
     if plot is not None:
         plot.parent.mkdir(parents=True, exist_ok=True)
     set_hub(offline, cache_dir)
-    bring(model, quiet)
+    pull_model(model, quiet)
     from keras_hypercolumns.backbones.vgg19.taps import STUDY_VARIANTS, VARIANTS
     from keras_hypercolumns.training.study.study_plot import study_plot
     from keras_hypercolumns.training.study.tap_study import TapStudy, sum_hypercolumns
