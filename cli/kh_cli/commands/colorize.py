@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kh_cli.films import FilmOptions, colorize_films
+from kh_cli.options.completion import complete_format, complete_model, completes
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.picture_options import Device, Quality, Timeout
 from kh_cli.output.errors import FAILED, WrongUse
@@ -67,6 +68,7 @@ def colorize(
             "--variant",
             "-m",
             metavar="NAME|PATH|OWNER/REPO",
+            autocompletion=complete_model,
             help="Model: a name from `kh list`, the folder of a model or of a training run, or a "
             "repository on the Hugging Face Hub, which is pulled unless it was. Default: the one "
             "that `kh list` marks.",
@@ -101,6 +103,7 @@ def colorize(
         str | None,
         typer.Option(
             metavar="SUFFIX",
+            autocompletion=complete_format,
             help="File format to write, such as jpg, png, webp, tif or avif. Default: the input's, "
             "or png where that can't be written.",
         ),
@@ -110,6 +113,7 @@ def colorize(
         str | None,
         typer.Option(
             metavar="h264|hevc|av1|ffv1",
+            autocompletion=completes("h264", "hevc", "av1", "ffv1"),
             help="Of films; ffv1 loses nothing. Default: h264, or hevc for more than 8 bits, of "
             "quality 65.",
         ),
@@ -127,8 +131,9 @@ def colorize(
     engine: Annotated[
         str | None,
         typer.Option(
+            autocompletion=completes("onnx", "keras"),
             help="What computes: onnx; keras (slower; on the backend set for Keras); or the engine "
-            "of a plugin. Default: onnx, or keras for a Keras model that runs on nothing else."
+            "of a plugin. Default: onnx, or keras for a Keras model that runs on nothing else.",
         ),
     ] = None,
     device: Device = "auto",
@@ -145,8 +150,9 @@ def colorize(
     runner: Annotated[
         str,
         typer.Option(
+            autocompletion=completes("local", "ray"),
             help="Where pictures are coloured: local, this machine; ray, a Ray cluster; or the "
-            "runner of a plugin."
+            "runner of a plugin.",
         ),
     ] = "local",
     timeout: Timeout = 900,

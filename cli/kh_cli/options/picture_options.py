@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from kh_cli.options.completion import completes
+
 Quality = Annotated[
     int | None,
     typer.Option(
@@ -16,6 +18,7 @@ Device = Annotated[
     str,
     typer.Option(
         metavar="auto|cpu|gpu|gpu:N",
+        autocompletion=completes("auto", "cpu", "gpu"),
         help="What to compute on. Default: the first GPU that the engine can use, or else the CPU.",
         show_default=False,
     ),

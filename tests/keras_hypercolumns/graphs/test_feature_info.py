@@ -216,7 +216,7 @@ LARGE_FAMILIES = ("ConvNeXtTiny", "DenseNet121", "EfficientNetV2B0", "NASNetMobi
 
 def marked(families):
     """The large ones are looked at before a release."""
-    marks = {family: pytest.mark.long for family in LARGE_FAMILIES}
+    marks = dict.fromkeys(LARGE_FAMILIES, pytest.mark.long)
     return [pytest.param(name, marks=marks.get(name, ())) for name in families]
 
 
