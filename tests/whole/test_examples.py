@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 
 from keras_hypercolumns import HyperColumnProjection
 from kh_zoo.batches.plan import plan_batch
