@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kh_cli.films import FilmOptions, colorize_films
-from kh_cli.options.completion import complete_format, complete_model, completes
+from kh_cli.options.completion import complete_format, completes
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
+from kh_cli.options.model_options import ModelOption
+from kh_cli.options.output_options import Json, Quiet
 from kh_cli.options.picture_options import Device, Quality, Timeout
 from kh_cli.output.errors import FAILED, WrongUse
 from kh_cli.output.interrupt import noted_interrupt
@@ -62,18 +64,7 @@ def colorize(
             "output. Default: beside the input.",
         ),
     ] = None,
-    variant: Annotated[
-        str | None,
-        typer.Option(
-            "--variant",
-            "-m",
-            metavar="NAME|PATH|OWNER/REPO",
-            autocompletion=complete_model,
-            help="Model: a name from `kh list`, the folder of a model or of a training run, or a "
-            "repository on the Hugging Face Hub, which is pulled unless it was. Default: the one "
-            "that `kh list` marks.",
-        ),
-    ] = None,
+    model: ModelOption = None,
     size: Annotated[
         int | None,
         typer.Option(
@@ -158,19 +149,8 @@ def colorize(
     timeout: Timeout = 900,
     offline: Offline = False,
     cache_dir: CacheDir = None,
-    json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            help="Print a line of JSON for every input. Default: the path of every file written.",
-        ),
-    ] = False,
-    quiet: Annotated[
-        bool,
-        typer.Option(
-            "--quiet", "-q", help="No progress and no summary, only errors. Default: both."
-        ),
-    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Colour grey pictures: files and whole folders.
 
@@ -187,7 +167,7 @@ def colorize(
     from kh_zoo.workers.settings import Settings
 
     settings = Settings(
-        model=variant or DEFAULT_VARIANT,
+        model=model or DEFAULT_VARIANT,
         engine=engine,
         device=device,
         size=size,

@@ -1,19 +1,16 @@
 """`kh list`: the models there are."""
 
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from kh_cli.options.hub_options import CacheDir, set_hub
+from kh_cli.options.output_options import Json
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_record, write_table
 
 
 def list_variants(
     cache_dir: CacheDir = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print a line of JSON a model. Default: a table.")
-    ] = False,
+    json: Json = False,
 ) -> None:
     """List the trained models that are ready to run: the catalogue, and what was pulled besides.
 

@@ -7,8 +7,9 @@ from typing import Annotated
 
 import typer
 
-from kh_cli.options.completion import complete_format, complete_model
+from kh_cli.options.completion import complete_format
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
+from kh_cli.options.model_options import ModelOption
 from kh_cli.options.picture_options import Device, Quality, Timeout
 from kh_cli.output.errors import INTERRUPTED
 from kh_cli.output.stderr import tell
@@ -27,17 +28,7 @@ def page(
             "only what is downloaded from the page is kept.",
         ),
     ] = None,
-    variant: Annotated[
-        str | None,
-        typer.Option(
-            "--variant",
-            "-m",
-            metavar="NAME|PATH|OWNER/REPO",
-            autocompletion=complete_model,
-            help="Model that comes first on the page, as for `kh colorize`; the page offers those "
-            "of `kh list` too that are on this disk.",
-        ),
-    ] = None,
+    model: ModelOption = None,
     format: Annotated[
         str | None,
         typer.Option(
@@ -85,7 +76,7 @@ def page(
 
     suffix = suffix_of(format)
     check_format(suffix)
-    model = variant or DEFAULT_VARIANT
+    model = model or DEFAULT_VARIANT
     pull_model(model, quiet=False)
     options = Options(
         choices=list_choices(model),

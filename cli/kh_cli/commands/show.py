@@ -1,12 +1,11 @@
 """`kh show NAME`: everything about one model."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from kh_cli.options.completion import complete_model
 from kh_cli.options.hub_options import CacheDir, Offline, set_hub
+from kh_cli.options.model_options import Model
+from kh_cli.options.output_options import Json
 from kh_cli.output.stdout import (
     write_fields,
     write_markdown,
@@ -20,21 +19,10 @@ if TYPE_CHECKING:
 
 
 def show(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|OWNER/REPO|PATH",
-            autocompletion=complete_model,
-            help="A name from `kh list`, a repository on the Hugging Face Hub, or the folder of a "
-            "model.",
-            show_default=False,
-        ),
-    ],
+    model: Model,
     offline: Offline = False,
     cache_dir: CacheDir = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one line of JSON. Default: text.")
-    ] = False,
+    json: Json = False,
 ) -> None:
     """Show all that is known of one trained model: its record, its figures, and its card.
 
@@ -47,11 +35,11 @@ def show(
     from kh_zoo.hub.client import is_hub_id
     from kh_zoo.hub.store import CARD, read_card, read_remote
 
-    source = find(name)
-    if source.where == "path" or is_hub_id(name):
+    source = find(model)
+    if source.where == "path" or is_hub_id(model):
         record = _record(source)
     else:
-        record = dataclasses.asdict(find_variant(name))
+        record = dataclasses.asdict(find_variant(model))
     record["where"] = source.where
     folder = source.folder
     if folder is None:
