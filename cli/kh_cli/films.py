@@ -11,11 +11,12 @@ from kh_cli.output.interrupt import noted_interrupt
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_line, write_record
+from kh_zoo.extras import needs
 from kh_zoo.films.kinds import CODECS, FALLBACK, FORMATS, is_film
 
 if TYPE_CHECKING:
-    from kh_zoo.batches.settings import Settings
     from kh_zoo.films.colorize_film import FilmResult
+    from kh_zoo.workers.settings import Settings
 
 
 class FilmOptions(NamedTuple):
@@ -37,12 +38,8 @@ def colorize_films(paths: list[Path], settings: "Settings", options: FilmOptions
         The exit code.
     """
     _check(paths, settings, options)
-    try:
+    with needs("video", "Colouring a film"):
         from kh_zoo.films.colorize_film import colorize_film
-    except ImportError as error:
-        raise WrongUse(
-            f"films need the extra `video`: pip install 'keras-hypercolumns[video]' ({error})"
-        ) from error
     from kh_zoo.batches.walk import MARK
     from kh_zoo.colorizer import Colorizer
 

@@ -13,7 +13,7 @@ import typer
 
 from kh_cli.films import FilmOptions, colorize_films
 from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
-from kh_cli.options.picture_options import Device, Quality, Timeout, suffix_of
+from kh_cli.options.picture_options import Device, Quality, Timeout
 from kh_cli.output.errors import FAILED, WrongUse
 from kh_cli.output.interrupt import noted_interrupt
 from kh_cli.output.progress import Progress
@@ -23,8 +23,8 @@ from kh_cli.output.streams import STREAM, as_stream, streams
 from kh_zoo.films.kinds import is_film
 
 if TYPE_CHECKING:
+    from kh_zoo.batches.batch import Outcome
     from kh_zoo.batches.plan import Plan
-    from kh_zoo.runners.outcome import Outcome
 
 _NOTES = 5
 """Kinds of notes in the summary; `--json` has all."""
@@ -175,9 +175,10 @@ def colorize(
     2 wrong use, or nothing to do; 130 interrupted (143 by `kill`).
     """
     set_hub(offline, cache_dir)
-    from kh_zoo.batches.settings import Settings
     from kh_zoo.catalog.records import DEFAULT_VARIANT
+    from kh_zoo.pictures.formats import suffix_of
     from kh_zoo.runners import create_runner
+    from kh_zoo.workers.settings import Settings
 
     settings = Settings(
         model=variant or DEFAULT_VARIANT,
@@ -205,44 +206,24 @@ def colorize(
         running.start()
         paths, output, names = opened.enter_context(streams(paths, output, suffix, json))
         # Heavier, so not before the process has been started.
+        from kh_zoo.batches.batch import Batch
         from kh_zoo.batches.plan import plan_batch
-        from kh_zoo.batches.resume import resume
-        from kh_zoo.pictures.unfinished import remove_unfinished
 
-        plan = plan_batch(
-            paths,
-            output=output,
-            suffix=suffix,
-            overwrite=overwrite,
-        )
+        plan = plan_batch(paths, output=output, suffix=suffix, overwrite=overwrite)
         bring(settings.model, quiet)
-        plan, journals = resume(plan, settings)
-        if not plan.jobs:
-            settings.check_gpu()
+        batch = Batch(plan, settings, running)
+        plan = batch.plan
         progress = opened.enter_context(Progress("colouring", len(plan.jobs), quiet=quiet))
         interrupted = opened.enter_context(noted_interrupt())
-        report = _Report(progress, json, names)
-        for job in plan.finished:
-            report.record(job.source, job.target, "skipped", job.reason)
-        for job in plan.refused:
-            report.fail(job.source, job.target, job.reason)
-        for path in plan.own:
-            report.record(path, None, "skipped", "an output itself")
-        for path, reason in plan.unreadable:
-            report.fail(path, None, reason)
-        for journal in journals.values():
+        for journal in batch.journals.values():
             if journal.passed_over:
                 progress.say(f"{journal.path}: {journal.passed_over} lines passed over, not ours")
-        if plan.jobs:
-            if not quiet:
-                report.begin(plan, running.workers)
-            for journal in journals.values():
-                opened.enter_context(journal)
-            remove_unfinished(job.target for job in (*plan.jobs, *plan.finished))
-            for outcome in running.run(plan.jobs, journals, interrupted):
-                report.take(outcome)
-        report.flush()
-        report.left = len(plan.jobs) - report.tried
+        report = _Report(progress, json, names)
+        if plan.jobs and not quiet:
+            report.begin(plan, running.workers)
+        for outcome in batch.run(interrupted, progress.advance):
+            report.take(outcome)
+        report.left = len(plan.jobs) - batch.tried
     stopped = interrupted.noted
     if not quiet or stopped:
         report.summarize(plan, running.device, stopped is not None)
@@ -281,12 +262,9 @@ class _Report:
         self.names = names
         self.written = 0
         self.failed = 0
-        self.tried = 0
         self.left = 0
         self.notes: Counter[str] = Counter()
         self.started = time.monotonic()
-        self._waiting: dict[int, Outcome] = {}
-        self._next = 0
 
     def begin(self, plan: "Plan", workers: int) -> None:
         """Say how many there are, how they are done, and why some are done again."""
@@ -296,58 +274,29 @@ class _Report:
             self.progress.say(f"{count} of them again: {reason}")
 
     def take(self, outcome: "Outcome") -> None:
-        """Print an outcome when it is its turn."""
-        self.tried += 1
-        self.progress.advance(self.tried)
-        self._waiting[outcome.number] = outcome
-        while self._next in self._waiting:
-            self._tell(self._waiting.pop(self._next))
-            self._next += 1
-
-    def flush(self) -> None:
-        """Print the outcomes that wait for others, which don't come."""
-        for number in sorted(self._waiting):
-            self._tell(self._waiting.pop(number))
-
-    def _tell(self, outcome: "Outcome") -> None:
-        job = outcome.job
-        if outcome.reason:
-            self.fail(job.source, job.target, outcome.reason, outcome.seconds)
-            if outcome.fatal:
-                self.progress.say("stopped: what is left would fail for the same reason")
-            return
-        self.written += 1
-        self.notes.update(outcome.notes)
-        why = f"again: {job.reason}" if job.reason else None
-        self.record(job.source, job.target, "done", why, outcome.seconds, outcome.notes)
-        if not self.json and job.target not in self.names:
-            write_line(job.target)
-
-    def record(
-        self,
-        source: Path,
-        target: Path | None,
-        status: str,
-        reason: str | None = None,
-        seconds: float = 0.0,
-        notes: tuple[str, ...] = (),
-    ) -> None:
+        """Print an outcome."""
+        source, target = outcome.source, outcome.target
         if self.json:
             write_record(
                 {
                     "input": self.names.get(source, str(source)),
                     "output": str(target) if target else None,
-                    "status": status,
-                    "reason": reason,
-                    "notes": notes,
-                    "seconds": round(seconds, 3),
+                    "status": outcome.status,
+                    "reason": outcome.reason,
+                    "notes": outcome.notes,
+                    "seconds": round(outcome.seconds, 3),
                 }
             )
-
-    def fail(self, source: Path, target: Path | None, reason: str, seconds: float = 0.0) -> None:
-        self.failed += 1
-        self.record(source, target, "failed", reason, seconds)
-        self.progress.say(f"{self.names.get(source, source)}: {reason}")
+        if outcome.status == "failed":
+            self.failed += 1
+            self.progress.say(f"{self.names.get(source, source)}: {outcome.reason}")
+        if outcome.fatal:
+            self.progress.say("stopped: what is left would fail for the same reason")
+        if outcome.status == "done":
+            self.written += 1
+            self.notes.update(outcome.notes)
+            if target and not self.json and target not in self.names:
+                write_line(target)
 
     def summarize(self, plan: "Plan", device: str, interrupted: bool) -> None:
         stopped = "interrupted: " if interrupted else ""

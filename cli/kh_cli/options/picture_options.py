@@ -24,8 +24,3 @@ Timeout = Annotated[
     float,
     typer.Option(min=1, help="Seconds that a picture may take before it counts as failed."),
 ]
-
-
-def suffix_of(format: str | None) -> str | None:
-    """The suffix that `--format` names; None where it is not given."""
-    return f".{format.lower().removeprefix('.')}" if format else None

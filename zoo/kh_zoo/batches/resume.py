@@ -6,7 +6,7 @@ from pathlib import Path
 
 from kh_zoo.batches.journal import Journal
 from kh_zoo.batches.plan import Job, Plan
-from kh_zoo.batches.settings import Settings
+from kh_zoo.workers.settings import Settings
 
 
 def resume(plan: Plan, settings: Settings) -> tuple[Plan, dict[Path, Journal]]:
@@ -49,15 +49,15 @@ def resume(plan: Plan, settings: Settings) -> tuple[Plan, dict[Path, Journal]]:
         other = journal.other_input(job.source, job.target) if again or named else None
         if named and not journal.knows(job.target):
             reason = (
-                f"`--output` should be another file: {job.target} is there, and no journal says "
-                f"that it was made from this picture; `--overwrite` replaces it. "
+                f"`output` should be another file: {job.target} is there, and no journal says "
+                f"that it was made from this picture; `overwrite` replaces it. "
                 f"Received: {job.source}"
             )
             refused.append(dataclasses.replace(job, reason=reason))
         elif other:
             reason = (
-                f"`--output` should be another one: {job.target} was made from {other}, and "
-                f"`--overwrite` is needed to replace it. Received: {job.source}"
+                f"`output` should be another one: {job.target} was made from {other}, and "
+                f"`overwrite` is needed to replace it. Received: {job.source}"
             )
             refused.append(dataclasses.replace(job, reason=reason))
         elif again:
