@@ -133,8 +133,12 @@ def test_marks_of_ours_that_are_no_pair(marks):
     once = write_card(FACTS, SOUND + "\n".join(parts))
     assert card_problems(once) == []
     assert write_card(FACTS, once) == once
-    pairs = [n for n in range(2) if marks[n : n + 2] == (BEGIN, END)]
-    lost = {mine[n + 1] for n in pairs[:1]}
+    # What stands between a first mark, with no other behind it, and the second one is ours.
+    pairs = ((n, m) for m in range(3) for n in range(m) if marks[n : m + 1 : m - n] == (BEGIN, END))
+    within = next(
+        (slice(n + 1, m + 1) for n, m in pairs if BEGIN not in marks[n + 1 : m]), slice(0)
+    )
+    lost = set(mine[within])
     assert {part for part in mine if part not in once} == lost
 
 
