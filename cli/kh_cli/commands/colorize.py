@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kh_cli.films import FilmOptions, colorize_films
-from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.picture_options import Device, Quality, Timeout
 from kh_cli.output.errors import FAILED, WrongUse
 from kh_cli.output.interrupt import noted_interrupt
@@ -210,7 +210,7 @@ def colorize(
         from kh_zoo.batches.plan import plan_batch
 
         plan = plan_batch(paths, output=output, suffix=suffix, overwrite=overwrite)
-        bring(settings.model, quiet)
+        pull_model(settings.model, quiet)
         batch = Batch(plan, settings, running)
         plan = batch.plan
         progress = opened.enter_context(Progress("colouring", len(plan.jobs), quiet=quiet))
