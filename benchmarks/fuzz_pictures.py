@@ -4,9 +4,10 @@
     python benchmarks/fuzz_pictures.py --seconds 600 --corpus corpus/
 
 Seeds of every format are made in the corpus folder, unless it holds some; those of HEIC need
-pillow-heif. An input that raises anything but `PictureError` (a warning counts), takes more than
-ten seconds or kills the process is a finding: atheris writes it to `crash-*` or `timeout-*` in the
-folder it is started in. Coverage is that of the Python modules that read pictures; libvips and
+pillow-heif. An input that raises anything but `PictureError` (a warning counts) is a finding: it is
+written to `finding-*` in the folder it is started in, once for each place, and the fuzzing goes on.
+One that takes more than ten seconds or kills the process ends it, in `timeout-*` or `crash-*`.
+Coverage is that of the Python modules that read pictures; libvips and
 Pillow's decoders are black boxes.
 """
 
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import atheris
 import numpy as np
+from findings import note
 from PIL import Image
 
 with atheris.instrument_imports(
@@ -54,8 +56,12 @@ warnings.simplefilter("error")
 def check(content: bytes) -> None:
     """Read and join one input."""
     _FILE.write_bytes(content)
-    with contextlib.suppress(PictureError):
+    try:
         _COLORIZER.colorize(_FILE)
+    except PictureError:
+        pass
+    except Exception as error:
+        note(error, content)
 
 
 def seed(folder: Path) -> None:

@@ -30,11 +30,38 @@ def is_out_of_memory(error: BaseException | None) -> bool:
 
 def is_near_limit() -> bool:
     """Whether this process has taken nearly all that `ulimit -v` lets it: then calls fail oddly."""
-    for size, _ in _of_process():
-        with contextlib.suppress(OSError, AttributeError):  # not on Linux
-            peak = re.search(r"VmPeak:\s+(\d+) kB", Path("/proc/self/status").read_text())
-            return peak is not None and int(peak[1]) * 1024 > 0.9 * size
-    return False
+    return any(_taken("VmPeak") > 0.9 * size for size, _ in _of_process("RLIMIT_AS"))
+
+
+def limit_memory(more: int) -> None:
+    """Let this process take no more than so many bytes beside what it has: then calls fail.
+
+    Only where the system can: on Linux. What is mapped from files, or is only reserved, is not
+    counted; what a GPU's driver maps would be.
+
+    Example:
+
+    >>> from kh_zoo.memory import limit_memory
+    >>> limit_memory(3 * 10**9)  # doctest: +SKIP
+
+    Args:
+        more: Bytes.
+    """
+    taken = _taken("VmData")
+    if taken:
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        limits = [size for size in (soft, hard) if size != resource.RLIM_INFINITY]
+        resource.setrlimit(resource.RLIMIT_DATA, (min(taken + more, *limits, 2**62), hard))
+
+
+def _taken(what: str) -> int:
+    """Bytes of this process, as Linux counts them; 0 elsewhere."""
+    with contextlib.suppress(OSError):
+        found = re.search(rf"{what}:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        return int(found[1]) * 1024 if found else 0
+    return 0
 
 
 def memory_limit() -> str:
@@ -46,17 +73,21 @@ def memory_limit() -> str:
     >>> memory_limit()  # doctest: +SKIP
     '1.5 GB by `ulimit -v`'
     """
-    size, source = min((*_of_process(), *_of_group(), *_of_machine()), default=(0, ""))
+    own = (*_of_process("RLIMIT_AS"), *_of_process("RLIMIT_DATA"))
+    size, source = min((*own, *_of_group(), *_of_machine()), default=(0, ""))
     return f"{size / 1e9:.1f} GB {source}" if size else "what this system gives"
 
 
-def _of_process() -> list[tuple[int, str]]:
+_LIMITS = {"RLIMIT_AS": "by `ulimit -v`", "RLIMIT_DATA": "of its own, more with `KH_MAX_MEMORY`"}
+
+
+def _of_process(kind: str) -> list[tuple[int, str]]:
     try:
         import resource
     except ImportError:  # Windows
         return []
-    size, _ = resource.getrlimit(resource.RLIMIT_AS)
-    return [] if size == resource.RLIM_INFINITY else [(size, "by `ulimit -v`")]
+    size, _ = resource.getrlimit(getattr(resource, kind))
+    return [] if size == resource.RLIM_INFINITY else [(size, _LIMITS[kind])]
 
 
 def _of_group(proc: Path = Path("/proc/self/cgroup")) -> list[tuple[int, str]]:

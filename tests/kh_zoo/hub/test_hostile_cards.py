@@ -1,6 +1,7 @@
 """Cards from anywhere: what can't be read is one line, and spoils no other model."""
 
 import hashlib
+import itertools
 import json
 import time
 
@@ -12,7 +13,7 @@ from typer.testing import CliRunner
 
 from kh_cli.app import create_app
 from kh_zoo.errors import ModelError
-from kh_zoo.hub.card import Facts, card_license, card_problems, write_card
+from kh_zoo.hub.card import BEGIN, END, Facts, card_license, card_problems, write_card
 from kh_zoo.hub.store import list_stored, remove
 
 SOUND = "---\nlicense: mit\n---\nEtchings.\n"
@@ -62,7 +63,20 @@ READ = [
         *("c: !!set {a, b}", "d: ~", "datasets: {a: b}", "license_name: [x]", "base_model: 7"),
     )
 ]
-ODD = ("", "---", "---\n", "---\n---", "---\n\n---\n", "\n" * 900_000, "-" * 900_000, " " * 900_000)
+ODD = (
+    "",
+    " ",
+    "\n \n",
+    "\x0b",
+    "\u2028x",
+    "---",
+    "---\n",
+    "---\n---",
+    "---\n\n---\n",
+    "\n" * 900_000,
+    "-" * 900_000,
+    " " * 900_000,
+)
 
 
 def ids(texts):
@@ -103,7 +117,29 @@ def test_what_can_be_read_is_kept(text):
 @pytest.mark.parametrize("text", ODD, ids=ids(ODD))
 def test_cards_without_metadata(text):
     assert card_license(text) is None
-    assert write_card(FACTS, text).startswith("---\nlicense: mit\n")
+    once = write_card(FACTS, text)
+    assert once.startswith("---\nlicense: mit\n")
+    assert write_card(FACTS, once) == once
+
+
+MARKS = list(itertools.product([BEGIN, END, BEGIN[:-3]], repeat=3))
+
+
+@pytest.mark.parametrize("marks", MARKS, ids=str)
+def test_marks_of_ours_that_are_no_pair(marks):
+    """Whatever an edit has left of them: one pair is written, and no word of a person's is lost."""
+    mine = [f"mine {number}" for number in range(4)]
+    parts = [part for pair in itertools.zip_longest(mine, marks, fillvalue="") for part in pair]
+    once = write_card(FACTS, SOUND + "\n".join(parts))
+    assert card_problems(once) == []
+    assert write_card(FACTS, once) == once
+    # What stands between a first mark, with no other behind it, and the second one is ours.
+    pairs = ((n, m) for m in range(3) for n in range(m) if marks[n : m + 1 : m - n] == (BEGIN, END))
+    within = next(
+        (slice(n + 1, m + 1) for n, m in pairs if BEGIN not in marks[n + 1 : m]), slice(0)
+    )
+    lost = set(mine[within])
+    assert {part for part in mine if part not in once} == lost
 
 
 @pytest.mark.parametrize("line", ["\n", "\r\n", "\r"])

@@ -39,7 +39,6 @@ CARD = b"---\nlicense: cc-by-4.0\n---\nEtchings.\n"
 API = "GET /api/models/eve/bad"
 FILE = "GET /eve/bad/resolve/[^/]+/"
 BIG = "9" * 4000
-STRACE = shutil.which("strace")
 
 
 class _Fault:
@@ -226,72 +225,6 @@ def test_what_is_no_file(hub, bad, files, name, kind):
         assert (pull("eve/bad").path / name).read_bytes() == files[name]
     except (HubError, ModelError) as error:
         assert "\n" not in str(error)  # noqa: PT017
-
-
-@pytest.mark.skipif(not STRACE, reason="strace sees what a process writes")
-@pytest.mark.parametrize("what", ["pull", "links", "etag", "commit", "rm", "show", "publish"])
-def test_all_that_is_written_lies_in_the_cache(hub, bad, files, outside, tmp_path, what):
-    """Every name that a process opens for writing, makes, moves or removes."""
-    command = [what if what in ("rm", "show", "publish") else "pull", "eve/bad"]
-    if what in ("rm", "links"):
-        blob = (pull("eve/bad").path / "model.safetensors").resolve()
-        shutil.move(blob, outside / blob.name)
-        blob.symlink_to(outside / blob.name)
-    if what == "etag":
-        hub.fail(FILE, {"ETag": str(outside / "thesis.txt"), "X-Linked-Etag": "../../x"}, times=9)
-    if what == "commit":
-        hub.fail(API, json.dumps(description(f"../../../../{outside.name}")).encode(), times=9)
-    if what == "publish":
-        command = ["publish", "pool1to4", "eve/bad", "--dry-run"]
-    home, temporary, trace = tmp_path / "home", tmp_path / "temporary", tmp_path / "trace"
-    home.mkdir()
-    temporary.mkdir()
-    calls = (
-        "open,openat,openat2,creat,mkdir,mkdirat,rmdir,unlink,unlinkat,rename,renameat,renameat2"
-    )
-    calls += ",link,linkat,symlink,symlinkat,truncate,chmod,fchmodat,chown,mknod,mknodat,utimensat"
-    watched = [
-        STRACE,
-        "-f",
-        "--seccomp-bpf",
-        "-qq",
-        "-y",
-        "-e",
-        f"trace={calls}",
-        "-s",
-        "4096",
-        "-o",
-        trace,
-    ]
-    subprocess.run(
-        [*watched, sys.executable, KH, *command],
-        env={
-            **os.environ,
-            "HOME": str(home),
-            "TMPDIR": str(temporary),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "HF_TOKEN": hub.token_of("eve"),
-        },
-        capture_output=True,
-        timeout=300,
-        check=False,
-    )
-    allowed = (str(tmp_path / "hf"), str(temporary), "/dev/null", "/dev/shm", "/proc/")
-    if what == "publish":  # Keras's own settings
-        allowed += (str(home / ".keras"),)
-    wrong = []
-    for line in trace.read_text(errors="replace").splitlines():
-        call = re.match(r"\d+ +(\w+)\((.*)\) += (-?\d+)", line)
-        if not call or int(call[3]) < 0:
-            continue
-        if call[1].startswith("open") and not re.search("O_(WRONLY|RDWR|CREAT|TRUNC)", call[2]):
-            continue
-        where = dict(re.findall(r'(?:\d+|AT_FDCWD)<([^>]*)>, "([^"]*)"', call[2]))
-        names = [os.path.join(folder, name) for folder, name in where.items()]
-        names = names or re.findall(r'"([^"]*)"', call[2])[-1:]
-        wrong += [line for name in names if not os.path.normpath(name).startswith(allowed)]
-    assert wrong == []
-    assert {path.name for path in home.iterdir()} <= {".keras"}
 
 
 @pytest.mark.parametrize(

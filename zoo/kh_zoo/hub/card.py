@@ -17,6 +17,7 @@ from kh_zoo.errors import ModelError
 BEGIN = "<!-- written by kh publish: what is between these marks is replaced -->"
 END = "<!-- end of what kh publish writes -->"
 EXAMPLE = "example.jpg"
+_OURS = re.compile(f"{re.escape(BEGIN)}(?:(?!{re.escape(BEGIN)}).)*?{re.escape(END)}", re.DOTALL)
 _TAGS = ("keras-hypercolumns", "hypercolumns")
 _KNOWN_LICENSES = re.compile(
     r"apache-2\.0|mit|cc0-1\.0|cc-by(-nc)?(-sa|-nd)?-[34]\.0|(l|a)?gpl-[23](\.[01])?|bsd(-[23]-clause)?"
@@ -84,19 +85,25 @@ def write_card(facts: Facts, before: str | None = None) -> str:
         if _license_of(kept) != _license_of(_metadata(facts)):
             # They are about the licence that it had.
             kept = {key: kept[key] for key in kept if key not in ("license_name", "license_link")}
-        content = content.lstrip("\r\n")
-        if BEGIN in content and END in content:
-            start, stop = content.index(BEGIN), content.index(END) + len(END)
-            content = content[:start] + text + content[stop:]
+        ours = _OURS.search(content)
+        if ours:
+            above, below = content[: ours.start()], content[ours.end() :]
+            content = _without_marks(above) + text + _without_marks(below)
         else:
-            content = f"{content.rstrip()}\n\n{text}\n"
+            content = f"{_without_marks(content).rstrip()}\n\n{text}\n"
     metadata = {**kept, **_metadata(facts)}
     tags = kept.get("tags")
     kept_tags = [tag for tag in tags if isinstance(tag, str)] if isinstance(tags, list) else []
     metadata["tags"] = list(dict.fromkeys([*metadata["tags"], *kept_tags]))
     metadata = {key: value for key, value in metadata.items() if value is not None}
     block = yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True)
-    return f"---\n{block}---\n\n{content.rstrip()}\n"
+    content = content.lstrip("\r\n").rstrip()
+    return f"---\n{block}---\n\n{content}\n"
+
+
+def _without_marks(text: str) -> str:
+    """A person's part, from which an edit may have left one mark without the other."""
+    return text.replace(BEGIN, "\n").replace(END, "\n")
 
 
 def card_problems(text: str) -> list[str]:

@@ -28,13 +28,29 @@ def check_memory(needed: float, width: int, height: int) -> None:
     Raises:
         PictureError: That is more than `KH_MAX_MEMORY`.
     """
+    most = max_memory()
+    strips = width * max(min(height, _ROWS), _FEWEST_ROWS) * _PIXEL
+    megabytes = -(-(needed + strips) // 1_000_000)
+    if megabytes > most:
+        raise PictureError(
+            f"{width} x {height} pixels of this kind take about {megabytes:,.0f} MB of memory to "
+            f"decode, where at most {most:,} are taken: {SETTING}={megabytes:.0f} allows it"
+        )
+
+
+def max_memory() -> int:
+    """Megabytes that the decoding of one picture may take.
+
+    Example:
+
+    >>> from kh_zoo.pictures.memory import max_memory
+    >>> max_memory()
+    1000
+
+    Raises:
+        PictureError: `KH_MAX_MEMORY` is no number.
+    """
     text = os.environ.get(SETTING, "") or str(MAX_MEMORY)
     if not text.isdecimal():
         raise PictureError(f"`{SETTING}` should be a number of megabytes. Received: {text!r}")
-    strips = width * max(min(height, _ROWS), _FEWEST_ROWS) * _PIXEL
-    megabytes = -(-(needed + strips) // 1_000_000)
-    if megabytes > int(text):
-        raise PictureError(
-            f"{width} x {height} pixels of this kind take about {megabytes:,.0f} MB of memory to "
-            f"decode, where at most {int(text):,} are taken: {SETTING}={megabytes:.0f} allows it"
-        )
+    return int(text)

@@ -49,6 +49,8 @@ class Process:
         self.threads = threads
         self.warnings: list[str] = []
         """What plugins have warned of."""
+        self.memory = memory_limit()
+        """How much memory it may take, and what sets the limit."""
         self._process: subprocess.Popen[str] | None = None
         self._answers: queue.SimpleQueue[str] = queue.SimpleQueue()
         self._stopped = False
@@ -98,7 +100,7 @@ class Process:
         self.close()
         if late:
             return {"ended": True, "reason": f"no end after {timeout:g} s (`timeout`)"}
-        reason = f"the process that colours ended ({_end(process.returncode)})"
+        reason = f"the process that colours ended ({_end(process.returncode, self.memory)})"
         return {"ended": True, "died": True, "reason": reason}
 
     def stop(self) -> None:
@@ -161,13 +163,13 @@ def raise_reason(answer: dict[str, Any]) -> NoReturn:
     raise kind(answer["reason"])
 
 
-def _end(code: int) -> str:
-    """What a return code says."""
+def _end(code: int, limit: str) -> str:
+    """What a return code says, of a process that might take so much memory."""
     if code >= 0:
         return f"exit code {code}"
     name = signal.Signals(-code).name if -code in signal.valid_signals() else f"signal {-code}"
     if name in ("SIGKILL", "SIGABRT", "SIGBUS"):
-        return f"{name}, as where memory is short: {memory_limit()}"
+        return f"{name}, as where memory is short: {limit}"
     return name
 
 

@@ -1,5 +1,6 @@
 """A process that colours one picture after the other: what goes wrong in it ends there."""
 
+import contextlib
 import errno
 import os
 import time
@@ -8,7 +9,8 @@ from typing import Any
 
 from kh_zoo.chatter import silence
 from kh_zoo.errors import OutputError, PictureError, ZooError, causes
-from kh_zoo.memory import is_near_limit, is_out_of_memory
+from kh_zoo.memory import is_near_limit, is_out_of_memory, limit_memory, memory_limit
+from kh_zoo.pictures.memory import max_memory
 from kh_zoo.pictures.unfinished import remove_unfinished
 from kh_zoo.plugins.describe import describe
 from kh_zoo.workers.answer import Answer
@@ -18,6 +20,8 @@ from kh_zoo.workers.stamp import Stamp
 
 _DEATHS = 3
 """A process that ends so many times before it has had a picture is not started again."""
+_ROOM = 2000
+"""Megabytes for predicting and writing, beside `KH_MAX_MEMORY` for the decoding of a picture."""
 _LOADING = 300
 """Seconds that a model may take to load, where a picture may take less."""
 
@@ -54,6 +58,7 @@ class Worker(Process):
             answer = self.ask(self.settings.__dict__, max(self.timeout, _LOADING))
             if "reason" not in answer:
                 self.device = answer["device"]
+                self.memory = answer.get("memory", self.memory)
                 self._loaded = True
                 return
             if not answer.get("died") or deaths == _DEATHS:
@@ -100,13 +105,22 @@ def main() -> None:
         kind = type(error).__name__ if isinstance(error, ZooError) else "WorkerError"
         answer({"reason": describe(error), "kind": kind})
         return
-    answer({"device": getattr(colorizer.engine, "device", "")})
+    device = getattr(colorizer.engine, "device", "")
+    if device == "cpu":
+        _limit_memory()
+    answer({"device": device, "memory": memory_limit()})
     while True:
         question = questions.get()
         source, target = Path(question["source"]), Path(question["target"])
         UNDER_WAY.append(target)
         answer(_colorize(colorizer, source, target, settings))
         UNDER_WAY.clear()
+
+
+def _limit_memory() -> None:
+    """Let one picture take no more than a few gigabytes, whatever its header says."""
+    with contextlib.suppress(PictureError):  # which every picture says
+        limit_memory((max_memory() + _ROOM) * 1_000_000)
 
 
 def _colorize(colorizer: Any, source: Path, target: Path, settings: Settings) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Read the header of a picture file of any kind."""
 
+import struct
 from pathlib import Path
 
 from kh_zoo.errors import PictureError
@@ -26,6 +27,10 @@ _KINDS = (
     (4, b"ftyp", heif_header.read),
 )
 
+# What numbers of a damaged file make of the reading of it: whatever leads to where no file reaches,
+# or to fewer bytes than none.
+_DAMAGED = (ArithmeticError, LookupError, OSError, ValueError, struct.error)
+
 
 def read_header(path: Path) -> Header:
     """Read the header of a file of any kind.
@@ -39,6 +44,6 @@ def read_header(path: Path) -> Header:
             if start[at:].startswith(magic):
                 try:
                     return read(file)
-                except (OSError, OverflowError) as error:  # it leads to where no file reaches
+                except _DAMAGED as error:
                     raise PictureError("damaged or cut short (in its header)") from error
     return Header()

@@ -189,6 +189,7 @@ def _offsets(content: bytes) -> list[tuple[int, int]]:
     (sizes,) = struct.unpack(">H", stream.read(2).ljust(2, b"\0"))
     of_offset, of_length, of_base, of_index = (sizes >> shift & 15 for shift in (12, 8, 4, 0))
     of_number = 2 if version < 2 else 4
+    of_index = of_index if version else 0
     for _ in range(int.from_bytes(stream.read(of_number))):
         head = stream.read(of_number)
         if not head:
@@ -196,10 +197,11 @@ def _offsets(content: bytes) -> list[tuple[int, int]]:
         method = int.from_bytes(stream.read(2)) & 15 if version else 0
         stream.read(2)
         base = int.from_bytes(stream.read(of_base))
-        for extent in range(int.from_bytes(stream.read(2))):
-            stream.read(of_index if version else 0)
-            offset = int.from_bytes(stream.read(of_offset))
-            stream.read(of_length)
-            if extent == 0 and method == 0:
-                found.append((int.from_bytes(head), base + offset))
+        # Parts may be many, and take no bytes.
+        parts = int.from_bytes(stream.read(2))
+        following = stream.tell() + parts * (of_index + of_offset + of_length)
+        if parts and method == 0:
+            stream.read(of_index)
+            found.append((int.from_bytes(head), base + int.from_bytes(stream.read(of_offset))))
+        stream.seek(following)
     return found
