@@ -17,6 +17,7 @@ from kh_cli.commands.show import show
 from kh_cli.commands.study import study
 from kh_cli.commands.train import train
 from kh_cli.commands.verify import verify
+from kh_cli.commands.watch import watch
 from kh_zoo.hookspecs import hookimpl
 
 
@@ -24,6 +25,7 @@ from kh_zoo.hookspecs import hookimpl
 def register_commands(app: typer.Typer) -> None:
     """Add the commands, in the order of `kh --help`."""
     app.command()(colorize)
+    app.command()(watch)
     app.command()(page)
     app.command("list")(list_variants)
     app.command()(show)

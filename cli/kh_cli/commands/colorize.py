@@ -4,32 +4,34 @@ import codecs
 import contextlib
 import os
 import sys
-import time
-from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from kh_cli.films import FilmOptions, colorize_films
 from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
-from kh_cli.options.picture_options import Device, Quality, Timeout, suffix_of
+from kh_cli.options.picture_options import (
+    Device,
+    Engine,
+    Format,
+    Jobs,
+    Json,
+    Quality,
+    Quiet,
+    Saturation,
+    Size,
+    Timeout,
+    Variant,
+    Vivid,
+    suffix_of,
+)
 from kh_cli.output.errors import FAILED, WrongUse
 from kh_cli.output.interrupt import noted_interrupt
+from kh_cli.output.picture_report import PictureReport
 from kh_cli.output.progress import Progress
-from kh_cli.output.stderr import tell
-from kh_cli.output.stdout import write_line, write_record
 from kh_cli.output.streams import STREAM, as_stream, streams
 from kh_zoo.films.kinds import is_film
-
-if TYPE_CHECKING:
-    from kh_zoo.batches.plan import Plan
-    from kh_zoo.runners.outcome import Outcome
-
-_NOTES = 5
-"""Kinds of notes in the summary; `--json` has all."""
-_KINDS = 8
-"""Kinds of files in the summary that were passed over."""
 
 
 def colorize(
@@ -61,50 +63,11 @@ def colorize(
             "output. Default: beside the input.",
         ),
     ] = None,
-    variant: Annotated[
-        str | None,
-        typer.Option(
-            "--variant",
-            "-m",
-            metavar="NAME|PATH|OWNER/REPO",
-            help="Model: a name from `kh list`, the folder of a model or of a training run, or a "
-            "repository on the Hugging Face Hub, which is pulled unless it was. Default: the one "
-            "that `kh list` marks.",
-        ),
-    ] = None,
-    size: Annotated[
-        int | None,
-        typer.Option(
-            min=16,
-            max=4096,
-            help="Short side, in pixels, of the copy that the colours are predicted on, rounded to "
-            "a multiple of 16. The output keeps the input's size. Default: what `kh show` says.",
-        ),
-    ] = None,
-    saturation: Annotated[
-        float,
-        typer.Option(
-            min=0,
-            max=10,
-            help="Factor of the colours' strength: 0 is grey, 1 is as predicted.",
-        ),
-    ] = 1.0,
-    vivid: Annotated[
-        bool,
-        typer.Option(
-            "--vivid",
-            help="Take the model's head that dares: strong colours, more often wrong. `kh show` "
-            "says whether it has one. Default: the one that errs least.",
-        ),
-    ] = False,
-    format: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SUFFIX",
-            help="File format to write, such as jpg, png, webp, tif or avif. Default: the input's, "
-            "or png where that can't be written.",
-        ),
-    ] = None,
+    variant: Variant = None,
+    size: Size = None,
+    saturation: Saturation = 1.0,
+    vivid: Vivid = False,
+    format: Format = None,
     quality: Quality = None,
     codec: Annotated[
         str | None,
@@ -124,24 +87,9 @@ def colorize(
         bool,
         typer.Option("--overwrite", help="Redo what is already there. Default: it is skipped."),
     ] = False,
-    engine: Annotated[
-        str | None,
-        typer.Option(
-            help="What computes: onnx; keras (slower; on the backend set for Keras); or the engine "
-            "of a plugin. Default: onnx, or keras for a Keras model that runs on nothing else."
-        ),
-    ] = None,
+    engine: Engine = None,
     device: Device = "auto",
-    jobs: Annotated[
-        int | None,
-        typer.Option(
-            "--jobs",
-            "-j",
-            min=1,
-            help="Pictures at a time; each takes memory for a model. Default: as many as cores, at "
-            "most 4.",
-        ),
-    ] = None,
+    jobs: Jobs = None,
     runner: Annotated[
         str,
         typer.Option(
@@ -152,19 +100,8 @@ def colorize(
     timeout: Timeout = 900,
     offline: Offline = False,
     cache_dir: CacheDir = None,
-    json: Annotated[
-        bool,
-        typer.Option(
-            "--json",
-            help="Print a line of JSON for every input. Default: the path of every file written.",
-        ),
-    ] = False,
-    quiet: Annotated[
-        bool,
-        typer.Option(
-            "--quiet", "-q", help="No progress and no summary, only errors. Default: both."
-        ),
-    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Colour grey pictures: files and whole folders.
 
@@ -221,21 +158,17 @@ def colorize(
             settings.check_gpu()
         progress = opened.enter_context(Progress("colouring", len(plan.jobs), quiet=quiet))
         interrupted = opened.enter_context(noted_interrupt())
-        report = _Report(progress, json, names)
-        for job in plan.finished:
-            report.record(job.source, job.target, "skipped", job.reason)
-        for job in plan.refused:
-            report.fail(job.source, job.target, job.reason)
-        for path in plan.own:
-            report.record(path, None, "skipped", "an output itself")
-        for path, reason in plan.unreadable:
-            report.fail(path, None, reason)
+        report = PictureReport(progress, json, names)
+        report.add(plan)
         for journal in journals.values():
             if journal.passed_over:
                 progress.say(f"{journal.path}: {journal.passed_over} lines passed over, not ours")
         if plan.jobs:
             if not quiet:
-                report.begin(plan, running.workers)
+                if len(plan.jobs) > 1:
+                    at_a_time = f"{running.workers} at a time (`--jobs`)"
+                    progress.say(f"{len(plan.jobs)} to colour, {at_a_time}")
+                report.begin(plan)
             for journal in journals.values():
                 opened.enter_context(journal)
             remove_unfinished(job.target for job in (*plan.jobs, *plan.finished))
@@ -245,7 +178,12 @@ def colorize(
         report.left = len(plan.jobs) - report.tried
     stopped = interrupted.noted
     if not quiet or stopped:
-        report.summarize(plan, running.device, stopped is not None)
+        report.summarize(
+            running.device,
+            stopped="interrupted: " if stopped else "",
+            skipped=", --overwrite redoes them",
+            left="the same command goes on from here",
+        )
     if stopped:
         raise typer.Exit(stopped.code)
     if report.failed:
@@ -270,103 +208,3 @@ def _listed(listing: Path) -> list[Path]:
     # A name may be no UTF-8.
     paths = [os.fsdecode(name if b"\0" in content else name.rstrip(b"\r")) for name in names]
     return [Path(path) for path in paths if path]
-
-
-class _Report:
-    """Prints what becomes of each input, in the order of the inputs, and counts it."""
-
-    def __init__(self, progress: Progress, json: bool, names: dict[Path, str]) -> None:
-        self.progress = progress
-        self.json = json
-        self.names = names
-        self.written = 0
-        self.failed = 0
-        self.tried = 0
-        self.left = 0
-        self.notes: Counter[str] = Counter()
-        self.started = time.monotonic()
-        self._waiting: dict[int, Outcome] = {}
-        self._next = 0
-
-    def begin(self, plan: "Plan", workers: int) -> None:
-        """Say how many there are, how they are done, and why some are done again."""
-        if len(plan.jobs) > 1:
-            self.progress.say(f"{len(plan.jobs)} to colour, {workers} at a time (`--jobs`)")
-        for reason, count in Counter(job.reason for job in plan.jobs if job.reason).items():
-            self.progress.say(f"{count} of them again: {reason}")
-
-    def take(self, outcome: "Outcome") -> None:
-        """Print an outcome when it is its turn."""
-        self.tried += 1
-        self.progress.advance(self.tried)
-        self._waiting[outcome.number] = outcome
-        while self._next in self._waiting:
-            self._tell(self._waiting.pop(self._next))
-            self._next += 1
-
-    def flush(self) -> None:
-        """Print the outcomes that wait for others, which don't come."""
-        for number in sorted(self._waiting):
-            self._tell(self._waiting.pop(number))
-
-    def _tell(self, outcome: "Outcome") -> None:
-        job = outcome.job
-        if outcome.reason:
-            self.fail(job.source, job.target, outcome.reason, outcome.seconds)
-            if outcome.fatal:
-                self.progress.say("stopped: what is left would fail for the same reason")
-            return
-        self.written += 1
-        self.notes.update(outcome.notes)
-        why = f"again: {job.reason}" if job.reason else None
-        self.record(job.source, job.target, "done", why, outcome.seconds, outcome.notes)
-        if not self.json and job.target not in self.names:
-            write_line(job.target)
-
-    def record(
-        self,
-        source: Path,
-        target: Path | None,
-        status: str,
-        reason: str | None = None,
-        seconds: float = 0.0,
-        notes: tuple[str, ...] = (),
-    ) -> None:
-        if self.json:
-            write_record(
-                {
-                    "input": self.names.get(source, str(source)),
-                    "output": str(target) if target else None,
-                    "status": status,
-                    "reason": reason,
-                    "notes": notes,
-                    "seconds": round(seconds, 3),
-                }
-            )
-
-    def fail(self, source: Path, target: Path | None, reason: str, seconds: float = 0.0) -> None:
-        self.failed += 1
-        self.record(source, target, "failed", reason, seconds)
-        self.progress.say(f"{self.names.get(source, source)}: {reason}")
-
-    def summarize(self, plan: "Plan", device: str, interrupted: bool) -> None:
-        stopped = "interrupted: " if interrupted else ""
-        on = f" on {device}" if device else ""
-        seconds = time.monotonic() - self.started
-        lines = [f"{stopped}{self.written} coloured in {seconds:.1f} s{on}"]
-        lines += [f"{count} of them: {note}" for note, count in self.notes.most_common(_NOTES)]
-        for reason, count in Counter(job.reason for job in plan.finished).items():
-            lines.append(f"{count} skipped: {reason}, --overwrite redoes them")
-        if plan.own:
-            lines.append(f"{len(plan.own)} skipped: outputs themselves")
-        if plan.passed:
-            kinds = Counter(plan.passed).most_common()
-            said = ", ".join(f"{count} {kind}" for kind, count in kinds[:_KINDS])
-            more = sum(count for _, count in kinds[_KINDS:])
-            also = f", {more} others" if more else ""
-            lines.append(f"{sum(plan.passed.values())} passed over: {said}{also}")
-        if self.failed:
-            lines.append(f"{self.failed} failed")
-        if self.left:
-            lines.append(f"{self.left} left: the same command goes on from here")
-        tell(*lines)

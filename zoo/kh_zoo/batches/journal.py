@@ -114,6 +114,15 @@ class Journal:
         self._lines: dict[str, bytes] = {}
         self._runs: dict[str, dict[str, Any]] = {}
         self._file: int | None = None
+        self.recall(targets)
+
+    def recall(self, targets: Iterable[Path]) -> None:
+        """Look up, once more, what is known of these outputs, to be judged next.
+
+        Raises:
+            OutputError: As of the class.
+        """
+        self.passed_over = 0
         self._read({self._name(target) for target in targets})
 
     def judge(self, source: Path, target: Path) -> tuple[bool, str]:

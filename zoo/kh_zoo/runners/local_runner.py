@@ -71,7 +71,11 @@ class LocalRunner:
         journals: "Mapping[Path, Journal]",
         interrupted: Callable[[], bool],
     ) -> Iterator[Outcome]:
-        """Yield what becomes of each picture: see `Runner`."""
+        """Yield what becomes of each picture: see `Runner`.
+
+        May be called again with further ones, unless it was ended before all were done: the
+        processes are kept until `close`.
+        """
         remaining = deque(enumerate(jobs))
         threads = [
             threading.Thread(target=self._serve, args=(worker, remaining, journals))
@@ -106,7 +110,8 @@ class LocalRunner:
             if not_loaded and remaining and not self._stopping.is_set():
                 raise not_loaded.reason
         finally:
-            self._kill()
+            if running:
+                self._kill()
             for thread in threads:
                 thread.join()
 
@@ -154,7 +159,6 @@ class LocalRunner:
             if not self._killed.is_set():
                 self._done.put(error)
         finally:
-            worker.close()
             self._done.put(None)
 
     def _do(
