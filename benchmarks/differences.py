@@ -21,7 +21,7 @@ from variants import judge, one_run, read
 from keras_hypercolumns import HyperColumnSampler
 from keras_hypercolumns.backbones.vgg19.taps import VARIANTS, tap_channels, tap_stride
 from keras_hypercolumns.colors.lab import srgb_to_lab
-from keras_hypercolumns.training import picture_dataset
+from keras_hypercolumns.training.data import picture_dataset
 from keras_hypercolumns.training.data.picture_dataset import center_crop
 from keras_hypercolumns.training.heads.gram_matrix import GramMatrix
 from keras_hypercolumns.training.recipe import read_recipe

@@ -25,7 +25,7 @@ from keras_hypercolumns.backbones.vgg19.taps import ARCHITECTURES, STUDY_VARIANT
 from keras_hypercolumns.training.data.picture_dataset import center_crop
 from keras_hypercolumns.training.finish import finish, fold
 from keras_hypercolumns.training.recipe import read_recipe
-from keras_hypercolumns.training.train import train
+from keras_hypercolumns.training.train_jointly import train_jointly
 from kh_zoo.colors.lab import srgb_to_lab
 from kh_zoo.measuring.evaluate import training_colors
 from kh_zoo.measuring.split import list_pictures
@@ -99,7 +99,7 @@ def judge(data, folder, size):
 def one_run(recipe, data, run, judges):
     """Train as a recipe says, and measure what comes of it."""
     keras.backend.clear_session()
-    trained, _ = train(recipe, data, run, load_model=load_full_trunk)
+    trained, _ = train_jointly(recipe, data, run, load_model=load_full_trunk)
     solved = [name for name in recipe.variants if name in LINEAR]
     rows = []
     if recipe.steps:

@@ -30,6 +30,7 @@ from keras_hypercolumns.layers.hypercolumn import HyperColumn
 from keras_hypercolumns.layers.hypercolumn_projection import HyperColumnProjection
 from keras_hypercolumns.layers.hypercolumn_sampler import HyperColumnSampler
 from keras_hypercolumns.layers.lightness_to_gray import LightnessToGray
+from keras_hypercolumns.training.train import train
 
 __version__ = version("keras-hypercolumns")
 
@@ -52,6 +53,7 @@ __all__ = [
     "project",
     "srgb_to_lab",
     "tap_extractor",
+    "train",
     "unproject",
     "vgg19_gray",
 ]

@@ -14,8 +14,8 @@ from kh_cli.output.stdout import write_line, write_record
 from kh_zoo.films.kinds import CODECS, FALLBACK, FORMATS, is_film
 
 if TYPE_CHECKING:
-    from kh_zoo.batches.settings import Settings
     from kh_zoo.films.colorize_film import FilmResult
+    from kh_zoo.workers.settings import Settings
 
 
 class FilmOptions(NamedTuple):

@@ -5,6 +5,7 @@ import collections
 import graphlib
 import importlib.metadata
 import importlib.util
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,7 @@ ROOMS = {
     "kh_zoo": (
         "shown errors nearest forked memory telemetry chatter hookspecs colors networks plugins "
         "pictures engines hub catalog with_keras colorizer picture web measuring publishing "
-        "batches films runners page built_in"
+        "workers runners batches films page built_in"
     ),
     "kh_cli": "output options films commands built_in app main",
 }
@@ -117,8 +118,21 @@ def test_no_module_imports_a_framework():
 def test_the_rooms_are_used_through_one_another():
     """What is found above is not empty because nothing is found at all."""
     assert "keras" in GRAPH["keras_hypercolumns.layers.hypercolumn"]
-    assert "kh_zoo.colorizer" in GRAPH["kh_zoo.batches.settings"], "imported inside of a function"
+    assert "kh_zoo.colorizer" in GRAPH["kh_zoo.workers.settings"], "imported inside of a function"
     assert sum(len(others & MODULES.keys()) for others in GRAPH.values()) > 300
+
+
+def test_benchmarks_import_what_there_is():
+    """They are run by hand, long after what they use has moved."""
+    missing = []
+    for path in (TESTS.parent / "benchmarks").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(PACKAGES):
+                source = MODULES[node.module].read_text(encoding="utf-8")
+                for name in (alias.name for alias in node.names):
+                    if f"{node.module}.{name}" not in MODULES and name not in source:
+                        missing.append(f"{path.name}: {node.module}.{name}")
+    assert missing == []
 
 
 def test_no_folder_has_more_modules_than_one_can_see():
@@ -170,3 +184,16 @@ def test_a_backend_that_is_not_installed_is_named_with_its_extra(backend):
     message = result.stderr.strip().splitlines()[-1]
     assert message.startswith("ImportError: ")
     assert f"pip install 'keras-hypercolumns[{backend}]'" in message
+
+
+def test_the_map_shows_the_rooms_in_their_order():
+    text = (TESTS.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tables = re.findall(r"\n\| `([\w/]+)/` \| \|\n\| --- \| --- \|\n((?:\|.*\n)+)", text)
+    told = {
+        folder.split("/")[-1]: re.findall(
+            r"`(\w+)/?`", " ".join(re.findall(r"^\|(.*?)\|", rows, re.M))
+        )
+        for folder, rows in tables
+    }
+    for package, rooms in ROOMS.items():
+        assert told[package] == list(dict.fromkeys(room.split(".")[0] for room in rooms.split()))

@@ -35,13 +35,16 @@ from keras_hypercolumns import (
     fold_batch_norm,
     joint_colorizer,
     lab_to_srgb,
+    pick_taps,
     project,
     srgb_to_lab,
     tap_extractor,
+    train,
     unproject,
     vgg19_gray,
 )
-from kh_zoo import find_variant, list_variants, load_model, publish, save_model
+from keras_hypercolumns.training.train import Trained
+from kh_zoo import colorize_batch, find_variant, list_variants, load_model, publish, save_model
 from kh_zoo.catalog.records import Variant
 
 assert_type(VARIANTS, MappingProxyType[str, tuple[str, ...]])
@@ -62,6 +65,9 @@ lite = efficientnet_lite(0, taps=("stage2",), weights="imagenet", data_format="c
 assert_type(feature_info(lite)["stage2"].center, float | None)
 efficientnet_lite(taps=3)  # wrong: arg-type
 feature_info(backbone, taps=4)  # wrong: arg-type
+extractor, settings = pick_taps(backbone, strides=(4, 8))
+HyperColumnProjection(2, **settings)(extractor.output)
+pick_taps(backbone, strides=4)  # wrong: arg-type
 
 column = HyperColumn(taps, reference="relu1_2", strides=strides, name="column")
 assert_type(column, HyperColumn)
@@ -91,6 +97,8 @@ joint = joint_colorizer(("full", "relu5"), batch_norm=True, first_convolution="n
 joint_colorizer(3)  # wrong: arg-type
 fold_batch_norm(joint, joint_colorizer(("full", "relu5"))).save("model.keras")
 unproject(project(model), model)  # wrong: call-arg
+assert_type(train("small", Path("photos"), "run", init="lite"), Trained)
+train("small", "photos")  # wrong: call-arg
 
 picture_colorizer = kh_zoo.Colorizer("relu1to5", engine="keras", size=256, saturation=0.8)
 assert_type(picture_colorizer.size, int)
@@ -108,6 +116,8 @@ class Gray:
 
 kh_zoo.Colorizer(Gray(), size=64)
 kh_zoo.Colorizer(3)  # wrong: arg-type
+assert_type(colorize_batch(["scans", Path("b.png")], output="out")[0].reason, str | None)
+colorize_batch("scans", size=256.0)  # wrong: arg-type
 load_model(Path("model"))
 load_model()(rgb)
 load_model(model=3)  # wrong: arg-type

@@ -11,6 +11,7 @@ from kh_zoo.pictures.formats import READ
 from kh_zoo.plugins.registry import PLUGINS
 
 if TYPE_CHECKING:
+    from kh_zoo.batches.colorize_batch import colorize_batch
     from kh_zoo.catalog.records import find_variant, list_variants
     from kh_zoo.colorizer import Colorizer
     from kh_zoo.publishing.publish import publish
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Colorizer",
+    "colorize_batch",
     "find_variant",
     "list_variants",
     "load_model",
@@ -29,6 +31,7 @@ __all__ = [
 
 _MODULES = {
     "Colorizer": "colorizer",
+    "colorize_batch": "batches.colorize_batch",
     "find_variant": "catalog.records",
     "list_variants": "catalog.records",
     "load_model": "with_keras.keras_model",

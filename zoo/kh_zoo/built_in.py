@@ -7,11 +7,11 @@ from kh_zoo.hookspecs import hookimpl
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from kh_zoo.batches.settings import Settings
     from kh_zoo.engines import Engine
     from kh_zoo.hookspecs import EngineFactory, RunnerFactory
     from kh_zoo.networks.model_folder import ModelFolder
     from kh_zoo.runners import Runner
+    from kh_zoo.workers.settings import Settings
 
 
 @hookimpl

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     import pyvips
     import typer
 
-    from kh_zoo.batches.settings import Settings
     from kh_zoo.catalog.records import Variant
     from kh_zoo.engines import Engine
     from kh_zoo.networks.model_folder import ModelFolder
     from kh_zoo.runners import Runner
+    from kh_zoo.workers.settings import Settings
 
 PROJECT = "keras_hypercolumns"
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -112,9 +112,9 @@ def colorize(
     2 wrong use, or nothing to do; 130 interrupted (143 by `kill`).
     """
     set_hub(offline, cache_dir)
-    from kh_zoo.batches.settings import Settings
     from kh_zoo.catalog.records import DEFAULT_VARIANT
     from kh_zoo.runners import create_runner
+    from kh_zoo.workers.settings import Settings
 
     settings = Settings(
         model=variant or DEFAULT_VARIANT,
@@ -142,44 +142,32 @@ def colorize(
         running.start()
         paths, output, names = opened.enter_context(streams(paths, output, suffix, json))
         # Heavier, so not before the process has been started.
+        from kh_zoo.batches.batch import Batch
         from kh_zoo.batches.plan import plan_batch
-        from kh_zoo.batches.resume import resume
-        from kh_zoo.pictures.unfinished import remove_unfinished
 
-        plan = plan_batch(
-            paths,
-            output=output,
-            suffix=suffix,
-            overwrite=overwrite,
-        )
+        plan = plan_batch(paths, output=output, suffix=suffix, overwrite=overwrite)
         bring(settings.model, quiet)
-        plan, journals = resume(plan, settings)
-        if not plan.jobs:
-            settings.check_gpu()
+        batch = Batch(plan, settings, running)
+        plan = batch.plan
         progress = opened.enter_context(Progress("colouring", len(plan.jobs), quiet=quiet))
         interrupted = opened.enter_context(noted_interrupt())
-        report = PictureReport(progress, json, names)
-        report.add(plan)
-        for journal in journals.values():
+        for journal in batch.journals.values():
             if journal.passed_over:
                 progress.say(f"{journal.path}: {journal.passed_over} lines passed over, not ours")
-        if plan.jobs:
-            if not quiet:
-                if len(plan.jobs) > 1:
-                    at_a_time = f"{running.workers} at a time (`--jobs`)"
-                    progress.say(f"{len(plan.jobs)} to colour, {at_a_time}")
-                report.begin(plan)
-            for journal in journals.values():
-                opened.enter_context(journal)
-            remove_unfinished(job.target for job in (*plan.jobs, *plan.finished))
-            for outcome in running.run(plan.jobs, journals, interrupted):
-                report.take(outcome)
-        report.flush()
-        report.left = len(plan.jobs) - report.tried
+        report = PictureReport(progress, json, names)
+        if plan.jobs and not quiet:
+            if len(plan.jobs) > 1:
+                at_a_time = f"{running.workers} at a time (`--jobs`)"
+                progress.say(f"{len(plan.jobs)} to colour, {at_a_time}")
+            report.begin(plan)
+        for outcome in batch.run(interrupted, progress.advance):
+            report.take(outcome)
+        report.left = len(plan.jobs) - batch.tried
     stopped = interrupted.noted
     if not quiet or stopped:
         report.summarize(
             running.device,
+            plan.passed,
             stopped="interrupted: " if stopped else "",
             skipped=", --overwrite redoes them",
             left="the same command goes on from here",

@@ -1,5 +1,6 @@
 """`kh train`: a model of one's own."""
 
+import contextlib
 import json
 from pathlib import Path
 from typing import Annotated, Literal
@@ -92,14 +93,8 @@ def train(
         raise WrongUse(
             "`kh train` needs a recipe, such as best, or a `--solver`, such as head; not both"
         )
-    from keras_hypercolumns.training import train as training
-    from keras_hypercolumns.training.finish import (
-        add_vivid,
-        finish,
-        head_steps,
-        vivid_steps,
-    )
-    from keras_hypercolumns.training.recipe import read_recipe
+    from keras_hypercolumns.training.train import train
+    from keras_hypercolumns.training.train_jointly import variants_of
     from kh_zoo.catalog.records import DEFAULT_VARIANT
     from kh_zoo.with_keras.joint_model import is_lite, load_joint_model
     from kh_zoo.with_keras.keras_model import write_colorizer
@@ -107,36 +102,24 @@ def train(
     run = run or data[0].absolute().with_name(f"{data[0].absolute().name}-run")
     try:
         if recipe is None:
-            begun = training.variants_of(run)
+            begun = variants_of(run)
             lite = "lite" in begun if begun else is_lite(init or DEFAULT_VARIANT)
             recipe = (_LITE_RECIPES if lite else _RECIPES)[str(solver)]
-        plan = read_recipe(recipe)
-        with Progress("training", plan.steps, quiet=quiet, log=True) as progress:
-            trained, done = training.train(
-                plan,
+        with _Bars(quiet) as bars:
+            trained = train(
+                recipe,
                 data,
                 run,
-                lambda step, loss: progress.advance(step, note=f"loss {loss:.4f}"),
                 init=init,
                 load_model=load_joint_model,
+                on_progress=bars.advance,
                 tensorboard=tensorboard,
                 in_memory=in_memory,
             )
-        model = trained
-        if done == plan.steps:
-            steps = head_steps(plan)
-            with Progress(
-                "fitting the heads", steps, quiet=quiet or not steps, log=True
-            ) as progress:
-                model = finish(trained, plan, data, progress.advance)
     except ValueError as error:  # how the library says what is wrong with recipe, data or run
         raise WrongUse(str(error)) from error
-    write_colorizer(model, run / "model", plan.head_size)
-    steps = vivid_steps(plan)
-    if steps and done == plan.steps:
-        with Progress("fitting the vivid heads", steps, quiet=quiet, log=True) as progress:
-            vivid = add_vivid(model, plan, data, progress.advance)
-        write_colorizer(vivid, run / "model", plan.head_size)
+    plan, done = trained.recipe, trained.steps
+    write_colorizer(trained.model, run / "model", plan.head_size)
     if done < plan.steps:
         tell(
             f"interrupted: {done} of {plan.steps} steps are kept in {run}; the same command goes "
@@ -147,6 +130,30 @@ def train(
         if plan.steps:
             _show_changes(run)
         tell(f"trained {done} steps: `kh evaluate {run} --data ...`")
+
+
+class _Bars:
+    """A bar for each part of the work, one after the other."""
+
+    def __init__(self, quiet: bool) -> None:
+        self.quiet = quiet
+        self._what = ""
+        self._bars = contextlib.ExitStack()
+        self._bar: Progress | None = None
+
+    def advance(self, what: str, done: int, total: int, loss: float | None) -> None:
+        """Tell how many steps are done of what, of how many."""
+        if what != self._what or self._bar is None:
+            self._bars.close()
+            self._what, bar = what, Progress(what, total, quiet=self.quiet, log=True)
+            self._bar = self._bars.enter_context(bar)
+        self._bar.advance(done, note="" if loss is None else f"loss {loss:.4f}")
+
+    def __enter__(self) -> "_Bars":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bars.close()
 
 
 def _show_changes(run: Path) -> None:

@@ -31,9 +31,8 @@ from kh_cli.output.progress import Progress
 
 if TYPE_CHECKING:
     from kh_zoo.batches.arrivals import Arrivals
-    from kh_zoo.batches.journal import Journal
-    from kh_zoo.runners import Runner
-    from kh_zoo.runners.outcome import Outcome
+    from kh_zoo.batches.batch import Batch, Outcome
+    from kh_zoo.batches.plan import Plan
 
 _STEP = 0.1
 """Seconds after which Ctrl-C is noticed."""
@@ -87,7 +86,7 @@ def watch(
     reason, the rest is done); 2 wrong use; 130 ended before all was done (143 by `kill`).
     """
     set_hub(offline, cache_dir)
-    from kh_zoo.batches.settings import Settings
+    from kh_zoo.workers.settings import Settings
     from kh_zoo.catalog.records import DEFAULT_VARIANT
     from kh_zoo.runners import DEFAULT_RUNNER, create_runner
 
@@ -107,8 +106,9 @@ def watch(
         running.start()
         # Heavier, so not before the process has been started.
         from kh_zoo.batches.arrivals import Arrivals
+        from kh_zoo.batches.batch import Batch
         from kh_zoo.batches.journal import Journal
-        from kh_zoo.batches.plan import check_format, check_watched
+        from kh_zoo.batches.plan import check_format, check_watched, plan_arrived
 
         suffix = suffix_of(format)
         check_format(suffix)
@@ -123,15 +123,24 @@ def watch(
         opened.enter_context(journal)
         watching = _Watching(
             Arrivals(folder, root, settle=settle),
-            *(root, suffix, journal, running),
-            *(PictureReport(progress, json), quiet, interrupted),
+            PictureReport(progress, json),
+            lambda plan: Batch(plan, settings, running, held=journal),
+            interrupted,
         )
         if not quiet:
             progress.say(f"watching {folder}, writing into {root}: Ctrl-C ends it")
-        watching.run()
+        while not interrupted() and not watching.fatal:
+            complete = watching.look()
+            if complete:
+                watching.color(plan_arrived(folder, complete, output=root, suffix=suffix), quiet)
+            else:
+                watching.wait()
+        watching.end()
         report = watching.report
     stopped = interrupted.noted
-    report.summarize(running.device, left="the same command goes on from here")
+    report.summarize(
+        running.device, watching.arrivals.passed, left="the same command goes on from here"
+    )
     if stopped and report.left:
         raise typer.Exit(stopped.code)
     if report.failed:
@@ -144,75 +153,58 @@ class _Watching:
     def __init__(
         self,
         arrivals: "Arrivals",
-        root: Path,
-        suffix: str | None,
-        journal: "Journal",
-        running: "Runner",
         report: PictureReport,
-        quiet: bool,
+        batch_of: "Callable[[Plan], Batch]",
         interrupted: Callable[[], bool],
     ) -> None:
         self.arrivals = arrivals
-        self.root = root
-        self.suffix = suffix
-        self.journal = journal
-        self.running = running
         self.report = report
-        self.quiet = quiet
+        self.batch_of = batch_of
         self.interrupted = interrupted
-        self.begun = 0
         self.fatal = False
+        self._tried = 0
+        self._left = 0
         self._doubtful: dict[Path, Outcome] = {}
         """What became of pictures that may have been incomplete."""
 
-    def run(self) -> None:
-        """Watch until it is interrupted, or nothing more can be written."""
-        while not self.interrupted() and not self.fatal:
-            complete = self.arrivals.look()
-            for path, reason in self.arrivals.unreadable:
-                self.report.fail(path, None, reason)
-            if complete:
-                self._color(complete)
-            else:
-                end = time.monotonic() + self.arrivals.pause
-                while time.monotonic() < end and not self.interrupted():
-                    time.sleep(_STEP)
-        self._end()
+    def look(self) -> list[Path]:
+        """Return what has become complete."""
+        from kh_zoo.batches.batch import Outcome
 
-    def _color(self, pictures: list[Path]) -> None:
-        from kh_zoo.batches.plan import plan_arrived
-        from kh_zoo.batches.resume import judge
-        from kh_zoo.pictures.unfinished import remove_unfinished
+        complete = self.arrivals.look()
+        for path, reason in self.arrivals.unreadable:
+            self.report.take(Outcome(path, None, "failed", reason))
+        return complete
 
-        plan = plan_arrived(self.arrivals.folder, pictures, output=self.root, suffix=self.suffix)
-        self.journal.recall(job.target for job in (*plan.jobs, *plan.finished))
-        journals = {self.root: self.journal}
-        plan = judge(plan, journals)
-        self.report.add(plan)
-        if not plan.jobs:
-            return
-        if not self.quiet:
-            self.report.begin(plan)
-        self.begun += len(plan.jobs)
-        self.report.progress.advance(self.report.tried, total=self.begun)
-        remove_unfinished(job.target for job in (*plan.jobs, *plan.finished))
-        for outcome in self.running.run(plan.jobs, journals, self.interrupted):
-            source = outcome.job.source
+    def wait(self) -> None:
+        """Wait until it is time to look again."""
+        end = time.monotonic() + self.arrivals.pause
+        while time.monotonic() < end and not self.interrupted():
+            time.sleep(_STEP)
+
+    def color(self, plan: "Plan", quiet: bool) -> None:
+        """Colour what is complete."""
+        batch = self.batch_of(plan)
+        if not quiet:
+            self.report.begin(batch.plan)
+        before, total = self._tried, self._tried + len(batch.plan.jobs)
+        advance = self.report.progress.advance
+        for outcome in batch.run(self.interrupted, lambda n: advance(before + n, total=total)):
             self.fatal |= outcome.fatal
-            failed = outcome.reason is not None and not outcome.fatal
-            again = failed and self.arrivals.may_be_incomplete(source)
-            if again:
-                self._doubtful[source] = outcome
-            self.report.take(outcome, silent=again)
-        self.report.flush()
+            failed = outcome.status == "failed" and not outcome.fatal
+            if failed and self.arrivals.may_be_incomplete(outcome.source):
+                self._doubtful[outcome.source] = outcome
+            else:
+                self.report.take(outcome)
+        self._tried += batch.tried
+        self._left += len(batch.plan.jobs) - batch.tried
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """Count what was not coloured."""
+        self.report.left = self._left
         for path, tried in self.arrivals.waiting.items():
             if tried:
-                outcome = self._doubtful[path]
-                self.report.fail(path, outcome.job.target, str(outcome.reason), outcome.seconds)
+                self.report.take(self._doubtful[path])
             else:
                 self.report.left += 1
-        self.report.left += self.begun - self.report.tried
         self.report.own += len(self.arrivals.own)
-        self.report.passed = self.arrivals.passed

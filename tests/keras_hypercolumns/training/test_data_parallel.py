@@ -33,7 +33,7 @@ TRAINING = """
     from keras_hypercolumns.training.data_parallel import data_parallel
     from keras_hypercolumns.training.finish import finish
     from keras_hypercolumns.training.recipe import read_recipe
-    from keras_hypercolumns.training.train import train
+    from keras_hypercolumns.training.train_jointly import train_jointly
 
     recipe, three, data, runs = sys.argv[1:]
     recipe = read_recipe(recipe)
@@ -43,13 +43,13 @@ TRAINING = """
         with data_parallel(recipe) as count:
             assert count == len(devices)
         run = f"{runs}/{len(devices)}"
-        trained, step = train(recipe, [data], run)
+        trained, step = train_jointly(recipe, [data], run)
         assert step == 2
         assert keras.distribution.distribution() is None
         model = finish(trained, recipe, [data])
         np.savez(run + "/weights.npz", *[weight.numpy() for weight in model.weights])
     try:
-        train(read_recipe(three), [data], f"{runs}/3")
+        train_jointly(read_recipe(three), [data], f"{runs}/3")
     except ValueError as error:
         print(error)
 """

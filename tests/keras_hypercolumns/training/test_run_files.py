@@ -21,7 +21,7 @@ from keras_hypercolumns.training.run_files import (
     save_checkpoint,
     write_json,
 )
-from keras_hypercolumns.training.train import train
+from keras_hypercolumns.training.train_jointly import train_jointly
 
 
 def new_trainer(seed=0, width=4):
@@ -212,7 +212,7 @@ def test_nothing_is_left_where_nothing_can_be_begun(grey, tmp_path, steps):
         (tmp_path / "empty", None, "`data` should hold train pictures of at least"),
     ):
         with pytest.raises(ValueError, match=message):
-            train(recipe, [data], tmp_path / "run", init=init)
+            train_jointly(recipe, [data], tmp_path / "run", init=init)
         assert not (tmp_path / "run").exists()
 
 
@@ -227,7 +227,7 @@ def test_a_model_that_does_not_fit_leaves_nothing(tmp_path, pictures):
 
     recipe = recipe_from_table(TINY, "tiny")
     with pytest.raises(ValueError, match="`init` should be"):
-        train(recipe, [pictures.folder], tmp_path / "run", init="mine", load_model=load)
+        train_jointly(recipe, [pictures.folder], tmp_path / "run", init="mine", load_model=load)
     assert not (tmp_path / "run").exists()
 
 

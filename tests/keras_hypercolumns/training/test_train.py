@@ -27,6 +27,7 @@ from keras_hypercolumns.training.joint_trainer import JointTrainer
 from keras_hypercolumns.training.optimizer import TrunkAdamW
 from keras_hypercolumns.training.recipe import read_recipe
 from keras_hypercolumns.training.train import train
+from keras_hypercolumns.training.train_jointly import train_jointly
 from kh_zoo.catalog.resolve import resolve
 from kh_zoo.engines.onnx_engine import OnnxEngine
 from kh_zoo.with_keras.joint_model import load_joint_model
@@ -55,14 +56,14 @@ batch = { "." = 2 }
 INTERRUPTED = """
     import os, signal, sys
     from keras_hypercolumns.training.recipe import read_recipe
-    from keras_hypercolumns.training.train import train
+    from keras_hypercolumns.training.train_jointly import train_jointly
 
     def interrupt(step, loss):
         if step == 1:
             os.kill(os.getpid(), signal.SIGINT)
 
     recipe, data, run = sys.argv[1:]
-    _, step = train(read_recipe(recipe), [data], run, interrupt)
+    _, step = train_jointly(read_recipe(recipe), [data], run, interrupt)
     print(step)
 """
 
@@ -91,7 +92,7 @@ def uninterrupted(recipe_file, pictures, tmp_path_factory):
     """The folder of a whole run, its model, and what was told of each step."""
     run = tmp_path_factory.mktemp("runs") / "whole"
     told = []
-    model, step = train(
+    model, step = train_jointly(
         read_recipe(recipe_file), [pictures.folder], run, lambda *news: told.append(news)
     )
     assert step == 6
@@ -149,7 +150,7 @@ def test_an_interrupted_run_keeps_what_it_learnt_and_resumes_exactly(
     assert (interrupted / "sheets" / "step-000001.jpg").exists()
 
     told = []
-    _, step = train(
+    _, step = train_jointly(
         read_recipe(recipe_file), [pictures.folder], interrupted, lambda *news: told.append(news)
     )
     assert step == 6
@@ -169,7 +170,7 @@ def test_a_finished_run_is_left_as_it_is(uninterrupted, recipe_file, pictures):
     run, model, _ = uninterrupted
     before = rows_of(run)
     told = []
-    again, step = train(
+    again, step = train_jointly(
         read_recipe(recipe_file), [pictures.folder], run, lambda *news: told.append(news)
     )
     assert step == 6
@@ -183,7 +184,7 @@ def test_the_folder_of_another_recipe_is_refused(uninterrupted, recipe_file, pic
     run, _, _ = uninterrupted
     other = dataclasses.replace(read_recipe(recipe_file), seed=12)
     with pytest.raises(ValueError, match=r"`run` should be a new folder.* of another recipe"):
-        train(other, [pictures.folder], run)
+        train_jointly(other, [pictures.folder], run)
 
 
 # What follows needs a quarter of the trunk only: it is about the run, not about the network.
@@ -234,7 +235,7 @@ def killed_and_resumed(shallow, pictures, tmp_path_factory):
 
     def begin():
         try:
-            train(shallow(), [pictures.folder], run, kill_at(3), tensorboard=True)
+            train_jointly(shallow(), [pictures.folder], run, kill_at(3), tensorboard=True)
         except Killed:
             ends.append("killed")
 
@@ -242,7 +243,7 @@ def killed_and_resumed(shallow, pictures, tmp_path_factory):
     thread.start()
     thread.join()
     assert ends == ["killed"]
-    model, step = train(shallow(), [pictures.folder], run, tensorboard=True)
+    model, step = train_jointly(shallow(), [pictures.folder], run, tensorboard=True)
     assert step == 4
     return run, model
 
@@ -254,6 +255,33 @@ def trained(killed_and_resumed, shallow, tmp_path_factory):
     # With its batch normalisation, as the program writes it.
     write_colorizer(killed_and_resumed[1], folder, size=32)
     return folder, fold(killed_and_resumed[1], shallow())
+
+
+def test_ends_with_a_finished_model(shallow, pictures, tmp_path, random):
+    """From the pictures to heads in closed form and vivid ones; interrupted, with neither."""
+    keys = {"head_pictures": 4, "vivid": ("relu1to3",), "vivid_pictures": 4, "vivid_points": 16}
+    recipe = shallow(**keys, batch_norm=False, checkpoint_steps=1)
+    with pytest.raises(Killed):
+        train(
+            recipe, pictures.folder, tmp_path, on_progress=lambda _, done, *__: kill_at(3)(done, 0)
+        )
+    told = []
+    found = train(recipe, [pictures.folder], tmp_path, on_progress=lambda *news: told.append(news))
+    assert (found.recipe, found.steps) == (recipe, 4)
+    assert [news[:3] for news in told] == [
+        *(("training", step, 4) for step in (3, 4)),
+        *(("fitting the heads", done, 2) for done in (1, 2)),
+        *(("fitting the vivid heads", done, 2) for done in (1, 2)),
+    ]
+    assert [loss is None for *_, loss in told] == [False] * 2 + [True] * 4
+    trained, _ = train_jointly(recipe, [pictures.folder], tmp_path)
+    expected = finish(trained, recipe, [pictures.folder])
+    lightness = random.uniform(0, 100, (1, 32, 32, 1)).astype("float32")
+    colors = colors_of(found.model, lightness)
+    assert set(colors) == {"relu1to3", "relu1to3-vivid"}
+    for model, same in ((expected, True), (trained, False)):
+        ab = colors_of(model, lightness)["relu1to3"]
+        assert np.allclose(colors["relu1to3"], ab, atol=1e-2) == same
 
 
 def copy_of(run, tmp_path):
@@ -323,7 +351,7 @@ def test_logs_need_a_package_and_nothing_is_begun_without_it(
 ):
     monkeypatch.setitem(sys.modules, "tensorboardX", None)
     with pytest.raises(ImportError, match=r"pip install 'keras-hypercolumns\[tensorboard\]'"):
-        train(shallow(), [pictures.folder], tmp_path / "run", tensorboard=True)
+        train_jointly(shallow(), [pictures.folder], tmp_path / "run", tensorboard=True)
     assert not (tmp_path / "run").exists()
 
 
@@ -352,7 +380,7 @@ def test_the_change_of_every_layer_is_that_from_the_weights_of_the_seed(killed_a
 def test_the_changes_of_a_resumed_run_are_those_of_an_uninterrupted_one(
     uninterrupted, interrupted, recipe_file, pictures
 ):
-    train(read_recipe(recipe_file), [pictures.folder], interrupted)
+    train_jointly(read_recipe(recipe_file), [pictures.folder], interrupted)
     one, other = (
         json.loads((run / "layers.json").read_text(encoding="utf-8"))
         for run in (uninterrupted[0], interrupted)
@@ -374,7 +402,7 @@ def test_a_run_of_an_older_release_goes_on(killed_and_resumed, shallow, pictures
         (run / name).write_text(json.dumps(table), encoding="utf-8")
     for name in ("initial-kernels.npz", "layers.json"):
         (run / name).unlink()
-    again, step = train(shallow(), [pictures.folder], run)
+    again, step = train_jointly(shallow(), [pictures.folder], run)
     assert step == 4
     for one, other in zip(killed_and_resumed[1].weights, again.weights, strict=True):
         np.testing.assert_array_equal(*map(keras.ops.convert_to_numpy, (one, other)))
@@ -395,7 +423,7 @@ def test_adam_at_a_constant_rate(shallow, pictures, tmp_path):
         checkpoint_steps=1,
         stages=(dataclasses.replace(shallow().stages[0], steps=2),),
     )
-    model, _ = train(recipe, [pictures.folder], tmp_path / "run", tensorboard=True)
+    model, _ = train_jointly(recipe, [pictures.folder], tmp_path / "run", tensorboard=True)
     keras.utils.set_random_seed(recipe.seed)
     start = joint_colorizer(recipe.variants)
     for then, now, variable in zip(
@@ -415,7 +443,7 @@ def test_a_trunk_in_mixed_precision_ends_near_one_in_float32(shallow, pictures, 
     for precision in ("float32", "mixed_bfloat16"):
         recipe = shallow(precision=precision)
         losses = []
-        model, _ = train(
+        model, _ = train_jointly(
             recipe,
             [pictures.folder],
             tmp_path / precision,
@@ -444,7 +472,7 @@ def test_without_steps_only_the_heads_are_fitted(shallow, pictures, tmp_path):
         stages=(dataclasses.replace(shallow().stages[0], steps=0),),
     )
     given = joint_colorizer(recipe.variants)
-    trained, step = train(
+    trained, step = train_jointly(
         recipe, [pictures.folder], tmp_path / "run", load_model=lambda name: given
     )
     assert step == 0
@@ -555,16 +583,16 @@ class TestInit:
 
         with pytest.raises(Killed):
             # Before there is a checkpoint.
-            train(recipe, [pictures.folder], run, kill_at(1), str(folder), load)
+            train_jointly(recipe, [pictures.folder], run, kill_at(1), str(folder), load)
         with pytest.raises(ValueError, match=r"`run` .* of another recipe.* differs in init$"):
-            train(recipe, [pictures.folder], run, init="imagenet")
+            train_jointly(recipe, [pictures.folder], run, init="imagenet")
         begun = json.loads((run / "recipe.json").read_text(encoding="utf-8"))
         assert begun["init"] == str(folder)
         # Without an init, it begins again with the same.
         with pytest.raises(Killed):
-            train(recipe, [pictures.folder], run, kill_at(3), load_model=load)
+            train_jointly(recipe, [pictures.folder], run, kill_at(3), load_model=load)
         assert names == [str(folder)] * 2
-        model, step = train(recipe, [pictures.folder], run)
+        model, step = train_jointly(recipe, [pictures.folder], run)
         assert step == 4
         lightness = random.uniform(0, 100, (1, 33, 47, 1)).astype("float32")
         found, expected = colors_of(model, lightness), colors_of(source, lightness)
@@ -581,10 +609,10 @@ class TestInit:
         recipe = shallow(init=str(weights), batch_norm=False, learning_rate=0.0)
         run = tmp_path / "run"
         with pytest.raises(Killed):
-            train(recipe, [pictures.folder], run, kill_at(3))
+            train_jointly(recipe, [pictures.folder], run, kill_at(3))
         # The checkpoint is all that is needed, also to know what the trunk sees.
         weights.unlink()
-        model, _ = train(recipe, [pictures.folder], run)
+        model, _ = train_jointly(recipe, [pictures.folder], run)
         for network in (model, fold(model, recipe)):
             first, last = kernels_of(network)
             color, expected = kernels_of(source, "block{}_conv{}")
@@ -613,14 +641,14 @@ class TestInit:
             ({"init": str(folder), "variants": ("relu5",)}, "reaches as deep .*'(conv4_1|pool3)'"),
         ):
             with pytest.raises(ValueError, match=message):
-                train(
+                train_jointly(
                     shallow(**keys), [pictures.folder], tmp_path / "run",
                     load_model=load_joint_model,
                 )  # fmt: skip
             # So that a better one can be given.
             assert not (tmp_path / "run" / "recipe.json").exists()
         with pytest.raises(ValueError, match="need the argument `load_model`"):
-            train(shallow(init="relu1to5"), [pictures.folder], tmp_path / "run")
+            train_jointly(shallow(init="relu1to5"), [pictures.folder], tmp_path / "run")
 
 
 LITE = """
@@ -662,7 +690,7 @@ def lite_recipe(tmp_path_factory):
 def lite_run(lite_recipe, pictures, tmp_path_factory):
     """Run folder and model of ten steps, on pictures that are enlarged."""
     run = tmp_path_factory.mktemp("runs") / "lite"
-    model, step = train(lite_recipe, [pictures.folder], run)
+    model, step = train_jointly(lite_recipe, [pictures.folder], run)
     assert step == 10
     return run, model
 
@@ -692,9 +720,9 @@ class TestLite:
     ):
         whole, model = lite_run
         with pytest.raises(Killed):
-            train(lite_recipe, [pictures.folder], tmp_path / "run", kill_at(7))
+            train_jointly(lite_recipe, [pictures.folder], tmp_path / "run", kill_at(7))
         assert json.loads((tmp_path / "run" / "state.json").read_text("utf-8"))["step"] == 5
-        again, step = train(lite_recipe, [pictures.folder], tmp_path / "run")
+        again, step = train_jointly(lite_recipe, [pictures.folder], tmp_path / "run")
         assert step == 10
         # TensorFlow sums in another order each time, and Adam makes much of that.
         exact = keras.backend.backend() == "jax"
@@ -745,7 +773,9 @@ class TestLite:
             stages=(dataclasses.replace(stage, steps=1),),
             warmup_steps=0,
         )
-        model, _ = train(recipe, [pictures.folder], tmp_path / "run", load_model=load_joint_model)
+        model, _ = train_jointly(
+            recipe, [pictures.folder], tmp_path / "run", load_model=load_joint_model
+        )
         lightness = random.uniform(0, 100, (1, 64, 64, 1)).astype("float32")
         expected = colors_of(source, lightness)
         for name, ab in colors_of(model, lightness).items():
@@ -763,7 +793,9 @@ class TestLite:
             head_points=500,
             vivid_pictures=8,
         )
-        trained, _ = train(recipe, [pictures.folder], tmp_path / "run", load_model=load_joint_model)
+        trained, _ = train_jointly(
+            recipe, [pictures.folder], tmp_path / "run", load_model=load_joint_model
+        )
         lab = srgb_to_lab(
             np.stack(
                 [

@@ -6,12 +6,13 @@ import tracemalloc
 import pytest
 from PIL import Image
 
-from kh_zoo.batches.journal import NAME, Journal, Stamp
+from kh_zoo.batches.journal import NAME, Journal
 from kh_zoo.batches.plan import PlanError, plan_batch
 from kh_zoo.batches.resume import resume
-from kh_zoo.batches.settings import Settings
 from kh_zoo.errors import OutputError
 from kh_zoo.pictures.unfinished import remove_unfinished
+from kh_zoo.workers.settings import Settings
+from kh_zoo.workers.stamp import Stamp
 
 
 @pytest.fixture

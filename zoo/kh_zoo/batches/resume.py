@@ -7,7 +7,7 @@ from pathlib import Path
 
 from kh_zoo.batches.journal import Journal
 from kh_zoo.batches.plan import Job, Plan
-from kh_zoo.batches.settings import Settings
+from kh_zoo.workers.settings import Settings
 
 
 def resume(plan: Plan, settings: Settings) -> tuple[Plan, dict[Path, Journal]]:

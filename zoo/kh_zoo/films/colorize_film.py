@@ -12,7 +12,6 @@ import av
 import numpy as np
 import pyvips
 
-from kh_zoo.batches.journal import Stamp
 from kh_zoo.colorizer import Colorizer
 from kh_zoo.films.encoding import Encoding, check_place, check_target
 from kh_zoo.films.film import Film, FilmFrame
@@ -22,6 +21,7 @@ from kh_zoo.films.segments import Encoded, Segments
 from kh_zoo.films.steady import RADIUS, steady
 from kh_zoo.networks.working_size import working_size
 from kh_zoo.pictures.picture import COLOR
+from kh_zoo.workers.stamp import Stamp
 
 SEGMENT = 250
 """Frames in a segment: as many as encoders put between two that stand for themselves."""

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kh_zoo.batches.journal import Stamp
 from kh_zoo.page import painter
 from kh_zoo.page.choices import Choice
 from kh_zoo.page.names import free_path, key
 from kh_zoo.page.painter import Painter
 from kh_zoo.plugins.describe import describe
+from kh_zoo.workers.stamp import Stamp
 
 
 @dataclasses.dataclass(frozen=True)

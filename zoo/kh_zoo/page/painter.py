@@ -13,9 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pyvips
 
-from kh_zoo.batches.journal import Stamp
 from kh_zoo.batches.plan import PlanError, plan_batch
-from kh_zoo.batches.process import Process, converse, raise_reason
 from kh_zoo.chatter import silence
 from kh_zoo.colorizer import Colorizer
 from kh_zoo.engines.predict import predict_ab
@@ -25,6 +23,8 @@ from kh_zoo.pictures.joining import gray, join
 from kh_zoo.pictures.output import with_alpha
 from kh_zoo.pictures.picture import Picture, unreadable
 from kh_zoo.plugins.describe import describe
+from kh_zoo.workers.process import Process, converse, raise_reason
+from kh_zoo.workers.stamp import Stamp
 
 MOST_SHOWN = 40_000_000
 """Pixels that are shown; a larger picture is shown in half its size, or less."""

@@ -1,7 +1,6 @@
 """Runners: where many pictures are coloured. Found by name; each is imported only when used."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from kh_zoo.errors import RunnerError
@@ -9,10 +8,9 @@ from kh_zoo.nearest import nearest
 from kh_zoo.plugins.registry import plugins
 
 if TYPE_CHECKING:
-    from kh_zoo.batches.journal import Journal
     from kh_zoo.batches.plan import Job
-    from kh_zoo.batches.settings import Settings
-    from kh_zoo.runners.outcome import Outcome
+    from kh_zoo.workers.answer import Answer
+    from kh_zoo.workers.settings import Settings
 
 DEFAULT_RUNNER = "local"
 TIMEOUT = 900.0
@@ -39,14 +37,14 @@ class Runner(Protocol):
     def run(
         self,
         jobs: "Sequence[Job]",
-        journals: "Mapping[Path, Journal]",
+        begin: "Callable[[Job], object]",
         interrupted: Callable[[], bool],
-    ) -> "Iterator[Outcome]":
-        """Yield what becomes of each picture, as soon as it is known, and note it in its journal.
+    ) -> "Iterator[tuple[int, Answer]]":
+        """Yield what became of each picture, with its place among `jobs`, as soon as it is known.
 
         Args:
             jobs: The pictures.
-            journals: To write to, by the output folder; open.
+            begin: Called before one is begun, maybe in a thread; what it raises ends the run.
             interrupted: Asked now and then. Once it says so, what runs is ended, and only what was
                 written before is yielded.
 

@@ -3,21 +3,18 @@
 import os
 import queue
 import threading
-import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from kh_zoo.batches.settings import Settings
-from kh_zoo.batches.worker import Worker
 from kh_zoo.errors import PluginWarning, ZooError
 from kh_zoo.runners import TIMEOUT
-from kh_zoo.runners.outcome import Outcome, begin, no_journal, settle
+from kh_zoo.workers.answer import Answer
+from kh_zoo.workers.settings import Settings
+from kh_zoo.workers.worker import Worker
 
 if TYPE_CHECKING:
-    from kh_zoo.batches.journal import Journal
     from kh_zoo.batches.plan import Job
 
 _MOST = 4
@@ -51,7 +48,8 @@ class LocalRunner:
         # One process has all cores; several share them, and get in each other's way if they don't.
         threads = max(1, _cores() // self.workers) if self.workers > 1 else None
         self._workers = [Worker(settings, timeout, threads) for _ in range(self.workers)]
-        self._done: queue.SimpleQueue[Outcome | BaseException | None] = queue.SimpleQueue()
+        self._done: queue.SimpleQueue[tuple[int, Answer] | BaseException | None]
+        self._done = queue.SimpleQueue()
         self._stopping = threading.Event()
         self._killed = threading.Event()
         self._warned: set[str] = set()
@@ -68,9 +66,9 @@ class LocalRunner:
     def run(
         self,
         jobs: Sequence["Job"],
-        journals: "Mapping[Path, Journal]",
+        begin: "Callable[[Job], object]",
         interrupted: Callable[[], bool],
-    ) -> Iterator[Outcome]:
+    ) -> Iterator[tuple[int, Answer]]:
         """Yield what becomes of each picture: see `Runner`.
 
         May be called again with further ones, unless it was ended before all were done: the
@@ -78,7 +76,7 @@ class LocalRunner:
         """
         remaining = deque(enumerate(jobs))
         threads = [
-            threading.Thread(target=self._serve, args=(worker, remaining, journals))
+            threading.Thread(target=self._serve, args=(worker, remaining, begin))
             for worker in self._workers[: len(jobs)]
         ]
         running = len(threads)
@@ -91,19 +89,19 @@ class LocalRunner:
                 if interrupted():
                     self._kill()
                 try:
-                    outcome = self._done.get(timeout=_POLL)
+                    done = self._done.get(timeout=_POLL)
                 except queue.Empty:
                     continue
-                if outcome is None:
+                if done is None:
                     running -= 1
-                elif isinstance(outcome, NotLoaded):
-                    not_loaded = outcome  # the other processes do the rest
-                elif isinstance(outcome, BaseException):
-                    failure = failure or outcome
+                elif isinstance(done, NotLoaded):
+                    not_loaded = done  # the other processes do the rest
+                elif isinstance(done, BaseException):
+                    failure = failure or done
                     self.stop()
                 else:
                     self._warn()
-                    yield outcome
+                    yield done
             self._warn()
             if failure:
                 raise failure
@@ -141,7 +139,7 @@ class LocalRunner:
         self,
         worker: Worker,
         remaining: "deque[tuple[int, Job]]",
-        journals: "Mapping[Path, Journal]",
+        begin: "Callable[[Job], object]",
     ) -> None:
         """Give one process picture after picture, in a thread."""
         try:
@@ -151,32 +149,21 @@ class LocalRunner:
                 except ZooError as error:
                     raise NotLoaded(error) from error
                 try:
-                    following = remaining.popleft()
+                    number, job = remaining.popleft()
                 except IndexError:
                     break
-                self._do(worker, *following, journals)
+                begin(job)
+                answer = worker.colorize(job.source, job.target)
+                if answer.reason and self._killed.is_set():
+                    break
+                if answer.fatal:
+                    self.stop()
+                self._done.put((number, answer))
         except Exception as error:
             if not self._killed.is_set():
                 self._done.put(error)
         finally:
             self._done.put(None)
-
-    def _do(
-        self, worker: Worker, number: int, job: "Job", journals: "Mapping[Path, Journal]"
-    ) -> None:
-        try:
-            begin(job, journals)
-            started = time.monotonic()
-            answer = worker.colorize(job.source, job.target)
-            if "reason" in answer and self._killed.is_set():
-                return
-            answer.setdefault("seconds", time.monotonic() - started)
-            outcome = settle(number, job, answer, journals)
-        except OSError as error:
-            outcome = no_journal(number, job, error)
-        if outcome.fatal:
-            self.stop()
-        self._done.put(outcome)
 
     def _warn(self) -> None:
         """Say what plugins warned of, once though each process does."""

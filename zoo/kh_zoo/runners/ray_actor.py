@@ -1,13 +1,14 @@
 """What colours on a machine of a Ray cluster."""
 
+import dataclasses
 import json
 import os
 from pathlib import Path
 from typing import Any
 
-from kh_zoo.batches.settings import Settings
-from kh_zoo.batches.worker import Worker
 from kh_zoo.errors import ZooError
+from kh_zoo.workers.settings import Settings
+from kh_zoo.workers.worker import Worker
 
 
 class RayActor:
@@ -24,8 +25,9 @@ class RayActor:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Colour the picture of a row, and return a row with the answer."""
         source, target = (Path(os.fsdecode(row[name])) for name in ("source", "target"))
+        answer: dict[str, Any]
         try:
-            answer = self._worker.colorize(source, target)
+            answer = dataclasses.asdict(self._worker.colorize(source, target))
         except ZooError as error:
             answer = {"kind": type(error).__name__, "reason": str(error)}
         said, self._worker.warnings = self._worker.warnings, []

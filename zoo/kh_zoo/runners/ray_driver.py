@@ -16,8 +16,8 @@ from typing import Any, cast
 import ray
 import ray.data
 
-from kh_zoo.batches.settings import Settings
 from kh_zoo.runners.ray_actor import RayActor
+from kh_zoo.workers.settings import Settings
 
 _MOST_IN_BLOCK = 16
 """Pictures that are answered together; so many are coloured again if a machine is lost."""

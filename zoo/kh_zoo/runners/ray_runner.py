@@ -7,21 +7,20 @@ import subprocess
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from kh_zoo import errors
-from kh_zoo.batches.settings import Settings
 from kh_zoo.catalog.resolve import find
 from kh_zoo.errors import PluginWarning, RunnerError, WorkerError
 from kh_zoo.pictures.unfinished import remove_unfinished
 from kh_zoo.runners import TIMEOUT
-from kh_zoo.runners.outcome import Outcome, begin, no_journal, settle
+from kh_zoo.workers.answer import Answer
+from kh_zoo.workers.settings import Settings
 
 if TYPE_CHECKING:
-    from kh_zoo.batches.journal import Journal
     from kh_zoo.batches.plan import Job
 
 _POLL = 0.1
@@ -34,7 +33,7 @@ class RayRunner:
 
     The cluster is that of `RAY_ADDRESS` or of `ray start`, or else one of this machine's own, for
     this run. An actor that is lost, with its machine or alone, is replaced, and what it had under
-    way is coloured again. The journals are written here.
+    way is coloured again.
 
     Args:
         settings: How they are coloured.
@@ -86,17 +85,13 @@ class RayRunner:
     def run(
         self,
         jobs: Sequence["Job"],
-        journals: "Mapping[Path, Journal]",
+        begin: "Callable[[Job], object]",
         interrupted: Callable[[], bool],
-    ) -> Iterator[Outcome]:
+    ) -> Iterator[tuple[int, Answer]]:
         """Yield what becomes of each picture: see `Runner`."""
         _ = self.workers
-        for number, job in enumerate(jobs):
-            try:
-                begin(job, journals)
-            except OSError as error:
-                yield no_journal(number, job, error)
-                return
+        for job in jobs:
+            begin(job)
         self._tell([(str(job.source.absolute()), str(job.target.absolute())) for job in jobs])
         warned: set[str] = set()
         left = len(jobs)
@@ -109,14 +104,9 @@ class RayRunner:
                 warned.add(text)
                 warnings.warn(PluginWarning(text), stacklevel=2)
             self.device = self.device or answer["device"]
-            number = answer["number"]
-            try:
-                outcome = settle(number, jobs[number], answer, journals)
-            except OSError as error:
-                outcome = no_journal(number, jobs[number], error)
-            yield outcome
             left -= 1
-            if outcome.fatal:
+            yield answer["number"], Answer.of(answer)
+            if answer["fatal"]:
                 return
         if not left:  # no actor is at work any more; what lost ones have left is removed
             remove_unfinished(job.target for job in jobs)

@@ -6,14 +6,15 @@ import time
 from pathlib import Path
 from typing import Any
 
-from kh_zoo.batches.journal import Stamp
-from kh_zoo.batches.process import UNDER_WAY, Process, converse, raise_reason
-from kh_zoo.batches.settings import Settings
 from kh_zoo.chatter import silence
 from kh_zoo.errors import OutputError, PictureError, ZooError, causes
 from kh_zoo.memory import is_near_limit, is_out_of_memory
 from kh_zoo.pictures.unfinished import remove_unfinished
 from kh_zoo.plugins.describe import describe
+from kh_zoo.workers.answer import Answer
+from kh_zoo.workers.process import UNDER_WAY, Process, converse, raise_reason
+from kh_zoo.workers.settings import Settings
+from kh_zoo.workers.stamp import Stamp
 
 _DEATHS = 3
 """A process that ends so many times before it has had a picture is not started again."""
@@ -31,7 +32,7 @@ class Worker(Process):
         threads: How many threads it computes with; None for as many as there are cores.
     """
 
-    module = "kh_zoo.batches.worker"
+    module = "kh_zoo.workers.worker"
 
     def __init__(self, settings: Settings, timeout: float, threads: int | None) -> None:
         super().__init__(timeout, threads)
@@ -58,14 +59,11 @@ class Worker(Process):
             if not answer.get("died") or deaths == _DEATHS:
                 raise_reason(answer)
 
-    def colorize(self, source: Path, target: Path) -> dict[str, Any]:
-        """Colour a picture.
-
-        Returns:
-            With `reason` why it failed, or with `read`, `written` and `notes`.
-        """
+    def colorize(self, source: Path, target: Path) -> Answer:
+        """Colour a picture."""
         self.load()
         before = _identity(target)
+        started = time.monotonic()
         answer = self.ask({"source": str(source), "target": str(target)})
         if answer.get("short_of_memory"):
             self.close()  # the next picture begins with what it has kept
@@ -74,8 +72,8 @@ class Worker(Process):
             if _identity(target) != before:  # it has its name, so it is whole
                 read, written = Stamp.of(source), Stamp.of(target)
                 if read and written:
-                    return {"read": read.__dict__, "written": written.__dict__, "notes": []}
-        return answer
+                    return Answer(None, read, written, seconds=time.monotonic() - started)
+        return Answer.of({"seconds": time.monotonic() - started, **answer})
 
     def close(self) -> None:
         """Let the process end, and wait for it: the next one has to load the model again."""
@@ -126,7 +124,7 @@ def _colorize(colorizer: Any, source: Path, target: Path, settings: Settings) ->
     except Exception as error:
         return {
             "reason": describe(error),
-            "disk_full": _disk_full(error),
+            "fatal": _disk_full(error),
             "short_of_memory": is_out_of_memory(error) or is_near_limit(),
             "seconds": time.monotonic() - started,
         }

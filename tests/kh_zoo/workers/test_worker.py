@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from kh_zoo.batches import process
 from kh_zoo.batches.plan import plan_batch
-from kh_zoo.batches.settings import Settings
-from kh_zoo.batches.worker import Worker
 from kh_zoo.errors import ModelError, WorkerError
 from kh_zoo.runners.local_runner import LocalRunner
+from kh_zoo.workers import process
+from kh_zoo.workers.settings import Settings
+from kh_zoo.workers.worker import Worker
 
 # Does to itself what the names of pictures say, and what `loads` says of the first times it starts.
 PROGRAM = """
@@ -68,8 +68,8 @@ def run(names, workers, timeout=60):
     reasons, error = {}, None
     with LocalRunner(Settings(), workers, timeout) as runner:
         try:
-            for outcome in runner.run(jobs, {}, lambda: False):
-                reasons[outcome.job.source.name] = outcome.reason
+            for number, answer in runner.run(jobs, lambda job: None, lambda: False):
+                reasons[jobs[number].source.name] = answer.reason
         except WorkerError as raised:
             error = str(raised)
     return reasons, error
@@ -152,8 +152,8 @@ def test_a_model_that_can_not_be_loaded_is_no_death(program):
 STOPPED = """
 import sys
 from pathlib import Path
-from kh_zoo.batches.settings import Settings
-from kh_zoo.batches.worker import Worker
+from kh_zoo.workers.settings import Settings
+from kh_zoo.workers.worker import Worker
 Worker.command = lambda self: [sys.executable, "-S", "-c", sys.argv[1]]
 one = Worker(Settings(), 2, None)
 one.load()
@@ -171,7 +171,7 @@ def test_ctrl_z_for_longer_than_the_time_of_a_picture_fails_none(tmp_path):
         process.send_signal(signal.SIGSTOP)
         time.sleep(2.7)
         process.send_signal(signal.SIGCONT)
-        assert "reason" not in process.stdout.readline()
+        assert "reason=None" in process.stdout.readline()
         assert "no end after 2 s" in process.stdout.readline()  # it is still measured
 
 
@@ -213,9 +213,9 @@ def test_inputs_that_are_no_files_any_more_do_not_hang(real):
     os.mkfifo("fifo.png")
     os.mkdir("folder.png")
     for name in ("fifo.png", "folder.png"):
-        assert real.colorize(Path(name), Path("out.png"))["reason"] == "no file any more"
-    assert "reason" in real.colorize(Path("gone.png"), Path("out.png"))
-    assert "reason" not in real.colorize(Path("a.png"), Path("out.png"))
+        assert real.colorize(Path(name), Path("out.png")).reason == "no file any more"
+    assert real.colorize(Path("gone.png"), Path("out.png")).reason
+    assert real.colorize(Path("a.png"), Path("out.png")).reason is None
 
 
 def test_memory_that_runs_out_is_said_with_its_limit_and_the_rest_done(tmp_path, model):
