@@ -40,9 +40,7 @@ def colorize_films(paths: list[Path], settings: "Settings", options: FilmOptions
     try:
         from kh_zoo.films.colorize_film import colorize_film
     except ImportError as error:
-        raise WrongUse(
-            f"films need the extra `video`: pip install 'keras-hypercolumns[video]' ({error})"
-        ) from error
+        raise needs_extra(error) from error
     from kh_zoo.batches.walk import MARK
     from kh_zoo.colorizer import Colorizer
 
@@ -90,6 +88,13 @@ def colorize_films(paths: list[Path], settings: "Settings", options: FilmOptions
                 failed |= bool(reason)
             _report(source, target, status, reason, result, time.monotonic() - started, options)
     return FAILED if failed else DONE
+
+
+def needs_extra(error: ImportError) -> WrongUse:
+    """What to say where the packages for films are missing."""
+    return WrongUse(
+        f"films need the extra `video`: pip install 'keras-hypercolumns[video]' ({error})"
+    )
 
 
 def _advance(progress: Progress) -> Callable[[int, int | None], None]:

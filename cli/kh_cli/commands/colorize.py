@@ -5,11 +5,11 @@ import contextlib
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kh_cli.films import FilmOptions, colorize_films
+from kh_cli.films import FilmOptions, colorize_films, needs_extra
 from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
 from kh_cli.options.picture_options import (
     Device,
@@ -32,6 +32,10 @@ from kh_cli.output.picture_report import PictureReport
 from kh_cli.output.progress import Progress
 from kh_cli.output.streams import STREAM, as_stream, streams
 from kh_zoo.films.kinds import is_film
+
+if TYPE_CHECKING:
+    from kh_zoo.runners import Runner
+    from kh_zoo.workers.settings import Settings
 
 
 def colorize(
@@ -77,6 +81,14 @@ def colorize(
             "quality 65.",
         ),
     ] = None,
+    video: Annotated[
+        bool,
+        typer.Option(
+            "--video",
+            help="The pictures of a folder are the frames of a film, by the numbers in their "
+            "names: they are coloured without flicker. Default: each for itself.",
+        ),
+    ] = False,
     compare: Annotated[
         bool,
         typer.Option(
@@ -125,6 +137,7 @@ def colorize(
         vivid=vivid,
         quality=quality,
         compare=compare,
+        video=video,
     )
     paths = [*(paths or ()), *(_listed(listing) if listing else ())]
     paths, output = [as_stream(path, 0) for path in paths], output and as_stream(output, 1)
@@ -132,11 +145,15 @@ def colorize(
         raise WrongUse("`PATH` should be a picture or a folder of pictures. Received: none")
     suffix = suffix_of(format)
     if any(map(is_film, paths)) or codec:
+        if video:
+            raise WrongUse("`--video` is for folders of frames; a film file needs no such option")
         values = FilmOptions(output, suffix, overwrite, codec, runner, json, quiet)
         raise typer.Exit(colorize_films(paths, settings, values))
     workers = 1 if len(paths) == 1 and not paths[0].is_dir() else jobs
     with (
-        create_runner(runner, settings, workers, timeout) as running,
+        _frame_runner(settings, runner, jobs)
+        if video
+        else create_runner(runner, settings, workers, timeout) as running,
         contextlib.ExitStack() as opened,
     ):
         running.start()
@@ -176,6 +193,16 @@ def colorize(
         raise typer.Exit(stopped.code)
     if report.failed:
         raise typer.Exit(FAILED)
+
+
+def _frame_runner(settings: "Settings", runner: str, jobs: int | None) -> "Runner":
+    if runner != "local":
+        raise WrongUse(f"`--runner` should be local with `--video`. Received: {runner}")
+    try:
+        from kh_zoo.films.frame_runner import FrameRunner
+    except ImportError as error:
+        raise needs_extra(error) from error
+    return FrameRunner(settings, jobs)
 
 
 def _listed(listing: Path) -> list[Path]:

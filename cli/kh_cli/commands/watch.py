@@ -86,9 +86,9 @@ def watch(
     reason, the rest is done); 2 wrong use; 130 ended before all was done (143 by `kill`).
     """
     set_hub(offline, cache_dir)
-    from kh_zoo.workers.settings import Settings
     from kh_zoo.catalog.records import DEFAULT_VARIANT
     from kh_zoo.runners import DEFAULT_RUNNER, create_runner
+    from kh_zoo.workers.settings import Settings
 
     settings = Settings(
         model=variant or DEFAULT_VARIANT,

@@ -240,13 +240,15 @@ class Journal:
 
     def _difference(self, key: str) -> str:
         """How the settings of an earlier run differ from those of this one."""
-        before = self._runs.get(key)
+        before, now = self._runs.get(key), self.settings
         if before is None:
             return "other settings"
         return "other settings: " + ", ".join(
-            f"{name} {before.get(name)} before, {value} now" if len(str(value)) < 20 else name
-            for name, value in self.settings.items()
-            if before.get(name) != value
+            f"{name} {before.get(name)} before, {now.get(name)} now"
+            if len(str(now.get(name))) < 20
+            else name
+            for name in {**now, **before}
+            if before.get(name) != now.get(name)
         )
 
 

@@ -105,11 +105,12 @@ def main() -> None:
         question = questions.get()
         source, target = Path(question["source"]), Path(question["target"])
         UNDER_WAY.append(target)
-        answer(_colorize(colorizer, source, target, settings))
+        answer(attempt(colorizer, source, target, settings))
         UNDER_WAY.clear()
 
 
-def _colorize(colorizer: Any, source: Path, target: Path, settings: Settings) -> dict[str, Any]:
+def attempt(colorizer: Any, source: Path, target: Path, settings: Settings) -> dict[str, Any]:
+    """Colour a picture, and return an `Answer` as a dict, whatever happens."""
     started = time.monotonic()
     try:
         read = Stamp.of(source, digest=True)
