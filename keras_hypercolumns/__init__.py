@@ -5,8 +5,13 @@ from importlib.metadata import version
 try:
     import keras  # noqa: F401
 except (ModuleNotFoundError, ValueError) as error:
-    # Keras's own words for a backend that is missing name a module, and no way out.
+    # Python's words, and Keras's for a backend that is missing, name a module, and no way out.
     name = (getattr(error, "name", None) or "").split(".")[0]
+    if name == "keras":
+        raise ImportError(
+            "Keras is not installed: a plain install colours pictures, without it. Install it with "
+            "a backend: `pip install 'keras-hypercolumns[tensorflow]'`, or `[jax]`, or `[torch]`."
+        ) from None
     if isinstance(error, ModuleNotFoundError) and name not in ("tensorflow", "jax", "torch"):
         raise
     raise ImportError(

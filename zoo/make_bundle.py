@@ -18,7 +18,7 @@ from kh_zoo.catalog.export import export_model
 from kh_zoo.catalog.records import BUNDLES
 from kh_zoo.colors.lab import srgb_to_lab
 from kh_zoo.engines import create_engine
-from kh_zoo.measuring.evaluate import evaluate, join, load_square, psnr
+from kh_zoo.measuring.evaluate import evaluate, join, load_rgb, psnr
 from kh_zoo.measuring.split import list_pictures
 from kh_zoo.networks.model_folder import CONFIG, TENSORS, open_model_folder
 
@@ -50,7 +50,7 @@ def quantization(model, bundle, data):
     precise, bundled = open_model_folder(model), open_model_folder(bundle)
     names = list_pictures(data, "test")
     names = names[:: max(1, len(names) // QUANTIZATION_PICTURES)]
-    squares = [load_square(data / name, MEASURED_SIZE) for name in names]
+    squares = [load_rgb(data / name, MEASURED_SIZE) for name in names]
     found = {}
     for head in bundled.config.heads:
         engines = [create_engine("onnx", folder, head) for folder in (precise, bundled)]

@@ -11,6 +11,7 @@ from kh_cli.output.interrupt import noted_interrupt
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_line, write_record
+from kh_zoo.extras import needs
 from kh_zoo.films.kinds import CODECS, FALLBACK, FORMATS, is_film
 
 if TYPE_CHECKING:
@@ -37,10 +38,8 @@ def colorize_films(paths: list[Path], settings: "Settings", options: FilmOptions
         The exit code.
     """
     _check(paths, settings, options)
-    try:
+    with needs("video", "Colouring a film"):
         from kh_zoo.films.colorize_film import colorize_film
-    except ImportError as error:
-        raise needs_extra(error) from error
     from kh_zoo.batches.walk import MARK
     from kh_zoo.colorizer import Colorizer
 
@@ -88,13 +87,6 @@ def colorize_films(paths: list[Path], settings: "Settings", options: FilmOptions
                 failed |= bool(reason)
             _report(source, target, status, reason, result, time.monotonic() - started, options)
     return FAILED if failed else DONE
-
-
-def needs_extra(error: ImportError) -> WrongUse:
-    """What to say where the packages for films are missing."""
-    return WrongUse(
-        f"films need the extra `video`: pip install 'keras-hypercolumns[video]' ({error})"
-    )
 
 
 def _advance(progress: Progress) -> Callable[[int, int | None], None]:

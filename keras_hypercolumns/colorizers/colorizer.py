@@ -111,8 +111,10 @@ def colorizer(
         pooling: Of VGG-19: `"average"`, as the founding code had, or `"max"`.
         batch_norm: Whether each convolution of VGG-19 is followed by batch normalisation, for
             training from scratch; see `fold_batch_norm`.
-        weights: Of a trunk that is named: `None` for random ones, `"imagenet"`, or the path of a
-            file, as for `vgg19_gray` and `efficientnet_lite`. The head's are random.
+        weights: Of a trunk that is named: `None` for random ones; `"imagenet"`, which is fetched
+            once (VGG-19), or taken from its package (EfficientNet-Lite); or, of a VGG-19, the path
+            of a `.mat` file of MatConvNet or an `.h5` file of Keras Applications. The head's are
+            random.
         first_convolution: What becomes of the first convolution of colour weights of VGG-19:
             `"sum"` of its channels, or `"new"`, random.
         dense: Whether to build the hypercolumn and then convolve it (`HyperColumn`, `Conv2D`),
@@ -211,15 +213,20 @@ def joint_colorizer(
     {'relu1to5': (None, None, None, 2), 'pool1to4': (None, None, None, 2)}
 
     Args:
-        variants: Names of variants, as for `colorizer`, of one trunk. Defaults to the four of
-            VGG-19 that are published.
+        variants: Names of variants of one trunk: `"lite"`; or some of `VARIANTS` and
+            `STUDY_VARIANTS`, `"layered"` and `"residual"`. Defaults to the four of VGG-19 that are
+            published.
         pooling: Of VGG-19: `"average"` or `"max"`.
         batch_norm: Whether each convolution of VGG-19 is followed by batch normalisation.
-        weights: Of the trunk: `None`, `"imagenet"`, or the path of a file, as for `colorizer`.
+        weights: Of the trunk: `None` for random ones; `"imagenet"`; or, of a VGG-19, the path of a
+            `.mat` file of MatConvNet or an `.h5` file of Keras Applications.
         first_convolution: Of colour weights of VGG-19, `"sum"` or `"new"`.
-        trunk_input: What the trunk sees, `"scaled"` or `"gray"`, as for `colorizer`.
-        vivid: Names of variants that get a vivid head too, as for `colorizer`, with the output
-            `"VARIANT-vivid"`. That of `lite` reads the same hidden map as its other head.
+        trunk_input: What the trunk sees of L: `"scaled"`, L / 50 - 1, or `"gray"`, the sRGB grey
+            value 0..255. Defaults to `None`: `"scaled"` for a VGG-19, unless it has `weights` for
+            colour whose first convolution is summed, else `"gray"`.
+        vivid: Names of variants that get a vivid head too, scores of 313 colours whose
+            `AnnealedMean` is taken, with the output `"VARIANT-vivid"`. That of `lite` reads the
+            same hidden map as its other head.
 
     Input shape:
         `(batch, height, width, 1)`: L of CIELAB, 0..100.

@@ -1,6 +1,5 @@
 """What the feature maps of a model are: channels, stride and receptive field."""
 
-import difflib
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import Any
 
 import keras
 
+from keras_hypercolumns.choices import nearest
 from keras_hypercolumns.graphs.model_graph import (
     calls_by_name,
     calls_of,
@@ -81,8 +81,9 @@ def feature_info(model: keras.Model, taps: Iterable[str] | None = None) -> dict[
 
     Args:
         model: A functional or a built Sequential model. Its height and width may be unknown.
-        taps: Names of layers, as for `tap_extractor`. Defaults to `None`: every layer that gives
-            one 4D map with a stride, in the order of the graph.
+        taps: Names of layers that give one 4D map; one in a nested model is `"inner/layer"`.
+            Defaults to `None`: every layer that gives one 4D map with a stride, in the order of the
+            graph.
 
     Returns:
         A dict from tap to `FeatureInfo`, in the order of `taps`. In a model with several inputs
@@ -151,9 +152,8 @@ def check_taps(model: keras.Model, taps: Iterable[str]) -> tuple[str, ...]:
 
 
 def _unknown_tap(model: keras.Model, tap: str, calls: dict[str, list[Any]]) -> str:
-    nearest = [name for name in calls if name.endswith(f"/{tap}")]
-    nearest = nearest or difflib.get_close_matches(tap, calls, n=1, cutoff=0.4)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    inner = [name for name in calls if name.endswith(f"/{tap}")]
+    hint = f" Did you mean {inner[0]!r}?" if inner else nearest(tap, calls)
     known = feature_info(model)
     # Paddings come last before a stride, and are not what anyone taps.
     last = {

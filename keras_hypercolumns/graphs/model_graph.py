@@ -5,6 +5,8 @@ from typing import Any
 
 import keras
 
+from keras_hypercolumns.graphs.keras_private import calls_by_depth
+
 
 def is_functional(model: object) -> bool:
     """Whether `model` is a functional or a built Sequential model, whose graph can be read."""
@@ -51,8 +53,7 @@ def calls_of(model: keras.Model, outputs: Iterable[Any] | None = None) -> list[A
     `outputs` are symbolic tensors; by default the model's own.
     """
     graph = keras.Function(model.inputs, list(model.outputs if outputs is None else outputs))
-    # No public property tells the calls: `operations` has a shared layer only once.
-    depths = graph._nodes_by_depth
+    depths = calls_by_depth(graph)
     return [call for depth in sorted(depths, reverse=True) for call in depths[depth]]
 
 

@@ -52,8 +52,8 @@ def pick_taps(
     Args:
         backbone: A functional model with one picture as its input, or a built Sequential one. It
             shares its layers with the extractor.
-        taps: Names of layers, as for `tap_extractor`, or of the `pyramid_outputs` that backbones of
-            keras-hub have, such as `"P3"`.
+        taps: Names of layers that give one 4D map (one in a nested model is `"inner/layer"`), or of
+            the `pyramid_outputs` that backbones of keras-hub have, such as `"P3"`.
         strides: Instead of names, pixels per cell: the last map of each stride is taken, or that of
             the `pyramid_outputs` where the backbone has one (`"P3"` has a stride of 8).
 

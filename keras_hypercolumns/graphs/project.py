@@ -66,7 +66,7 @@ def project(model: keras.Model) -> keras.Model:
 
     Args:
         model: A functional model, or a `Sequential` one that is built. Its layers have to be
-            serializable (`get_config` and `from_config`), as for `keras.models.clone_model`. The
+            serializable (`get_config` and `from_config`), as `keras.models.clone_model` asks. The
             1x1 convolution that is to move has strides 1, one group and the hypercolumn's data
             format; a dense layer needs `channels_last`, and no constraint of its kernel. Neither is
             quantized, nor reads anything but this hypercolumn. LoRA weights are merged into the

@@ -34,13 +34,35 @@ class HyperColumnSampler(TapLayer):
     [[3.0, 10.0], [2.5, 10.0]]
 
     Args:
-        taps: As for `HyperColumn`; likewise `reference`, `interpolation`, `coordinates`,
-            `strides`, `centers` and `data_format`.
+        taps: List or tuple of the names of the feature maps to sample, in this order.
+        reference: Name of the map whose pixels the points are measured in: one of the taps, or a
+            further entry of the input, such as the picture itself. Defaults to `None`: the
+            largest height and width among the taps.
+        interpolation: `"bilinear"` or `"nearest"`.
+        coordinates: How pixels of the output are mapped to cells of a map. `"half_pixel"`
+            (default) aligns the areas that pixels cover; `"legacy"` aligns their corners at zero,
+            as the first version of TensorFlow did, which shifts a map of stride s by
+            (s - 1) / 2 pixels; `"align_corners"` aligns the centres of the corner pixels.
+        strides: Dict from tap to its stride, in pixels of the network's input per cell (and the
+            reference's where it is neither a tap nor the input itself, whose stride is 1). With
+            it a map is upsampled by the ratio of the strides, then cropped, or continued by its
+            edge, to the output's size: then maps are aligned also where a pooling dropped an odd
+            row. Defaults to `None`: upsampled by the ratio of the sizes.
+        centers: Dict from tap (and the reference, where it is neither a tap nor the input itself)
+            to the place of the centre of its first cell, down and across, in pixels of the
+            network's input, whose pixel i has its centre at i; `FeatureInfo.center` is that. Only
+            along with `strides`, and for half-pixel coordinates. A tap that it leaves out has
+            (stride - 1) / 2, as poolings have it; strided convolutions of padded maps move the
+            cells by up to 15 pixels at a stride of 32. Defaults to `None`: all have
+            (stride - 1) / 2.
+        data_format: `"channels_last"` or `"channels_first"`. Defaults to Keras's
+            `image_data_format`.
 
     Input shape:
         One tuple `(features, points)`; within `torch.compile(fullgraph=True)` a list of the two.
 
-        `features` is as for `HyperColumn`: a dict `{tap: map}`, or a tuple in order, of 4D maps:
+        `features` is a dict `{tap: map}` (further entries are ignored), or a tuple of the maps in
+        the order of `taps`, followed by the reference where it is not a tap. Each map is 4D:
 
         - `channels_last`: `(batch, height_i, width_i, channels_i)`
         - `channels_first`: `(batch, channels_i, height_i, width_i)`

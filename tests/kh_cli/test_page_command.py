@@ -89,7 +89,7 @@ def test_wrong_uses(monkeypatch, capsys, tmp_path):
         port = taken.getsockname()[1]
         for arguments, words in (
             (("--port", port), f"`--port` should be one that is free. Received: {port}"),
-            (("--format", "bmp"), "`format` should be one of"),
+            (("--format", "bmp"), "`--format` should be one of"),
             (("-o", tmp_path / "file"), "`--output` should be a folder that can be written to."),
             (("-m", "light"), "Did you mean 'lite'?"),
             (("--engine", "steam"), "Received: 'steam'"),

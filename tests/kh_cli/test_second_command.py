@@ -160,7 +160,7 @@ def test_a_named_output_is_that_of_its_input_alone(colorize):
         assert (code, statuses) == (1, {})
         assert f"{target} " in said
         assert reason in said
-        assert "`--overwrite`" in said
+        assert "`overwrite`" in said
         assert Path(target).read_bytes() == before
         code, statuses, _ = colorize("other.png", "-o", target, "--overwrite")
         assert (code, statuses) == (0, {"other.png": "done"})

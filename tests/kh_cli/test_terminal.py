@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -13,14 +14,21 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from typer.main import get_group
 from whole_process import KH
 
 import kh_cli
+import kh_zoo
 from kh_cli import app
+from kh_cli.app import create_app
 from kh_cli.output import stdout
 from kh_cli.output.progress import Progress
-from kh_cli.output.stderr import tell
+from kh_cli.output.stderr import OPTIONS, tell
 from kh_cli.output.streams import as_stream
+from kh_zoo.batches.plan import PlanError, plan_batch
+from kh_zoo.errors import RunnerError
+from kh_zoo.runners import create_runner
+from kh_zoo.workers.settings import Settings
 
 HOSTILE = "\x1b[2J\u202egpj"
 
@@ -206,3 +214,25 @@ def test_a_list_of_names_that_are_no_text(tmp_path):
     (tmp_path / "list").write_bytes(b"caf\xe9.png\0two\nlines.png\0")
     names = [os.fsencode(path) for path in _listed(tmp_path / "list")]
     assert names == [b"caf\xe9.png", b"two\nlines.png"]
+
+
+def test_arguments_of_the_library_are_told_as_the_options_that_they_are(capsys):
+    commands = get_group(create_app()).commands
+    known = {option for one in commands.values() for param in one.params for option in param.opts}
+    for name, option in OPTIONS.items():
+        assert option in known or option == "PATH", name
+    with pytest.raises(PlanError) as raised:
+        plan_batch([Path("no.png")])
+    with pytest.raises(RunnerError) as other:
+        create_runner("lokal", Settings())
+    tell(str(raised.value), str(other.value))
+    said = capsys.readouterr().err
+    assert "`PATH` should be a picture" in said
+    assert "`--runner` should be one of 'local'" in said
+
+
+def test_the_library_names_no_options():
+    """What it says is for those who call it, too; `tell` turns it into options."""
+    folder = Path(kh_zoo.__file__).parent
+    found = re.findall(r".*`--\w+.*", "\n".join(p.read_text("utf-8") for p in folder.rglob("*.py")))
+    assert found == []

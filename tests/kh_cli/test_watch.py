@@ -114,10 +114,10 @@ def test_what_is_there_and_what_arrives_is_coloured_as_by_colorize(model, tmp_pa
     [
         (["gone"], "`DIR` should be a folder, which is there. Received: gone"),
         (["file"], "`DIR` should be a folder, which is there. Received: file"),
-        (["dir-color"], "`DIR` should be a folder of inputs. Received: dir-color"),
+        (["dir-color"], "`DIR` should be one of inputs. Received: dir-color"),
         (["dir", "-o", "dir"], "`--output` should be another folder than `DIR`. Received: dir"),
         (["dir", "-o", "file"], "`--output` should be a folder that can be written to."),
-        (["dir", "--format", "bmp"], "`format` should be one of"),
+        (["dir", "--format", "bmp"], "`--format` should be one of"),
         (["dir", "-m", "light"], "Did you mean 'lite'?"),
         (["dir", "--engine", "steam"], "Received: 'steam'"),
     ],

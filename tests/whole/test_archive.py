@@ -295,7 +295,7 @@ class TestStreams:
             (("dir", "-o", "-"), "alone"),
             (("-", "--json"), "`--json`"),
             (("-", "-o", "dir"), "file name"),
-            (("-", "-o", "-", "--format", "gif"), "`format`"),
+            (("-", "-o", "-", "--format", "gif"), "`--format`"),
         ],
     )
     def test_wrong_use(self, tmp_path, scans, arguments, word):

@@ -22,9 +22,9 @@ ROOMS = {
         "training.study training"
     ),
     "kh_zoo": (
-        "shown errors nearest forked memory telemetry chatter hookspecs colors networks plugins "
-        "pictures engines hub catalog with_keras colorizer picture web measuring publishing "
-        "workers runners batches films page built_in"
+        "shown errors extras nearest forked memory telemetry chatter hookspecs colors networks "
+        "plugins pictures engines hub catalog with_keras colorizer picture web measuring "
+        "publishing workers runners batches films page built_in"
     ),
     "kh_cli": "output options films commands built_in app main",
 }

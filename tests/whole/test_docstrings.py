@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import pkgutil
+import re
 import shutil
 from importlib.util import find_spec
 from pathlib import Path
@@ -55,3 +56,15 @@ def test_every_public_callable_has_an_example(package):
 def test_no_example_is_left_to_reading():
     """A fenced block would not be run."""
     assert [docstring.name for docstring in DOCSTRINGS if "```" in docstring.docstring] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES, ids=lambda package: package.__name__)
+def test_docstrings_of_public_names_are_whole(package):
+    """What an argument means is said where it is, not elsewhere."""
+    public = [getattr(package, name) for name in package.__all__]
+    referring = {
+        obj.__name__: found
+        for obj in public
+        if callable(obj) and (found := re.findall(r"(?i)\bas for `.*", obj.__doc__ or ""))
+    }
+    assert referring == {}

@@ -47,8 +47,9 @@ class Colorizer:
     (600, 400, 3)
 
     Args:
-        model: Name of a variant, the path of a model or run folder, or `owner/repo[@revision]` on
-            the Hugging Face Hub, as for `load_model`; loaded once, for any number of pictures. Or
+        model: Name of a variant; the path of a model or run folder, with `/VARIANT` behind it where
+            it holds several; or `owner/repo[@revision]` on the Hugging Face Hub, which is fetched
+            unless it is in the cache. Loaded once, for any number of pictures. Or
             an engine that is ready: an object with `predict_ab(lightness)`, see `Engine`, that is
             given heights and widths which are multiples of 16.
         engine: What computes, where `model` is a name or a path: `"onnx"`, `"keras"`, or the name

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kh_cli.films import FilmOptions, colorize_films, needs_extra
+from kh_cli.films import FilmOptions, colorize_films
 from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
 from kh_cli.options.picture_options import (
     Device,
@@ -24,13 +24,13 @@ from kh_cli.options.picture_options import (
     Timeout,
     Variant,
     Vivid,
-    suffix_of,
 )
 from kh_cli.output.errors import FAILED, WrongUse
 from kh_cli.output.interrupt import noted_interrupt
 from kh_cli.output.picture_report import PictureReport
 from kh_cli.output.progress import Progress
 from kh_cli.output.streams import STREAM, as_stream, streams
+from kh_zoo.extras import needs
 from kh_zoo.films.kinds import is_film
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def colorize(
     """
     set_hub(offline, cache_dir)
     from kh_zoo.catalog.records import DEFAULT_VARIANT
+    from kh_zoo.pictures.formats import suffix_of
     from kh_zoo.runners import create_runner
     from kh_zoo.workers.settings import Settings
 
@@ -198,10 +199,8 @@ def colorize(
 def _frame_runner(settings: "Settings", runner: str, jobs: int | None) -> "Runner":
     if runner != "local":
         raise WrongUse(f"`--runner` should be local with `--video`. Received: {runner}")
-    try:
+    with needs("video", "`--video`"):
         from kh_zoo.films.frame_runner import FrameRunner
-    except ImportError as error:
-        raise needs_extra(error) from error
     return FrameRunner(settings, jobs)
 
 

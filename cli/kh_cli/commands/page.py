@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
-from kh_cli.options.picture_options import Device, Quality, Timeout, suffix_of
-from kh_cli.output.errors import INTERRUPTED, WrongUse
+from kh_cli.options.picture_options import Device, Quality, Timeout
+from kh_cli.output.errors import INTERRUPTED
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_line
+from kh_zoo.extras import needs
 
 
 def page(
@@ -71,19 +72,13 @@ def page(
     Exit code: 0 ended when all pictures were done; 2 wrong use; 130 ended before that.
     """
     set_hub(offline, cache_dir)
-    try:
+    with needs("page", "`kh page`"):
         from kh_zoo.page.server import PageServer
-    except ModuleNotFoundError as error:
-        package = str(error.name).partition(".")[0]
-        if package not in ("starlette", "uvicorn"):
-            raise
-        raise WrongUse(
-            f"`kh page` needs {package}: pip install 'keras-hypercolumns[page]'"
-        ) from error
     from kh_zoo.batches.plan import check_format
     from kh_zoo.catalog.records import DEFAULT_VARIANT
     from kh_zoo.page.choices import list_choices
     from kh_zoo.page.gallery import Options
+    from kh_zoo.pictures.formats import suffix_of
 
     suffix = suffix_of(format)
     check_format(suffix)

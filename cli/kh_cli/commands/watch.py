@@ -22,7 +22,6 @@ from kh_cli.options.picture_options import (
     Timeout,
     Variant,
     Vivid,
-    suffix_of,
 )
 from kh_cli.output.errors import FAILED
 from kh_cli.output.interrupt import noted_interrupt
@@ -87,6 +86,7 @@ def watch(
     """
     set_hub(offline, cache_dir)
     from kh_zoo.catalog.records import DEFAULT_VARIANT
+    from kh_zoo.pictures.formats import suffix_of
     from kh_zoo.runners import DEFAULT_RUNNER, create_runner
     from kh_zoo.workers.settings import Settings
 

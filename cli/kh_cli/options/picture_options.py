@@ -96,8 +96,3 @@ Quiet = Annotated[
     bool,
     typer.Option("--quiet", "-q", help="No progress and no summary, only errors. Default: both."),
 ]
-
-
-def suffix_of(format: str | None) -> str | None:
-    """The suffix that `--format` names; None where it is not given."""
-    return f".{format.lower().removeprefix('.')}" if format else None

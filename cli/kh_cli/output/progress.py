@@ -5,8 +5,7 @@ import time
 from types import TracebackType
 from typing import Any, Literal
 
-from kh_cli.output.stderr import tell
-from kh_zoo.shown import shown
+from kh_cli.output.stderr import tell, told
 
 LOG_SECONDS = 60
 """Where there is no bar, a line at most this often."""
@@ -67,7 +66,7 @@ class Progress:
     def say(self, text: str) -> None:
         """Print a line on stderr, above the bar."""
         if self.bar:
-            self.bar.console.print(shown(text), markup=False, highlight=False, soft_wrap=True)
+            self.bar.console.print(told(text), markup=False, highlight=False, soft_wrap=True)
         else:
             tell(text)
 

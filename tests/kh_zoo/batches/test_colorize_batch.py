@@ -43,8 +43,8 @@ def test_the_files_are_those_of_the_command(scans, model):
 
 def test_a_second_call_goes_on(scans, model):
     Path("scans/b.png").unlink()
-    colorize_batch([scans / "a.png"], output="out", model=model, workers=1)
-    second = colorize_batch([scans], output="out", model=model, workers=1)
+    colorize_batch([scans / "a.png"], output="out", model=model, jobs=1)
+    second = colorize_batch([scans], output="out", model=model, jobs=1)
     assert said(second) == {"a.png": "skipped", "c.png": "done"}
     third = colorize_batch(str(scans), output=Path("out"), model=str(model), saturation=2)
     assert set(said(third).values()) == {"done"}
@@ -59,7 +59,7 @@ def test_what_is_wrong_is_raised(scans, model):
     with pytest.raises(VariantError, match="lite"):
         colorize_batch(scans, model="lit")
     with pytest.raises(PlanError, match=r"`format` should be one of .* Received: 'gif'"):
-        colorize_batch(scans, suffix=".gif")
+        colorize_batch(scans, format="gif")
     Path("out").mkdir()
     with Journal(Path("out"), {}), pytest.raises(OutputError, match="another run is writing"):
         colorize_batch(scans, output="out", model=model)
@@ -71,7 +71,7 @@ def test_a_journal_that_can_not_be_written_ends_the_batch(scans, model, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Journal, event, full)
-    outcomes = colorize_batch(scans, output="out", model=model, workers=1)
+    outcomes = colorize_batch(scans, output="out", model=model, jobs=1)
     assert said(outcomes) == {"a.png": "failed"}
     assert outcomes[0].reason == "can't write its journal: No space left on device"
     assert outcomes[0].fatal

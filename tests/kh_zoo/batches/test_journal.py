@@ -90,7 +90,7 @@ def test_the_output_of_another_input_is_not_replaced_unasked(tmp_path, pair, mod
     Image.new("L", (40, 30), 90).save(other)
     arguments = {"output": tmp_path / "out"}
     settings = Settings(model=str(model))
-    with pytest.raises(PlanError, match=r"was made from .*a\.png, and `--overwrite` is needed"):
+    with pytest.raises(PlanError, match=r"was made from .*a\.png, and `overwrite` is needed"):
         resume(plan_batch([other], **arguments), settings)
     plan, _ = resume(plan_batch([other], overwrite=True, **arguments), settings)
     assert len(plan.jobs) == 1

@@ -333,7 +333,7 @@ class TestRefusals:
         picture(Path("a.jpg"))
         with pytest.raises(PlanError, match=r"`format`.*'gif'"):
             plan_batch([Path("a.jpg")], suffix=".gif")
-        with pytest.raises(PlanError, match=r"`--output`.*new\.gif"):
+        with pytest.raises(PlanError, match=r"`output`.*new\.gif"):
             plan_batch([Path("a.jpg")], output=Path("new.gif"))
         with pytest.raises(PlanError, match="one format"):
             plan_batch([Path("a.jpg")], output=Path("new.png"), suffix=".jpg")

@@ -79,6 +79,6 @@ def test_the_command_says_what_it_used(tmp_path):
     )
     assert wrong.returncode == 2
     assert wrong.stderr.startswith(
-        "Error: `device` should be 'cpu' here: ONNX Runtime finds no GPU"
+        "Error: `--device` should be 'cpu' here: ONNX Runtime finds no GPU"
     )
     assert wrong.stderr.count("\n") == 1

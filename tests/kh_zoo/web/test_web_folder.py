@@ -86,7 +86,7 @@ def test_npm_brings_it_or_it_is_said_how_else(tmp_path, monkeypatch, runtime):
     tools = tmp_path / "bin"
     tools.mkdir()
     monkeypatch.setenv("PATH", str(tools))
-    with pytest.raises(OutputError, match=r"npm, .* is not installed: `--runtime` takes"):
+    with pytest.raises(OutputError, match=r"npm, .* is not installed: `runtime` takes"):
         write_web_folder("lite", tmp_path / "a")
     npm = tools / "npm"
     npm.write_text(

@@ -78,10 +78,10 @@ def run(names, workers, timeout=60):
 DEATHS = {
     "kill": "SIGKILL, as where memory is short: ",
     "segfault": "SIGSEGV",
-    "stop": "no end after 2 s (`--timeout`)",
+    "stop": "no end after 2 s (`timeout`)",
     "exit": "exit code 3",
     "cut": "exit code 0",
-    "close": "no end after 2 s (`--timeout`)",
+    "close": "no end after 2 s (`timeout`)",
     "child": "exit code 4",
 }
 

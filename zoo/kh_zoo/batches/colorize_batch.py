@@ -9,6 +9,7 @@ from kh_zoo.batches.plan import plan_batch
 from kh_zoo.catalog.records import DEFAULT_VARIANT
 from kh_zoo.catalog.resolve import fetch, find
 from kh_zoo.engines import DEFAULT_DEVICE
+from kh_zoo.pictures.formats import suffix_of
 from kh_zoo.runners import DEFAULT_RUNNER, TIMEOUT, create_runner
 from kh_zoo.workers.settings import Settings
 
@@ -17,7 +18,7 @@ def colorize_batch(
     paths: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
     *,
     output: str | os.PathLike[str] | None = None,
-    suffix: str | None = None,
+    format: str | None = None,
     overwrite: bool = False,
     model: str | os.PathLike[str] = DEFAULT_VARIANT,
     engine: str | None = None,
@@ -28,7 +29,7 @@ def colorize_batch(
     quality: int | None = None,
     compare: bool = False,
     runner: str = DEFAULT_RUNNER,
-    workers: int | None = None,
+    jobs: int | None = None,
     timeout: float = TIMEOUT,
 ) -> list[Outcome]:
     """Colour files and folders of pictures, as `kh colorize` does.
@@ -51,8 +52,8 @@ def colorize_batch(
             its suffix.
         output: The folder to write into; for a single picture also a file name. By default
             `photo.jpg` becomes `photo.color.jpg` beside it, and `scans/` becomes `scans-color/`.
-        suffix: Of the files to write, such as `".png"`; by default the input's own where that can
-            be written, else `".png"`.
+        format: Of the files to write, such as `"png"`; by default the input's own where that can be
+            written, else PNG.
         overwrite: Do again what is already there.
         model: Name of a variant of the catalogue; `owner/repo[@revision]` on the Hugging Face Hub,
             which is pulled unless it was; or the path of a model folder or of a run folder.
@@ -65,7 +66,7 @@ def colorize_batch(
         quality: Of JPEG, WebP and AVIF, 1..100.
         compare: Put the grey picture to the left of the coloured one.
         runner: Where they are coloured: `"local"`, `"ray"`, or the runner of a plugin.
-        workers: Pictures at a time; each takes memory for a model. By default as many as cores, at
+        jobs: Pictures at a time; each takes memory for a model. By default as many as cores, at
             most 4.
         timeout: Seconds that a picture may take.
 
@@ -85,7 +86,7 @@ def colorize_batch(
     plan = plan_batch(
         map(Path, paths),
         output=None if output is None else Path(output),
-        suffix=suffix,
+        suffix=suffix_of(format),
         overwrite=overwrite,
     )
     fetch(find(model))
@@ -99,7 +100,7 @@ def colorize_batch(
         quality=quality,
         compare=compare,
     )
-    workers = 1 if len(plan.jobs) == 1 else workers
+    workers = 1 if len(plan.jobs) == 1 else jobs
     with create_runner(runner, settings, workers, timeout) as running:
         running.start()
         return list(Batch(plan, settings, running).run())

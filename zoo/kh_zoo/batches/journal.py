@@ -117,7 +117,7 @@ class Journal:
         if not lock(self._file, self._shared):
             os.close(self._file)
             raise OutputError(
-                f"another run is writing to {self.root}: let it end, or use another `--output`"
+                f"another run is writing to {self.root}: let it end, or use another `output`"
             )
         end = os.lseek(self._file, 0, os.SEEK_END)
         if end:
@@ -199,7 +199,7 @@ class Journal:
             os.close(file)
         raise OutputError(
             f"the journal {self.path} should be a plain file: move away what is in its place, or "
-            f"use another `--output`. Received: a {kind}"
+            f"use another `output`. Received: a {kind}"
         )
 
     def _read(self, names: set[str]) -> None:
@@ -214,7 +214,7 @@ class Journal:
             if os.fstat(file).st_size > _MOST:
                 raise OutputError(
                     f"the journal {self.path} should have at most {_MOST:,} bytes: move it away, "
-                    "and all outputs count as finished, or use another `--output`. "
+                    "and all outputs count as finished, or use another `output`. "
                     f"Received: {os.fstat(file).st_size:,} bytes"
                 )
             while line := lines.readline(_MOST_LINE):

@@ -170,12 +170,12 @@ def check_watched(folder: Path, output: Path | None) -> Path:
         OutputError: `output` is no folder, or can't be written to.
     """
     if not os.path.isdir(folder):
-        raise PlanError(f"`DIR` should be a folder, which is there. Received: {folder}")
+        raise PlanError(f"`folder` should be a folder, which is there. Received: {folder}")
     if is_output_folder(folder):
-        raise PlanError(f"`DIR` should be a folder of inputs. Received: {folder}, one of outputs")
+        raise PlanError(f"`folder` should be one of inputs. Received: {folder}, one of outputs")
     root = output or _beside(folder)
     if os.path.realpath(root) == os.path.realpath(folder):
-        raise PlanError(f"`--output` should be another folder than `DIR`. Received: {root}")
+        raise PlanError(f"`output` should be another folder than `folder`. Received: {root}")
     check_writable(root)
     return root
 
@@ -223,7 +223,7 @@ def _check_there(path: Path) -> None:
         if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
             return
     raise PlanError(
-        f"`PATH` should be a picture or a folder of pictures, which is there. Received: {path}"
+        f"`paths` should be a picture or a folder of pictures, which is there. Received: {path}"
     )
 
 
@@ -239,19 +239,19 @@ def _file_name(paths: list[Path], output: Path | None, suffix: str | None) -> Pa
     if len(paths) > 1 or os.path.isdir(paths[0]):
         if picture or os.path.isfile(output):
             raise PlanError(
-                f"`--output` should be a folder for more than one picture. Received: {output}"
+                f"`output` should be a folder for more than one picture. Received: {output}"
             )
         return None
     if not output.suffix and not os.path.isfile(output):
         return None
     if not picture:
         raise PlanError(
-            "`--output` should be a folder, or a file name that ends in one of "
+            "`output` should be a folder, or a file name that ends in one of "
             f"{', '.join(SUFFIXES)}. Received: {output}"
         )
     if suffix and not _alike(output.suffix, suffix):
         raise PlanError(
-            f"`--output` and `--format` should name one format. Received: {output} and {suffix[1:]}"
+            f"`output` and `format` should name one format. Received: {output} and {suffix[1:]}"
         )
     return output
 
@@ -278,7 +278,7 @@ def _beside(folder: Path) -> Path:
     if folder.name in ("", ".."):  # `.` and `..` have no name of their own
         folder = folder.resolve()
     if not folder.name:
-        raise PlanError(f"`--output` should name a folder for the outputs of {folder}")
+        raise PlanError(f"`output` should name a folder for the outputs of {folder}")
     return folder.with_name(folder.name + FOLDER_MARK)
 
 
@@ -292,7 +292,7 @@ def _distinct(jobs: list[Job]) -> tuple[list[Job], list[Job]]:
         written = os.path.join(folder, job.target.name)
         if written in sources:
             reason = (
-                f"`--output` should be another folder: {job.source} would overwrite the input "
+                f"`output` should be another folder: {job.source} would overwrite the input "
                 f"{sources[written]}"
             )
             refused.append(dataclasses.replace(job, reason=reason))
@@ -331,6 +331,6 @@ def check_writable(folder: Path) -> None:
             pass
     except OSError as error:
         raise OutputError(
-            f"`--output` should be a folder that can be written to. "
+            f"`output` should be a folder that can be written to. "
             f"Received: {folder} ({error.strerror or error})"
         ) from None

@@ -62,15 +62,15 @@ def judge(plan: Plan, journals: Mapping[Path, Journal]) -> Plan:
         other = journal.other_input(job.source, job.target) if again or named else None
         if named and not journal.knows(job.target):
             reason = (
-                f"`--output` should be another file: {job.target} is there, and no journal says "
-                f"that it was made from this picture; `--overwrite` replaces it. "
+                f"`output` should be another file: {job.target} is there, and no journal says "
+                f"that it was made from this picture; `overwrite` replaces it. "
                 f"Received: {job.source}"
             )
             refused.append(dataclasses.replace(job, reason=reason))
         elif other:
             reason = (
-                f"`--output` should be another one: {job.target} was made from {other}, and "
-                f"`--overwrite` is needed to replace it. Received: {job.source}"
+                f"`output` should be another one: {job.target} was made from {other}, and "
+                f"`overwrite` is needed to replace it. Received: {job.source}"
             )
             refused.append(dataclasses.replace(job, reason=reason))
         elif again:

@@ -189,10 +189,10 @@ def check_target(source: Path, target: Path) -> None:
     suffix = target.suffix.lower()
     if suffix not in FORMATS:
         raise OutputError(
-            f"`--output` should be a folder, or a file name that ends in one of "
+            f"`output` should be a folder, or a file name that ends in one of "
             f"{', '.join(FORMATS)}. Received: {target}"
         )
     if suffix == ".avi" and source.suffix.lower() != ".avi":
         raise OutputError(
-            f"`--output` should be .mkv or .mp4: AVI has no timestamps. Received: {target}"
+            f"`output` should be .mkv or .mp4: AVI has no timestamps. Received: {target}"
         )

@@ -1,6 +1,5 @@
 """The same pictures through several models side by side: a page to zoom in, or a sheet."""
 
-import base64
 import dataclasses
 import html
 import io
@@ -15,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kh_zoo.colorizer import Colorizer
 from kh_zoo.errors import OutputError, PictureError
+from kh_zoo.measuring.data_uri import data_uri
 from kh_zoo.pictures.joining import gray
 from kh_zoo.pictures.output import with_alpha
 from kh_zoo.pictures.picture import Picture, unreadable
@@ -157,20 +157,13 @@ def _page(headings: Sequence[str], rows: Sequence[Row]) -> str:
     for row in rows:
         name = _text(row.name)
         cells = "".join(
-            f'<td><div><img alt="{name}, {_text(heading)}" src="{_address(cell)}"></div></td>'
+            f'<td><div><img alt="{name}, {_text(heading)}" src="{data_uri(cell)}"></div></td>'
             for heading, cell in zip(headings, row.cells, strict=False)
         )
         parts.append(f'<tr class="pictures">{cells}</tr>')
         parts.append(f'<tr><td colspan="{columns}">{name}</td></tr>')
     parts.append(f"</tbody></table><script>{_SCRIPT}</script></body></html>\n")
     return "\n".join(parts)
-
-
-def _address(cell: np.ndarray) -> str:
-    """An address that holds the picture itself."""
-    buffer = io.BytesIO()
-    Image.fromarray(cell).save(buffer, "JPEG", quality=88)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
 def _sheet(headings: Sequence[str], rows: Sequence[Row], suffix: str) -> bytes:

@@ -14,12 +14,15 @@ from kh_zoo.colors.lab import colorfulness, lab_to_srgb, srgb_to_lab
 from kh_zoo.engines import DEFAULT_ENGINE, create_engine
 from kh_zoo.engines.predict import predict_ab
 from kh_zoo.errors import DataError, PictureError
+from kh_zoo.extras import needs
 from kh_zoo.measuring.metrics.auc import ColorPrior, auc, within
 from kh_zoo.measuring.metrics.bootstrap import interval
-from kh_zoo.measuring.metrics.ciede2000 import ciede2000
-from kh_zoo.measuring.metrics.ssim import ssim
 from kh_zoo.measuring.split import evenly, list_pictures
 from kh_zoo.networks.model_folder import ModelFolder
+
+with needs("evaluate", "Measuring"):
+    from skimage.color import deltaE_ciede2000
+    from skimage.metrics import structural_similarity
 
 TRAINING_PICTURES = 1000
 """Training pictures of each folder, at most, that the mean and the frequency of colours are of."""
@@ -89,7 +92,7 @@ def evaluate(
         raise DataError(
             "`data` should hold pictures of the test split: a twentieth of all, which `kh train` "
             "leaves out, those whose name's sha256, as a number, is a multiple of 20. Measure on "
-            f"all with `every_picture` (`--all`) if the model did not learn from them. "
+            f"all with `every_picture` if the model did not learn from them. "
             f"Received: {data}, with {others} pictures of the other splits"
         )
     engines = {head: create_engine(engine, folder, head) for head in heads}
@@ -101,7 +104,7 @@ def evaluate(
         measured = {kind: _Measured(prior) for kind in (*heads, "gray", "mean")}
         truths: list[float] = []
         for name in names:
-            rgb = load_square(data / name, size)
+            rgb = load_rgb(data / name, size)
             lab = srgb_to_lab(rgb / 255)
             truths.append(colorfulness(rgb / 255))
             for kind, figures in measured.items():
@@ -171,8 +174,8 @@ class _Measured:
         truth = lab[..., 1:]
         joined = join(lab[..., :1], ab)
         self.psnr.append(psnr(rgb, joined))
-        self.ciede2000.append(float(ciede2000(lab, srgb_to_lab(joined / 255)).mean()))
-        self.ssim.append(ssim(rgb, joined))
+        self.ciede2000.append(float(deltaE_ciede2000(lab, srgb_to_lab(joined / 255)).mean()))
+        self.ssim.append(_ssim(rgb, joined))
         self.colorfulness.append(colorfulness(joined / 255))
         self.squares.append(float(np.sum((ab - truth) ** 2)))
         self.values.append(truth.size)
@@ -238,6 +241,21 @@ def join(lightness: np.ndarray, ab: np.ndarray) -> np.ndarray:
     return np.asarray(np.round(lab_to_srgb(np.concatenate([lightness, ab], axis=-1)) * 255))
 
 
+def _ssim(rgb: np.ndarray, other: np.ndarray) -> float:
+    """As Wang et al. 2004: a Gaussian window of 11 pixels, the mean over the three channels."""
+    return float(
+        structural_similarity(
+            rgb,
+            other,
+            data_range=255,
+            channel_axis=2,
+            gaussian_weights=True,
+            sigma=1.5,
+            use_sample_covariance=False,
+        )
+    )
+
+
 def psnr(rgb: np.ndarray, other: np.ndarray) -> float:
     """PSNR in dB of two pictures of 0..255."""
     # A picture reproduced to the bit counts as one whose error is one level in all.
@@ -249,13 +267,13 @@ def training_colors(data: Path, group: str) -> tuple[np.ndarray, ColorPrior]:
     names = [name for name in list_pictures(data, "train") if _group(name) == group]
     prior, means = ColorPrior(), []
     for name in evenly(names, TRAINING_PICTURES):
-        ab = srgb_to_lab(load_square(data / name, 32) / 255)[..., 1:]
+        ab = srgb_to_lab(load_rgb(data / name, 32) / 255)[..., 1:]
         means.append(ab.mean(axis=(0, 1)))
         prior.add(ab)
     return np.asarray(np.mean(means, axis=0)) if means else np.zeros(2), prior
 
 
-def load_square(path: str | os.PathLike[str], size: int) -> np.ndarray:
+def load_rgb(path: str | os.PathLike[str], size: int) -> np.ndarray:
     """Read a picture at a short side of `size`, cut to multiples of 16: float sRGB, 0..255."""
     try:
         with Image.open(path) as image:

@@ -1,8 +1,6 @@
 """The report of an evaluation: one HTML page that needs no other file."""
 
-import base64
 import html
-import io
 import os
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -10,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from kh_zoo.colors.lab import srgb_to_lab
 from kh_zoo.engines import DEFAULT_ENGINE, create_engine
 from kh_zoo.engines.predict import predict_ab
-from kh_zoo.measuring.evaluate import join, load_square, open_heads
+from kh_zoo.measuring.data_uri import data_uri
+from kh_zoo.measuring.evaluate import join, load_rgb, open_heads
 from kh_zoo.shown import shown
 
 _COLUMNS = {
@@ -118,13 +116,11 @@ def _table(rows: Sequence[dict[str, Any]]) -> str:
 
 def _picture(path: Path, row: dict[str, Any], engine: Any) -> str:
     """Grey, prediction and truth side by side, as an address that holds the picture itself."""
-    rgb = load_square(path, row["size"])
+    rgb = load_rgb(path, row["size"])
     lightness = srgb_to_lab(rgb / 255)[..., :1]
     ab = row["saturation"] * predict_ab(engine, lightness[..., 0])
     three = np.concatenate([join(lightness, 0 * ab), join(lightness, ab), rgb.round()], axis=1)
-    buffer = io.BytesIO()
-    Image.fromarray(three.astype("uint8")).save(buffer, "JPEG", quality=85)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return data_uri(three.astype("uint8"))
 
 
 def _text(text: object) -> str:

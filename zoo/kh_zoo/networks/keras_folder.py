@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 from kh_zoo.errors import ModelError
+from kh_zoo.extras import needs
 from kh_zoo.networks.model_folder import (
     CONFIG,
     KERAS_FILES,
@@ -25,6 +25,9 @@ from kh_zoo.networks.model_folder import (
     read_table,
 )
 from kh_zoo.networks.plain_files import plain_path
+
+with needs("tensorflow", "A Keras model"):
+    import h5py
 
 CLASSES = (
     "AnnealedMean",

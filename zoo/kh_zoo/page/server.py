@@ -95,6 +95,6 @@ def _listen(port: int) -> socket.socket:
     except OSError as error:
         listening.close()
         raise ZooError(
-            f"`--port` should be one that is free. Received: {port} ({error.strerror or error})"
+            f"`port` should be one that is free. Received: {port} ({error.strerror or error})"
         ) from error
     return listening

@@ -25,3 +25,15 @@ UNREAD = (".jxl",)
 of passed over in silence."""
 TIFF_STARTS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 """How a TIFF file begins, a BigTIFF too, of either byte order."""
+
+
+def suffix_of(format: str | None) -> str | None:
+    """The suffix of a format that is given by its name, or by a suffix; None for none.
+
+    Example:
+
+    >>> from kh_zoo.pictures.formats import suffix_of
+    >>> suffix_of("png"), suffix_of(".JPG")
+    ('.png', '.jpg')
+    """
+    return f".{format.lower().removeprefix('.')}" if format else None

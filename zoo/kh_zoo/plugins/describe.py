@@ -10,9 +10,7 @@ def describe(error: BaseException) -> str:
     show_traceback(error)
     text = " ".join(str(error).split())
     if is_out_of_memory(error):
-        return (
-            f"not enough memory ({memory_limit()}): fewer `--jobs` or a smaller `--size` need less"
-        )
+        return f"not enough memory ({memory_limit()}): fewer `jobs` or a smaller `size` need less"
     short = f" (memory is short: {memory_limit()})" if is_near_limit() else ""
     match error:
         case ZooError() | ImportError(name=None):  # the library's own: which backend is missing

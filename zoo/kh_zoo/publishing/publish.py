@@ -73,12 +73,13 @@ def publish(
     ()
 
     Args:
-        model: A Keras model; or, as for `load_model`, the name of a variant or a path.
+        model: A Keras model; or the name of a variant; or the path of a model or run folder, with
+            `/VARIANT` behind it where it holds several.
         repository: `owner/repo`.
         license: Of the weights, such as `"Apache-2.0"`. Defaults to `None`: what the catalogue or
             the card says.
-        size: Of a Keras model, the short side in pixels that its colours are best predicted at, as
-            for `save_model`. Defaults to `None`: 256, or none where the model is no colorizer.
+        size: Of a Keras model, the short side in pixels that its colours are best predicted at,
+            16..4096. Defaults to `None`: 256, or none where the model is no colorizer.
         tag: Name for the commit. Defaults to `None`: the next of `v1`, `v2` and so on, unless the
             commit has one.
         private: Create the repository as one that only its owner sees.

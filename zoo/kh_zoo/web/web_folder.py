@@ -81,7 +81,7 @@ def _runtime(place: str | os.PathLike[str] | None) -> dict[str, bytes]:
 
 def _from_npm(folder: Path) -> Path:
     npm = shutil.which("npm")
-    hint = f"`--runtime` takes a folder or a .tgz that `npm pack {RUNTIME}` brought elsewhere"
+    hint = f"`runtime` takes a folder or a .tgz that `npm pack {RUNTIME}` brought elsewhere"
     if npm is None:
         raise OutputError(f"npm, which brings ONNX Runtime Web, is not installed: {hint}")
     try:

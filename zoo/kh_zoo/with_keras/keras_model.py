@@ -13,8 +13,8 @@ import keras_hypercolumns  # noqa: F401
 
 # isort: split
 import keras
-from keras.src.backend.common import global_state
 
+from keras_hypercolumns.graphs.keras_private import forget_postponed_variables
 from keras_hypercolumns.graphs.model_graph import calls_of, inputs_of, is_functional, outputs_of
 from kh_zoo.catalog.records import DEFAULT_VARIANT
 from kh_zoo.catalog.resolve import fetch, find, open_source
@@ -214,8 +214,7 @@ def _measure(folder: KerasFolder) -> tuple[int, int]:
             ]
             return weights, _bytes_at_once(model, given)
     finally:
-        # Or else Keras would make them up for later, when it leaves another such scope.
-        global_state.set_global_attribute("uninitialized_variables", [])
+        forget_postponed_variables()
 
 
 def _size(folder: KerasFolder) -> int:

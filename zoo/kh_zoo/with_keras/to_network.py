@@ -537,5 +537,5 @@ def _array(variable: Any) -> np.ndarray:
 def _refused(layer: Any, problem: str) -> NetworkFormatError:
     return NetworkFormatError(
         f"the layer {layer.name!r} ({type(layer).__name__}) {problem}; keep such a model with "
-        "`kh_zoo.save_model`, and colour with `--engine keras`"
+        "`kh_zoo.save_model`, and colour with `engine` keras"
     )

@@ -97,7 +97,7 @@ class Process:
             process.kill()
         self.close()
         if late:
-            return {"ended": True, "reason": f"no end after {timeout:g} s (`--timeout`)"}
+            return {"ended": True, "reason": f"no end after {timeout:g} s (`timeout`)"}
         reason = f"the process that colours ended ({_end(process.returncode)})"
         return {"ended": True, "died": True, "reason": reason}
 
