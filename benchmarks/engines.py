@@ -8,17 +8,17 @@ part of it. Ratios are over the first engine.
 
 import measure
 
+from kh_zoo.catalog.find import open_model
 from kh_zoo.plugins.registry import plugins
 
 
 def work(engine: str, size: int, seconds: float) -> None:
     import numpy as np
 
-    from kh_zoo.catalog.resolve import resolve
     from kh_zoo.engines import create_engine
 
     lightness = np.random.default_rng(0).uniform(0, 100, (size, size)).astype("float32")
-    predict_ab = create_engine(engine, *resolve("relu1to5")).predict_ab
+    predict_ab = create_engine(engine, *open_model("relu1to5")).predict_ab
     predict_ab(lightness)
     measure.report_time("first prediction", measure.process_age())
     measure.report("prediction", lambda: predict_ab(lightness), seconds)

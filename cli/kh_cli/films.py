@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from kh_cli.options.hub_options import bring
+from kh_cli.options.hub_options import pull_model
 from kh_cli.output.errors import DONE, FAILED, INTERRUPTED, WrongUse, explain
 from kh_cli.output.interrupt import noted_interrupt
 from kh_cli.output.progress import Progress
@@ -43,7 +43,7 @@ def colorize_films(paths: list[Path], settings: "Settings", options: FilmOptions
     from kh_zoo.batches.walk import MARK
     from kh_zoo.colorizer import Colorizer
 
-    bring(settings.model, options.quiet)
+    pull_model(settings.model, options.quiet)
     colorizer: Colorizer | None = None
     failed = False
     with noted_interrupt() as interrupted:

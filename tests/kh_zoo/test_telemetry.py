@@ -96,7 +96,7 @@ assert constants.HF_HUB_DISABLE_TELEMETRY and told == [True]
         "kh_zoo.hub.client",
         "kh_zoo.publishing.publish",
         "kh_zoo.engines.onnx_engine",
-        "kh_zoo.catalog.resolve",
+        "kh_zoo.catalog.find",
     ],
 )
 def test_it_is_off_before_they_are_imported(module):

@@ -10,8 +10,8 @@ import numpy as np
 import pyvips
 from PIL import Image
 
+from kh_zoo.catalog.find import find, no_vivid_head, open_source, pull_source, vivid_head
 from kh_zoo.catalog.records import DEFAULT_VARIANT
-from kh_zoo.catalog.resolve import fetch, find, no_vivid_head, open_source, vivid_head
 from kh_zoo.engines import (
     DEFAULT_DEVICE,
     DEFAULT_ENGINE,
@@ -84,7 +84,7 @@ class Colorizer:
     ) -> None:
         check_device(device)
         if isinstance(model, (str, os.PathLike)):
-            source = fetch(find(model))
+            source = pull_source(find(model))
             path = Path(source.folder or "")
             if read_table(path / CONFIG)["architecture"] == "keras":
                 if vivid:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kh_cli.films import FilmOptions, colorize_films
-from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.picture_options import (
     Device,
     Engine,
@@ -164,7 +164,7 @@ def colorize(
         from kh_zoo.batches.plan import plan_batch
 
         plan = plan_batch(paths, output=output, suffix=suffix, overwrite=overwrite)
-        bring(settings.model, quiet)
+        pull_model(settings.model, quiet)
         batch = Batch(plan, settings, running)
         plan = batch.plan
         progress = opened.enter_context(Progress("colouring", len(plan.jobs), quiet=quiet))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.output.errors import FAILED, WRONG_USE, WrongUse
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
@@ -97,7 +97,7 @@ def compare(
     output.parent.mkdir(parents=True, exist_ok=True)
     set_hub(offline, cache_dir)
     for model in models:
-        bring(model, quiet)
+        pull_model(model, quiet)
     from kh_zoo.colorizer import Colorizer
     from kh_zoo.measuring.comparison import compare
     from kh_zoo.measuring.split import evenly

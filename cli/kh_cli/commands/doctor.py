@@ -49,8 +49,8 @@ def doctor(
     Exit code: 0 if `kh colorize` can run, else 1.
     """
     set_hub(offline, cache_dir)
+    from kh_zoo.catalog.find import find
     from kh_zoo.catalog.records import DEFAULT_VARIANT
-    from kh_zoo.catalog.resolve import find
     from kh_zoo.colorizer import Colorizer
     from kh_zoo.engines import DEFAULT_ENGINE
     from kh_zoo.hub.store import cache_folder, list_stored

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_record, write_table
@@ -97,7 +97,7 @@ def evaluate(
     if report is not None:
         report.parent.mkdir(parents=True, exist_ok=True)
     set_hub(offline, cache_dir)
-    bring(model, quiet)
+    pull_model(model, quiet)
     from kh_zoo.measuring.evaluate import evaluate
 
     with Progress("evaluating", None, quiet=quiet) as progress:

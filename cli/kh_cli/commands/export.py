@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.output.errors import WrongUse
 from kh_cli.output.stdout import write_line
 
@@ -67,7 +67,7 @@ def export(
     this package too.
     """
     set_hub(offline, cache_dir)
-    bring(model, quiet=False)
+    pull_model(model, quiet=False)
     if to == "web":
         if whole or precision == "float32":
             raise WrongUse("`--to web` has a whole graph of int8 weights, and takes no other")

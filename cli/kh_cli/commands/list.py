@@ -21,8 +21,8 @@ def list_variants(
     test split; `kh show NAME` has all figures.
     """
     set_hub(offline=True, cache_dir=cache_dir)
+    from kh_zoo.catalog.find import find_source
     from kh_zoo.catalog.records import DEFAULT_VARIANT, list_variants
-    from kh_zoo.catalog.resolve import find_source
     from kh_zoo.errors import ZooError
     from kh_zoo.hub.store import list_stored
 

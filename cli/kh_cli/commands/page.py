@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.picture_options import Device, Quality, Timeout
 from kh_cli.output.errors import INTERRUPTED
 from kh_cli.output.stderr import tell
@@ -83,7 +83,7 @@ def page(
     suffix = suffix_of(format)
     check_format(suffix)
     model = variant or DEFAULT_VARIANT
-    bring(model, quiet=False)
+    pull_model(model, quiet=False)
     options = Options(
         choices=list_choices(model),
         engine=engine,

@@ -64,8 +64,8 @@ def pull(
     2 wrong use; 130 interrupted.
     """
     set_hub(offline, cache_dir)
+    from kh_zoo.catalog.find import Source
     from kh_zoo.catalog.records import find_variant
-    from kh_zoo.catalog.resolve import Source
     from kh_zoo.hub.client import is_hub_id, split_hub_id
 
     sources = []

@@ -9,7 +9,7 @@ from kh_cli.options.hub_options import CacheDir, Offline, set_hub
 from kh_cli.output.stdout import write_record, write_text
 
 if TYPE_CHECKING:
-    from kh_zoo.catalog.resolve import Source
+    from kh_zoo.catalog.find import Source
 
 
 def show(
@@ -33,8 +33,8 @@ def show(
     Only for a repository that is not on this disk a network is used, and only its card is read.
     """
     set_hub(offline, cache_dir)
+    from kh_zoo.catalog.find import find
     from kh_zoo.catalog.records import find_variant
-    from kh_zoo.catalog.resolve import find
     from kh_zoo.errors import ModelError
     from kh_zoo.hub.client import is_hub_id
     from kh_zoo.hub.store import CARD, read_card, read_remote

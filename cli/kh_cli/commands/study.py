@@ -1,15 +1,14 @@
 """`kh study`: which layers carry the colour."""
 
-import functools
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.output.errors import WrongUse
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
@@ -78,44 +77,30 @@ def study(
     if plot is not None:
         plot.parent.mkdir(parents=True, exist_ok=True)
     set_hub(offline, cache_dir)
-    bring(model, quiet)
+    pull_model(model, quiet)
     from keras_hypercolumns.backbones.vgg19.taps import STUDY_VARIANTS, VARIANTS
     from keras_hypercolumns.training.study.study_plot import study_plot
-    from keras_hypercolumns.training.study.tap_study import TapStudy, sum_hypercolumns
-    from kh_zoo.measuring.split import evenly, list_pictures
-    from kh_zoo.with_keras.joint_model import load_full_trunk
+    from kh_zoo.measuring.study import study
 
-    if size % 16:
-        raise WrongUse(f"`--size` should be a multiple of 16. Received: {size}")
     started = time.monotonic()
-    # No variant mixes maps behind a ReLU with those before it, or with those behind a pooling.
-    groups = (VARIANTS["full"], STUDY_VARIANTS["conv1to5"], STUDY_VARIANTS["pool1to5"])
-    chosen = {}
-    for split, count in (
-        ("train", pictures),
-        ("validation", pictures // 2),
-        ("test", pictures // 2),
-    ):
-        names = list_pictures(data, split)
-        if not names:
-            raise WrongUse(f"`--data` should hold pictures of the {split} split. Received: {data}")
-        chosen[split] = [data / name for name in evenly(names, count)]
-    trunk = load_full_trunk(model)
-    with Progress("sampling", sum(map(len, chosen.values())), quiet=quiet, log=True) as progress:
-        sums = []
-        done = 0
-        for number, paths in enumerate(chosen.values()):
-            on_picture = functools.partial(_advance, progress, done)
-            sums.append(
-                sum_hypercolumns(trunk, groups, paths, size, points, seed + number, on_picture)
+    try:
+        with Progress("sampling", None, quiet=quiet, log=True) as progress:
+            studied = study(
+                model,
+                data,
+                pictures=pictures,
+                size=size,
+                points=points,
+                seed=seed,
+                on_picture=lambda done, total: progress.advance(done, total=total),
             )
-            done += len(paths)
+    except ValueError as error:  # such as a size that is no multiple of 16
+        raise WrongUse(str(error)) from error
     sampled = time.monotonic() - started
-    studies = [TapStudy(taps, *of_splits) for taps, *of_splits in zip(groups, *sums, strict=True)]
-    found = studies[0]
+    found = studied.main
     explained = {}
     for kind, subsets in _tables(found, list({**VARIANTS, **STUDY_VARIANTS}.items())):
-        records = [_record(kind, name, subset, studies) for name, subset in subsets]
+        records = [_record(kind, name, subset, studied.of(subset)) for name, subset in subsets]
         _write(kind, records, json)
         explained[kind] = [
             (record["name"], record["channels"], record["explained_variance"]) for record in records
@@ -134,9 +119,9 @@ def study(
     summary = {
         "model": model,
         "trunk": "as trained with all of the model's variants",
-        "fitted": len(chosen["train"]),
-        "validation": len(chosen["validation"]),
-        "held_out": len(chosen["test"]),
+        "fitted": studied.pictures["train"],
+        "validation": studied.pictures["validation"],
+        "held_out": studied.pictures["test"],
         "size": size,
         "points": points,
         "ridges": found.ridges,
@@ -149,10 +134,6 @@ def study(
         write_record({"kind": "summary", **summary})
     elif not quiet:
         tell(", ".join(f"{key} {value}" for key, value in summary.items()))
-
-
-def _advance(progress: Progress, before: int, done: int) -> None:
-    progress.advance(before + done)
 
 
 def _peak() -> float | None:
@@ -175,10 +156,7 @@ def _tables(found: "TapStudy", variants: _Subsets) -> Iterator[tuple[str, _Subse
     yield "variants", variants
 
 
-def _record(
-    kind: str, name: str, subset: tuple[str, ...], studies: Sequence["TapStudy"]
-) -> dict[str, Any]:
-    found = next(study for study in studies if set(subset) <= set(study.taps))
+def _record(kind: str, name: str, subset: tuple[str, ...], found: "TapStudy") -> dict[str, Any]:
     return {
         "kind": kind,
         "name": name,

@@ -11,7 +11,7 @@ from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_record, write_text
 
 if TYPE_CHECKING:
-    from kh_zoo.catalog.resolve import Source
+    from kh_zoo.catalog.find import Source
 
 
 def verify(
@@ -37,8 +37,8 @@ def verify(
     2 wrong use.
     """
     set_hub(offline=True, cache_dir=cache_dir)
+    from kh_zoo.catalog.find import Source, find, find_source
     from kh_zoo.catalog.records import list_variants
-    from kh_zoo.catalog.resolve import Source, find, find_source
     from kh_zoo.errors import VariantError, ZooError
     from kh_zoo.hub.store import list_stored
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from kh_cli.options.hub_options import CacheDir, Offline, bring, set_hub
+from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.picture_options import (
     Device,
     Engine,
@@ -113,7 +113,7 @@ def watch(
         suffix = suffix_of(format)
         check_format(suffix)
         root = check_watched(folder, output)
-        bring(settings.model, quiet)
+        pull_model(settings.model, quiet)
         journal = Journal(root, settings.resolved())
         settings.check_gpu()
         progress = opened.enter_context(Progress("watching", None, quiet=quiet))

@@ -11,7 +11,7 @@ import typer
 from kh_cli.output.progress import Progress
 
 if TYPE_CHECKING:
-    from kh_zoo.catalog.resolve import Source
+    from kh_zoo.catalog.find import Source
     from kh_zoo.hub.store import Stored
 
 Offline = Annotated[
@@ -41,9 +41,9 @@ def set_hub(offline: bool, cache_dir: Path | None) -> None:
         os.environ["HF_HUB_CACHE"] = str(cache_dir.absolute())
 
 
-def bring(model: str, quiet: bool) -> None:
+def pull_model(model: str, quiet: bool) -> None:
     """Pull a model that is only on the Hub, with a bar, before it is opened."""
-    from kh_zoo.catalog.resolve import find, nowhere
+    from kh_zoo.catalog.find import find, nowhere
     from kh_zoo.errors import HubError
 
     source = find(model)

@@ -28,7 +28,7 @@ from keras_hypercolumns.training.optimizer import TrunkAdamW
 from keras_hypercolumns.training.recipe import read_recipe
 from keras_hypercolumns.training.train import train
 from keras_hypercolumns.training.train_jointly import train_jointly
-from kh_zoo.catalog.resolve import resolve
+from kh_zoo.catalog.find import open_model
 from kh_zoo.engines.onnx_engine import OnnxEngine
 from kh_zoo.with_keras.joint_model import load_joint_model
 from kh_zoo.with_keras.keras_model import load_model, write_colorizer
@@ -745,7 +745,7 @@ class TestLite:
         write_colorizer(model, tmp_path / "model", size=64)
         lightness = random.uniform(0, 100, (64, 80)).astype("float32")
         for name, expected in colors_of(model, lightness[None, ..., None]).items():
-            engine = OnnxEngine(*resolve(f"{tmp_path / 'model'}/{name}"))
+            engine = OnnxEngine(*open_model(f"{tmp_path / 'model'}/{name}"))
             found = np.asarray(engine.predict_ab(lightness))
             np.testing.assert_allclose(found, expected[0], rtol=0, atol=1e-3)
 

@@ -15,7 +15,7 @@ from small_models import model_files
 
 from kh_zoo import Colorizer, find_variant
 from kh_zoo.catalog.export import export_model
-from kh_zoo.catalog.resolve import find, resolve
+from kh_zoo.catalog.find import find, open_model
 from kh_zoo.engines import create_engine
 from kh_zoo.errors import HubError, ModelError, VariantError
 
@@ -63,7 +63,7 @@ def test_onnx_runtime_alone_colours_a_photograph(tmp_path):
 
 
 def predict(model):
-    folder, head = resolve(model)
+    folder, head = open_model(model)
     lightness = np.random.default_rng(1).uniform(0, 100, (64, 48))
     return create_engine("onnx", folder, head).predict_ab(lightness)
 
@@ -88,7 +88,7 @@ def test_a_variant_by_its_name(tmp_path):
 
 def test_a_vivid_head_goes_with_its_variant(tmp_path):
     export_model("lite", tmp_path / "lite")
-    assert resolve(tmp_path / "lite")[0].config.vivid_head("lite") == "lite-vivid"
+    assert open_model(tmp_path / "lite")[0].config.vivid_head("lite") == "lite-vivid"
 
 
 @pytest.mark.parametrize("to", ["keras", "", "ONNX"])

@@ -18,7 +18,7 @@ from small_models import model_files
 from whole_process import KH, kh
 
 from kh_zoo import Colorizer, load_model
-from kh_zoo.catalog.resolve import find
+from kh_zoo.catalog.find import find
 from kh_zoo.errors import HubError, ModelError, VariantError
 from kh_zoo.hub.store import find_stored, list_stored, pull, remove
 

@@ -469,7 +469,7 @@ class TestUse:
         Image.fromarray(gray).save(tmp_path / "a.png")
         result = kh("colorize", "a.png", "--engine", "missing", path=path, cwd=tmp_path)
         assert result.returncode == 2
-        assert "`engine` 'missing' can't be used: No module named" in result.stderr
+        assert "`--engine` 'missing' can't be used: No module named" in result.stderr
         result = kh("colorize", "a.png", "--engine", "wring", path=path, cwd=tmp_path)
         assert result.returncode == 2
         assert result.stderr == (

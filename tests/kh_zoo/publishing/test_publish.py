@@ -592,19 +592,19 @@ class TestWayBack:
         """A variant that is pinned is taken from the cache, then the bundle, then the Hub."""
         import dataclasses
 
-        from kh_zoo.catalog import records, resolve
+        from kh_zoo.catalog import find, records
 
         found = publish("pool1to4", "museum/pool1to4")
         [variant] = [variant for variant in list_variants() if variant.name == "pool1to4"]
         pinned = dataclasses.replace(
             variant, repository=found.repository, revision=found.commit, hub_files=found.files
         )
-        assert resolve.find_source(pinned).where == "bundled"
+        assert find.find_source(pinned).where == "bundled"
         alone = dataclasses.replace(pinned, folder=None)
-        source = resolve.find_source(alone)
+        source = find.find_source(alone)
         assert (source.where, source.revision) == ("remote", found.commit)
-        resolve.fetch(source)
-        assert resolve.find_source(alone).where == resolve.find_source(pinned).where == "cached"
+        find.pull_source(source)
+        assert find.find_source(alone).where == find.find_source(pinned).where == "cached"
         # What is published again is what came with the package, not what was pulled; without such,
         # what was pulled, whose card has one of its own.
         for record in (pinned, alone):
@@ -614,10 +614,10 @@ class TestWayBack:
         wrong = {name: {**file, "sha256": "0" * 64} for name, file in found.files.items()}
         other = dataclasses.replace(pinned, hub_files=wrong)
         with pytest.raises(ModelError, match="sha256 is not that of the catalogue"):
-            resolve.fetch(resolve.find_source(other))
+            find.pull_source(find.find_source(other))
         nowhere = dataclasses.replace(alone, repository=None)
         with pytest.raises(ValueError, match="no repository on the Hub is known"):
-            resolve.find_source(nowhere)
+            find.find_source(nowhere)
         assert find_stored("museum/pool1to4", found.commit)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from kh_zoo.batches.batch import Batch, Outcome
 from kh_zoo.batches.plan import plan_batch
+from kh_zoo.catalog.find import find, pull_source
 from kh_zoo.catalog.records import DEFAULT_VARIANT
-from kh_zoo.catalog.resolve import fetch, find
 from kh_zoo.engines import DEFAULT_DEVICE
 from kh_zoo.pictures.formats import suffix_of
 from kh_zoo.runners import DEFAULT_RUNNER, TIMEOUT, create_runner
@@ -89,7 +89,7 @@ def colorize_batch(
         suffix=suffix_of(format),
         overwrite=overwrite,
     )
-    fetch(find(model))
+    pull_source(find(model))
     settings = Settings(
         model=os.fspath(model),
         engine=engine,

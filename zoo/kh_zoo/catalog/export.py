@@ -6,7 +6,7 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
-from kh_zoo.catalog.resolve import fetch, find, open_source
+from kh_zoo.catalog.find import find, open_source, pull_source
 from kh_zoo.errors import ModelError
 from kh_zoo.networks.model_folder import open_model_folder
 from kh_zoo.networks.tensors import expand, quantize, write_model_folder
@@ -55,7 +55,7 @@ def export_model(
         raise ModelError(f"`to` should be one of {FORMATS}. Received: {to!r}")
     if whole and to != "onnx":
         raise ModelError(f"`whole` should be False unless `to` is 'onnx'. Received: {whole}")
-    source = fetch(find(model))
+    source = pull_source(find(model))
     folder, head = open_source(source)
     config = folder.config
     if source.variant is not None or to == "onnx":

@@ -7,30 +7,36 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from kh_zoo.errors import PluginError, VariantError
+from kh_zoo.errors import ModelError, PluginError, VariantError
 from kh_zoo.nearest import nearest
+from kh_zoo.networks.model_folder import CONFIG, TENSORS, open_model_folder
 from kh_zoo.plugins.registry import check_name, plugins
 
 DEFAULT_VARIANT = "lite"
+_DERIVED = ("taps", "channels", "size", "parameters", "bytes")
 BUNDLES = Path(__file__).parents[1] / "bundles"
 """The generations of weights that ship with the package, a folder for each trunk."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Variant:
-    """What is known of a trained variant without running it."""
+    """What is known of a trained variant without running it.
+
+    `taps`, `channels`, `size`, `parameters` and `bytes` may be left out where `folder` is that of a
+    model, which says them.
+    """
 
     name: str
-    taps: tuple[str, ...]
-    channels: int
+    taps: tuple[str, ...] = ()
+    channels: int = 0
     description: str
     license: str
     origin: str
     training_data: tuple[str, ...]
-    size: int
+    size: int = 0
     """Short side, in pixels, that colours are predicted at."""
-    parameters: int
-    bytes: int
+    parameters: int = 0
+    bytes: int = 0
     """Size on disk of the files that it runs from."""
     files: dict[str, dict[str, Any]] = dataclasses.field(default_factory=dict)
     """sha256 and bytes of each file in `folder`."""
@@ -74,7 +80,27 @@ def _records() -> dict[str, Variant]:
 def _of_plugin(variant: Variant) -> tuple[str, Variant]:
     if not isinstance(variant, Variant):
         raise PluginError(f"`variant` should be a Variant. Received: {variant!r}")
-    return check_name("variant", variant.name), variant
+    return check_name("variant", variant.name), _completed(variant)
+
+
+def _completed(variant: Variant) -> Variant:
+    """With what was left out, and the model's folder says."""
+    told = {name: getattr(variant, name) for name in _DERIVED}
+    if all(told.values()) or variant.folder is None:
+        return variant
+    try:
+        folder = open_model_folder(variant.folder)
+        own = folder.config.tap_channels(variant.name)
+    except (ModelError, KeyError):  # it is not there yet, or told of when it is opened
+        return variant
+    derived: dict[str, Any] = {
+        "taps": tuple(own),
+        "channels": sum(own.values()),
+        "size": folder.config.size,
+        "parameters": folder.parameters(variant.name),
+        "bytes": sum((variant.folder / name).stat().st_size for name in (CONFIG, TENSORS)),
+    }
+    return dataclasses.replace(variant, **{k: told[k] or derived[k] for k in _DERIVED})
 
 
 def list_variants() -> list[Variant]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from kh_zoo.catalog.resolve import find_folder, resolve, vivid_head
+from kh_zoo.catalog.find import find_folder, open_model, vivid_head
 from kh_zoo.colors.lab import colorfulness, lab_to_srgb, srgb_to_lab
 from kh_zoo.engines import DEFAULT_ENGINE, create_engine
 from kh_zoo.engines.predict import predict_ab
@@ -59,7 +59,7 @@ def evaluate(
     of each; `best`, `median` and `worst` are pictures by their PSNR.
 
     Args:
-        model: As for `resolve`. Of a folder with several variants, all are measured.
+        model: As for `open_model`. Of a folder with several variants, all are measured.
         data: Folder of colour pictures.
         size: In pixels. Defaults to `None`: the size that the model predicts at.
         engine: As for `create_engine`.
@@ -148,7 +148,7 @@ def open_heads(
         return folder, tuple(folder.config.heads)
     if folder is not None and folder.config.vivid:
         return folder, folder.config.vivid
-    folder, head = resolve(model)
+    folder, head = open_model(model)
     return folder, (vivid_head(folder, head) if vivid else head,)
 
 

@@ -2,8 +2,8 @@
 
 import dataclasses
 
+from kh_zoo.catalog.find import find, find_source, open_source
 from kh_zoo.catalog.records import list_variants
-from kh_zoo.catalog.resolve import find, find_source, open_source
 from kh_zoo.errors import VariantError, ZooError
 
 _VIVID = ", vivid"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import kh_zoo.telemetry  # noqa: F401
-from kh_zoo.catalog.resolve import find
+from kh_zoo.catalog.find import find
 from kh_zoo.errors import HubError, ModelError
 from kh_zoo.hub.card import card_license
 from kh_zoo.hub.client import ask_client, hub_client, hub_errors, is_offline, split_hub_id

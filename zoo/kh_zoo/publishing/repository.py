@@ -17,8 +17,8 @@ import onnx
 from safetensors.numpy import load_file
 
 from keras_hypercolumns.training.recipe import known_part
+from kh_zoo.catalog.find import MODEL, Source, find, find_source, open_source, pull_source
 from kh_zoo.catalog.records import Variant, find_variant, list_variants
-from kh_zoo.catalog.resolve import MODEL, Source, fetch, find, find_source, open_source
 from kh_zoo.colorizer import Colorizer
 from kh_zoo.errors import ModelError, ZooError
 from kh_zoo.hub.card import END, EXAMPLE, Facts, card_license, card_problems, write_card
@@ -185,7 +185,7 @@ def _find(model: str | Path) -> Source:
         if variant.folder is not None:
             # What came with its package, not what was published of it before, and pulled.
             source = find_source(dataclasses.replace(variant, repository=None))
-    return fetch(source)
+    return pull_source(source)
 
 
 def _copied(source: Source) -> Variant | None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from kh_zoo import errors
-from kh_zoo.catalog.resolve import find
+from kh_zoo.catalog.find import find
 from kh_zoo.errors import PluginWarning, RunnerError, WorkerError
 from kh_zoo.pictures.unfinished import remove_unfinished
 from kh_zoo.runners import TIMEOUT

@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-from kh_zoo.catalog.resolve import fetch, find, open_source
+from kh_zoo.catalog.find import find, open_source, pull_source
 from kh_zoo.errors import OutputError
 from kh_zoo.networks.whole_graph import whole_graph
 
@@ -48,7 +48,7 @@ def write_web_folder(
         OutputError: If ONNX Runtime Web can't be had, or is not the one that is expected.
         HubError: If the model is to be pulled, and the Hub can't be reached, or refuses.
     """
-    folder, head = open_source(fetch(find(model)))
+    folder, head = open_source(pull_source(find(model)))
     graph = whole_graph(folder, head).SerializeToString()
     found = _runtime(runtime)
     target = Path(target)

@@ -8,7 +8,7 @@ import numpy as np
 from keras_hypercolumns import AnnealedMean, colorizer, joint_colorizer
 from keras_hypercolumns.backbones.vgg19 import taps
 from keras_hypercolumns.backbones.vgg19.taps import STUDY_VARIANTS, VARIANTS
-from kh_zoo.catalog.resolve import resolve
+from kh_zoo.catalog.find import open_model
 from kh_zoo.errors import ModelError, ZooError
 from kh_zoo.networks.model_folder import VIVID, ModelFolder
 from kh_zoo.networks.network import Network
@@ -33,7 +33,7 @@ def load_joint_model(model: str) -> keras.Model:
         VariantError: If there is no such variant or folder.
         ModelError: If the folder is no model, or has another trunk than those of the catalogue.
     """
-    folder, head = resolve(model)
+    folder, head = open_model(model)
     config = folder.config
     if _holds_lite(folder):
         return _lite(folder)
@@ -59,7 +59,7 @@ def load_joint_model(model: str) -> keras.Model:
 def is_lite(model: str | None) -> bool:
     """Whether there is a trained model of that name or path, and it is a `lite`."""
     try:
-        return model is not None and _holds_lite(resolve(model)[0])
+        return model is not None and _holds_lite(open_model(model)[0])
     except ZooError:
         return False
 
@@ -138,7 +138,7 @@ def load_full_trunk(model: str) -> keras.Model:
         VariantError: If there is no such variant or folder.
         ModelError: If the folder is no model, or its trunk ends before the last tap of `full`.
     """
-    folder, _ = resolve(model)
+    folder, _ = open_model(model)
     pooling, trunk_input = _trunk_of(folder.config.network)
     joint = joint_colorizer(("full", *STUDY_VARIANTS), pooling, trunk_input=trunk_input)
     missing = [

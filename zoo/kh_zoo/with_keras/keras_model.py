@@ -16,8 +16,8 @@ import keras
 
 from keras_hypercolumns.graphs.keras_private import forget_postponed_variables
 from keras_hypercolumns.graphs.model_graph import calls_of, inputs_of, is_functional, outputs_of
+from kh_zoo.catalog.find import find, open_source, pull_source
 from kh_zoo.catalog.records import DEFAULT_VARIANT
-from kh_zoo.catalog.resolve import fetch, find, open_source
 from kh_zoo.errors import ModelError
 from kh_zoo.networks.keras_folder import KerasFolder, check_keras_folder
 from kh_zoo.networks.memory import MAX_BYTES, Step, bytes_at_once
@@ -65,7 +65,7 @@ def load_model(model: str | os.PathLike[str] = DEFAULT_VARIANT) -> keras.Model:
         ModelError: If the folder is no model, or not sound.
         HubError: If the Hub can't be reached, or refuses.
     """
-    source = fetch(find(model))
+    source = pull_source(find(model))
     folder = Path(source.folder or "")
     if read_table(folder / CONFIG)["architecture"] == KERAS:
         return build_keras_model(check_keras_folder(folder))

@@ -4,8 +4,8 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kh_zoo.catalog.find import find, no_vivid_head, open_source, vivid_head
 from kh_zoo.catalog.records import DEFAULT_VARIANT
-from kh_zoo.catalog.resolve import find, no_vivid_head, open_source, vivid_head
 from kh_zoo.engines import (
     DEFAULT_DEVICE,
     DEFAULT_ENGINE,

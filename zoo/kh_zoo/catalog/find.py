@@ -112,7 +112,7 @@ def find_source(variant: Variant) -> Source:
     )
 
 
-def fetch(source: Source) -> Source:
+def pull_source(source: Source) -> Source:
     """Pull a model that is remote; check the hashes of any other, where they are known.
 
     Raises:
@@ -131,7 +131,7 @@ def fetch(source: Source) -> Source:
     return source
 
 
-def resolve(model: str | os.PathLike[str]) -> tuple[ModelFolder, str]:
+def open_model(model: str | os.PathLike[str]) -> tuple[ModelFolder, str]:
     """Find a model folder and the variant in it; what is only on the Hub is pulled.
 
     Args:
@@ -143,7 +143,7 @@ def resolve(model: str | os.PathLike[str]) -> tuple[ModelFolder, str]:
         ModelError: If it is no model, or a Keras model without a trunk and heads.
         HubError: If it is to be pulled, and the Hub can't be reached, or refuses.
     """
-    return open_source(fetch(find(model)))
+    return open_source(pull_source(find(model)))
 
 
 def open_source(source: Source) -> tuple[ModelFolder, str]:
