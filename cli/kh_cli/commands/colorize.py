@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from kh_cli.films import FilmOptions, colorize_films
+from kh_cli.options.completion import completes
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.picture_options import (
     Device,
@@ -77,6 +78,7 @@ def colorize(
         str | None,
         typer.Option(
             metavar="h264|hevc|av1|ffv1",
+            autocompletion=completes("h264", "hevc", "av1", "ffv1"),
             help="Of films; ffv1 loses nothing. Default: h264, or hevc for more than 8 bits, of "
             "quality 65.",
         ),
@@ -105,8 +107,9 @@ def colorize(
     runner: Annotated[
         str,
         typer.Option(
+            autocompletion=completes("local", "ray"),
             help="Where pictures are coloured: local, this machine; ray, a Ray cluster; or the "
-            "runner of a plugin."
+            "runner of a plugin.",
         ),
     ] = "local",
     timeout: Timeout = 900,

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from kh_cli.options.completion import complete_model
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.output.errors import FAILED, WRONG_USE, WrongUse
 from kh_cli.output.progress import Progress
@@ -17,7 +18,8 @@ def compare(
     models: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME_OR_RUN...",
+            metavar="NAME_OR_RUN",
+            autocompletion=complete_model,
             help="Names from `kh list`, folders of models or of training runs, or repositories on "
             "the Hugging Face Hub: a column each.",
             show_default=False,

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from kh_cli.options.completion import complete_model
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
@@ -16,6 +17,7 @@ def evaluate(
         str,
         typer.Argument(
             metavar="NAME_OR_RUN",
+            autocompletion=complete_model,
             help="A name from `kh list`, the folder of a model or of a training run, or a "
             "repository on the Hugging Face Hub.",
             show_default=False,

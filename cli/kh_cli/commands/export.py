@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from kh_cli.options.completion import complete_model
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.output.errors import WrongUse
 from kh_cli.output.stdout import write_line
@@ -15,6 +16,7 @@ def export(
         str,
         typer.Argument(
             metavar="NAME|OWNER/REPO|PATH",
+            autocompletion=complete_model,
             help="A name from `kh list`, a repository on the Hugging Face Hub, or the folder of a "
             "model or of a training run.",
             show_default=False,

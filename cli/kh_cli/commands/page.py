@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from kh_cli.options.completion import complete_format, complete_model
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.picture_options import Device, Quality, Timeout
 from kh_cli.output.errors import INTERRUPTED
@@ -32,6 +33,7 @@ def page(
             "--variant",
             "-m",
             metavar="NAME|PATH|OWNER/REPO",
+            autocompletion=complete_model,
             help="Model that comes first on the page, as for `kh colorize`; the page offers those "
             "of `kh list` too that are on this disk.",
         ),
@@ -40,6 +42,7 @@ def page(
         str | None,
         typer.Option(
             metavar="SUFFIX",
+            autocompletion=complete_format,
             help="File format to write, such as jpg, png, webp, tif or avif. Default: the "
             "picture's, or png where that can't be written.",
         ),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kh_cli.options.completion import complete_model
 from kh_cli.output.errors import FAILED, WrongUse, explain
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_line, write_record, write_text
@@ -20,7 +21,8 @@ def publish(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN_OR_VARIANT]",
+            metavar="RUN_OR_VARIANT",
+            autocompletion=complete_model,
             help="Folder of a training run or of a model, or a name from `kh list`. With a run the "
             "weights for Keras are in full precision.",
             show_default=False,
@@ -29,7 +31,7 @@ def publish(
     repository: Annotated[
         str | None,
         typer.Argument(
-            metavar="[OWNER/REPO]", help="Repository on the Hugging Face Hub.", show_default=False
+            metavar="OWNER/REPO", help="Repository on the Hugging Face Hub.", show_default=False
         ),
     ] = None,
     dry_run: Annotated[

@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from kh_cli.options.completion import complete_model
 from kh_cli.options.hub_options import CacheDir, Offline, pull_all, set_hub
 from kh_cli.output.errors import FAILED, WrongUse, explain
 from kh_cli.output.stderr import tell
@@ -14,7 +15,8 @@ def pull(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME|OWNER/REPO[@REVISION]...",
+            metavar="NAME|OWNER/REPO[@REVISION]",
+            autocompletion=complete_model,
             help="Names from `kh list`, or repositories on the Hugging Face Hub.",
             show_default=False,
         ),

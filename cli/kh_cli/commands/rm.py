@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from kh_cli.options.completion import complete_pulled
 from kh_cli.options.hub_options import CacheDir, set_hub
 from kh_cli.output.errors import WrongUse
 from kh_cli.output.stderr import tell
@@ -13,7 +14,12 @@ from kh_cli.output.stdout import write_line, write_record
 def rm(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="NAME|OWNER/REPO...", help="As for `kh pull`.", show_default=False),
+        typer.Argument(
+            metavar="NAME|OWNER/REPO",
+            autocompletion=complete_pulled,
+            help="As for `kh pull`.",
+            show_default=False,
+        ),
     ],
     cache_dir: CacheDir = None,
     json: Annotated[

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kh_cli.options.completion import complete_model
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.output.errors import WrongUse
 from kh_cli.output.progress import Progress
@@ -25,6 +26,7 @@ def study(
         str,
         typer.Argument(
             metavar="NAME_OR_RUN",
+            autocompletion=complete_model,
             help="Whose trunk is studied: as for `kh evaluate`. One that was trained for some of "
             "the taps favours them.",
             show_default=False,

@@ -19,7 +19,7 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RECIPE]",
+            metavar="RECIPE",
             help="A TOML file, or the name of a recipe of the package (best, continue, head, seed, "
             "lite, lite-head, lite-tune, small, tune, vivid). Default: what `--solver` says.",
             show_default=False,

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kh_cli.options.completion import complete_model
 from kh_cli.options.hub_options import CacheDir, set_hub
 from kh_cli.output.errors import FAILED, explain
 from kh_cli.output.stderr import tell
@@ -18,7 +19,8 @@ def verify(
     names: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME|OWNER/REPO|PATH...]",
+            metavar="NAME|OWNER/REPO|PATH",
+            autocompletion=complete_model,
             help="As for `kh show`. Default: all that ships with the package or was pulled.",
             show_default=False,
         ),

@@ -4,6 +4,8 @@ from typing import Annotated
 
 import typer
 
+from kh_cli.options.completion import complete_format, complete_model, completes
+
 Quality = Annotated[
     int | None,
     typer.Option(
@@ -16,6 +18,7 @@ Device = Annotated[
     str,
     typer.Option(
         metavar="auto|cpu|gpu|gpu:N",
+        autocompletion=completes("auto", "cpu", "gpu"),
         help="What to compute on. Default: the first GPU that the engine can use, or else the CPU.",
         show_default=False,
     ),
@@ -30,6 +33,7 @@ Variant = Annotated[
         "--variant",
         "-m",
         metavar="NAME|PATH|OWNER/REPO",
+        autocompletion=complete_model,
         help="Model: a name from `kh list`, the folder of a model or of a training run, or a "
         "repository on the Hugging Face Hub, which is pulled unless it was. Default: the one "
         "that `kh list` marks.",
@@ -64,6 +68,7 @@ Format = Annotated[
     str | None,
     typer.Option(
         metavar="SUFFIX",
+        autocompletion=complete_format,
         help="File format to write, such as jpg, png, webp, tif or avif. Default: the input's, "
         "or png where that can't be written.",
     ),
@@ -71,8 +76,9 @@ Format = Annotated[
 Engine = Annotated[
     str | None,
     typer.Option(
+        autocompletion=completes("onnx", "keras"),
         help="What computes: onnx; keras (slower; on the backend set for Keras); or the engine "
-        "of a plugin. Default: onnx, or keras for a Keras model that runs on nothing else."
+        "of a plugin. Default: onnx, or keras for a Keras model that runs on nothing else.",
     ),
 ]
 Jobs = Annotated[

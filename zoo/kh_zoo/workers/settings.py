@@ -70,14 +70,15 @@ class Settings:
             del values["video"]  # as it was before there was one
         source = find(values.pop("model"))
         path = Path(source.folder or "")
-        if read_table(path / CONFIG)["architecture"] == "keras":
+        table = read_table(path / CONFIG)
+        if table["architecture"] == "keras":
             check_keras_engine(self.engine)
             if self.vivid:
                 raise no_vivid_head(path)
             values |= {"engine": "keras", "variant": None}
             weights = KERAS_WEIGHTS
         else:
-            folder, head = open_source(source)
+            folder, head = open_source(source, table)
             values["variant"] = vivid_head(folder, head) if self.vivid else head
             values["engine"] = self.engine or DEFAULT_ENGINE
             check_engine(values["engine"])
