@@ -19,11 +19,17 @@ from kh_cli.commands.show import show
 from kh_cli.commands.study import study
 from kh_cli.commands.train import train
 from kh_cli.commands.verify import verify
+from kh_cli.commands.watch import watch
 from kh_cli.output.help import Command
 from kh_zoo.hookspecs import hookimpl
 
 GROUPS: dict[str, dict[str, Callable[..., None]]] = {
-    "Colour pictures": {"colorize": colorize, "page": page, "compare": compare},
+    "Colour pictures": {
+        "colorize": colorize,
+        "watch": watch,
+        "page": page,
+        "compare": compare,
+    },
     "Models": {"list": list_variants, "show": show, "pull": pull, "rm": rm, "verify": verify},
     "Train and measure": {"train": train, "evaluate": evaluate, "study": study},
     "Use elsewhere": {"export": export, "publish": publish},

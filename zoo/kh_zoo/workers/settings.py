@@ -32,6 +32,8 @@ class Settings:
     vivid: bool = False
     quality: int | None = None
     compare: bool = False
+    video: bool = False
+    """Whether the pictures of a folder are frames, of one film."""
 
     def check_gpu(self) -> None:
         """Load the model if that tells whether there is the GPU that is asked for.
@@ -64,6 +66,8 @@ class Settings:
         check_device(self.device)
         values = dataclasses.asdict(self)
         del values["device"]  # it decides no more than rounding
+        if not self.video:
+            del values["video"]  # as it was before there was one
         source = find(values.pop("model"))
         path = Path(source.folder or "")
         table = read_table(path / CONFIG)
