@@ -21,10 +21,12 @@ from kh_zoo.networks.tensors import write_model_folder
 
 
 def pytest_configure(config):
-    # A shell without job control starts background jobs with Ctrl-C ignored, and what they start
-    # inherits that: nothing would end the programs that the tests interrupt.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell without job control starts background jobs with Ctrl-C ignored, nohup with SIGHUP, and
+    # what they start inherits that: nothing would end the programs that the tests interrupt.
+    handlers = {signal.SIGINT: signal.default_int_handler, signal.SIGHUP: signal.SIG_DFL}
+    for number, handler in handlers.items():
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
     # Keras 3.15 itself: the `__array__` of its variables, and a NumPy-2 `np.array` of them.
     config.addinivalue_line(
         "filterwarnings",

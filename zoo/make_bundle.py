@@ -18,6 +18,7 @@ from kh_zoo.catalog.export import export_model
 from kh_zoo.catalog.records import BUNDLES
 from kh_zoo.colors.lab import srgb_to_lab
 from kh_zoo.engines import create_engine
+from kh_zoo.hub.card import figures
 from kh_zoo.measuring.evaluate import evaluate, join, load_rgb, psnr
 from kh_zoo.measuring.split import list_pictures
 from kh_zoo.networks.model_folder import CONFIG, TENSORS, open_model_folder
@@ -117,19 +118,10 @@ def metrics_of(rows, head):
 
 def write_card(path, bundle, rows, differences):
     """Fill the figures into the card."""
-    lines = [
-        "| variant | pictures | PSNR | gray | mean colour | RMSE AB | gray | mean colour "
-        "| explained variance | colourfulness | truth |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for row in rows:
-        lines.append(
-            f"| `{row['variant']}` | {row['pictures']} {row['folder']} | **{row['psnr']:.2f}** "
-            f"| {row['psnr_gray']:.2f} | {row['psnr_mean']:.2f} | **{row['rmse_ab']:.2f}** "
-            f"| {row['rmse_ab_gray']:.2f} | {row['rmse_ab_mean']:.2f} "
-            f"| {row['explained_variance']:.3f} | {row['colorfulness']:.1f} "
-            f"| {row['colorfulness_truth']:.1f} |"
-        )
+    lines = figures(
+        ("variant", "pictures"),
+        [((f"`{row['variant']}`", f"{row['pictures']} {row['folder']}"), row) for row in rows],
+    )
     quantized = [
         "| variant | RMS difference of AB | loss of PSNR, dB |",
         "| --- | --- | --- |",

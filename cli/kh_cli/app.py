@@ -13,6 +13,7 @@ from typer.main import get_group
 
 from kh_cli import built_in
 from kh_cli.output.errors import FAILED, report, show_warning
+from kh_cli.output.help import Group
 from kh_cli.output.interrupt import interrupt_behind, raise_interrupts
 from kh_cli.output.stdout import write_text
 from kh_zoo.chatter import silence
@@ -26,6 +27,7 @@ def create_app() -> typer.Typer:
     # Plain help and usage errors: half the time of Rich ones, and errors stay on one line.
     app = typer.Typer(
         name="kh",
+        cls=Group,
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

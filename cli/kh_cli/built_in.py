@@ -1,5 +1,7 @@
 """The plugin of the commands that ship with the package."""
 
+from collections.abc import Callable
+
 import typer
 
 from kh_cli.commands.colorize import colorize
@@ -17,24 +19,28 @@ from kh_cli.commands.show import show
 from kh_cli.commands.study import study
 from kh_cli.commands.train import train
 from kh_cli.commands.verify import verify
+from kh_cli.commands.watch import watch
+from kh_cli.output.help import Command
 from kh_zoo.hookspecs import hookimpl
+
+GROUPS: dict[str, dict[str, Callable[..., None]]] = {
+    "Colour pictures": {
+        "colorize": colorize,
+        "watch": watch,
+        "page": page,
+        "compare": compare,
+    },
+    "Models": {"list": list_variants, "show": show, "pull": pull, "rm": rm, "verify": verify},
+    "Train and measure": {"train": train, "evaluate": evaluate, "study": study},
+    "Use elsewhere": {"export": export, "publish": publish},
+    "This installation": {"plugins": list_plugins, "doctor": doctor},
+}
+"""The commands, as `kh --help` lists them."""
 
 
 @hookimpl
 def register_commands(app: typer.Typer) -> None:
-    """Add the commands, in the order of `kh --help`."""
-    app.command()(colorize)
-    app.command()(page)
-    app.command("list")(list_variants)
-    app.command()(show)
-    app.command()(pull)
-    app.command()(rm)
-    app.command()(verify)
-    app.command()(compare)
-    app.command()(evaluate)
-    app.command()(study)
-    app.command()(train)
-    app.command()(export)
-    app.command()(publish)
-    app.command("plugins")(list_plugins)
-    app.command()(doctor)
+    """Add the commands."""
+    for group, commands in GROUPS.items():
+        for name, command in commands.items():
+            app.command(name, cls=Command, rich_help_panel=group)(command)

@@ -44,7 +44,7 @@ COARSE = "coarse_"
 HIDDEN_TEMPERATURE = 0.7
 """That of the annealed mean of a hidden vivid head: the lower, the more it dares."""
 _TAPS = {**VARIANTS, **STUDY_VARIANTS, **ARCHITECTURES}
-_HEADS = {"layered": layered_head, "residual": residual_head}
+_VARIANTS = {"layered": layered_head, "residual": residual_head}
 
 
 def head_scale(channels: int, trunk_input: str = "scaled") -> float:
@@ -169,12 +169,12 @@ def colorizer(
     if isinstance(trunk, str) and trunk not in TRUNKS:
         raise ValueError(unknown_name("trunk", trunk, TRUNKS))
     spec = replace(spec, trunk=trunk or spec.trunk, head=head or spec.head)
-    if dense and (name in _HEADS or spec.head != "linear"):
+    if dense and (name in _VARIANTS or spec.head != "linear"):
         raise ValueError(
             f"`dense` should be False for {name!r} with the head {spec.head!r}: it is no single "
             f"convolution of one hypercolumn. Received: {dense!r}"
         )
-    if spec.head != "linear" and name in _HEADS:
+    if spec.head != "linear" and name in _VARIANTS:
         raise ValueError(
             "`head` should be 'linear' for 'layered' and 'residual', which have heads of their "
             f"own. Received: {head!r} for {name!r}"
@@ -338,8 +338,8 @@ def _trunk_and_heads(
             maps |= coarse_maps(maps, spec.taps, places)
             outputs[name] = _vivid_head(maps, spec.taps, places, name)
         else:
-            if name in _HEADS:
-                head = _HEADS[name](maps, spec.taps, f"head_{name}")
+            if name in _VARIANTS:
+                head = _VARIANTS[name](maps, spec.taps, f"head_{name}")
             else:
                 build_head = _dense_head if dense else _projected_head
                 head = build_head(maps, spec.taps, places, f"head_{name}")

@@ -475,6 +475,7 @@ batch = {{ "." = 2 }}
 
 
 class TestTrain:
+    @pytest.mark.long
     def test_a_run_that_is_interrupted_goes_on(self, tmp_path, pictures):
         (tmp_path / "recipe.toml").write_text(RECIPE.format(steps=12))
         arguments = ["train", "recipe.toml", "--data", pictures.folder, "--run", "run"]

@@ -3,7 +3,9 @@
 import json
 import sys
 
+import numpy as np
 import pytest
+from PIL import Image
 
 pytest.importorskip("av")
 pytest.importorskip("cv2")
@@ -69,6 +71,8 @@ def test_one_that_fails_does_not_end_the_others(tmp_path, kh):
         (["film.mkv", "-o", "film.mkv"], "`--output` should not be an input"),
         (["film.mkv", "gone.mkv"], "a film which is there"),
         (["picture.jpg", "--codec", "h264"], "`PATH` should be films alone"),
+        (["film.mkv", "--video"], "`--video` is for folders of frames"),
+        (["frames", "--video", "--runner", "ray"], "`--runner` should be local with `--video`"),
     ],
 )
 def test_wrong_uses(tmp_path, monkeypatch, kh, arguments, message):
@@ -86,6 +90,19 @@ def test_without_the_extra_it_is_named(tmp_path, monkeypatch, kh):
         if name != "kh_zoo.films.kinds":
             monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "cv2", None)
-    code, _, err = kh(film)
-    assert code == 2
-    assert "pip install 'keras-hypercolumns[video]'" in err
+    for arguments in ([film], [tmp_path, "--video"]):
+        code, _, err = kh(*arguments)
+        assert code == 2
+        assert "pip install 'keras-hypercolumns[video]'" in err
+
+
+def test_a_folder_of_frames(tmp_path, kh):
+    frames = tmp_path / "frames"
+    frames.mkdir()
+    for number in (8, 9, 10):
+        noise = np.random.default_rng(number).integers(0, 256, (30, 40), "uint8")
+        Image.fromarray(noise).save(frames / f"{number}.png")
+    code, out, err = kh(frames, "--video")
+    assert (code, out.split()) == (0, [f"{tmp_path}/frames-color/{n}.png" for n in (10, 8, 9)])
+    assert "3 coloured in" in err
+    assert "3 skipped" in kh(frames, "--video")[2]

@@ -236,3 +236,28 @@ def test_the_library_names_no_options():
     folder = Path(kh_zoo.__file__).parent
     found = re.findall(r".*`--\w+.*", "\n".join(p.read_text("utf-8") for p in folder.rglob("*.py")))
     assert found == []
+
+
+STATUSES = {"done", "skipped", "failed", "ok", "damaged", "unknown"}
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    "words",
+    ["list", "show lite", "show full", "verify lite", "plugins", "doctor --offline", "pull full",
+     "colorize dir -q", "publish lite ada/lite --dry-run", "publish --all ada --dry-run"],
+)  # fmt: skip
+def test_json_has_keys_of_one_kind_and_one_list_of_states(words, model, hub, monkeypatch, capsys):
+    monkeypatch.setenv("HF_TOKEN", hub.token_of("ada"))
+    monkeypatch.setenv("KH_PLUGINS", "")
+    options = ["-m", str(model)] if words.startswith("colorize") else []
+    with pytest.raises(SystemExit) as end:
+        create_app()([*words.split(), *options, "--json"])
+    assert end.value.code in (0, 1 if words.startswith("colorize") else 0)
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert records
+    for record in records:
+        # Variables of the environment are what they are called.
+        keys = [key for key in record if not re.fullmatch(r"[A-Z_]+|[a-z][a-z0-9_]*", key)]
+        assert keys == []
+        assert record.get("status", "ok") in STATUSES

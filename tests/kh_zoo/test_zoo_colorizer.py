@@ -14,8 +14,10 @@ from skimage.color import rgb2lab
 
 from kh_zoo.colorizer import Colorizer
 from kh_zoo.errors import OutputError, PictureError
+from kh_zoo.networks import model_folder
 from kh_zoo.networks.working_size import working_size
 from kh_zoo.pictures.output import SUFFIXES, is_own_output
+from kh_zoo.workers.settings import Settings
 
 
 class SmoothEngine:
@@ -361,3 +363,13 @@ class TestPicturesInMemory:
     def test_other_arrays_are_refused(self, lite, pixels):
         with pytest.raises(ValueError, match=r"`picture` should be uint8 or uint16.*Received: "):
             lite.colorize(pixels)
+
+
+def test_a_configuration_is_parsed_once(monkeypatch):
+    parsed = []
+    read = model_folder.read_json
+    monkeypatch.setattr(model_folder, "read_json", lambda path: parsed.append(path) or read(path))
+    for use in (lambda: Colorizer("lite"), Settings().resolved):
+        parsed.clear()
+        use()
+        assert [path.name for path in parsed] == ["config.json"]

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 
 from keras_hypercolumns import HyperColumnProjection
 from kh_zoo.batches.plan import plan_batch
@@ -22,6 +23,7 @@ def printed_difference(capsys):
     return float(re.search(r"at most (\S+)", capsys.readouterr().out)[1])
 
 
+@pytest.mark.long
 def test_segmentation_learns_at_points_and_labels_every_pixel(capsys):
     result = run("segmentation.py", 20)
     assert np.mean(result["losses"][-3:]) < 0.9 * result["losses"][0]

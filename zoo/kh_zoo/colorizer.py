@@ -86,7 +86,8 @@ class Colorizer:
         if isinstance(model, (str, os.PathLike)):
             source = pull_source(find(model))
             path = Path(source.folder or "")
-            if read_table(path / CONFIG)["architecture"] == "keras":
+            table = read_table(path / CONFIG)
+            if table["architecture"] == "keras":
                 if vivid:
                     raise no_vivid_head(path)
                 self.engine, own = _keras_engine(path, engine, device)
@@ -98,7 +99,7 @@ class Colorizer:
                         "`size`. Received: None"
                     )
             else:
-                folder, head = open_source(source)
+                folder, head = open_source(source, table)
                 head = vivid_head(folder, head) if vivid else head
                 self.engine = create_engine(engine or DEFAULT_ENGINE, folder, head, device)
                 size = size or folder.config.size

@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
+from kh_cli.options.model_options import Models
+from kh_cli.options.output_options import Quiet
 from kh_cli.output.errors import FAILED, WRONG_USE, WrongUse
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
@@ -14,15 +16,7 @@ from kh_cli.output.stdout import write_line
 
 
 def compare(
-    models: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="NAME_OR_RUN...",
-            help="Names from `kh list`, folders of models or of training runs, or repositories on "
-            "the Hugging Face Hub: a column each.",
-            show_default=False,
-        ),
-    ],
+    models: Models,
     data: Annotated[
         list[Path],
         typer.Option(
@@ -77,9 +71,7 @@ def compare(
     ] = False,
     offline: Offline = False,
     cache_dir: CacheDir = None,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, only errors. Default: progress.")
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Put the same pictures through several models, side by side.
 

@@ -2,11 +2,12 @@
 
 import os
 import sys
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, set_hub
+from kh_cli.options.output_options import Json
 from kh_cli.output.errors import FAILED, explain
 from kh_cli.output.stdout import write_record, write_text
 
@@ -40,9 +41,7 @@ _SECONDS = 5
 def doctor(
     offline: Offline = False,
     cache_dir: CacheDir = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one line of JSON. Default: text.")
-    ] = False,
+    json: Json = False,
 ) -> None:
     """Say what is installed and set, whether the Hub answers, and what `kh colorize` would use.
 
@@ -60,7 +59,7 @@ def doctor(
     found |= {
         name: _hide(os.environ.get(name) or os.environ.get(name.lower())) for name in _SETTINGS
     }
-    found["Keras backend"] = _backend()
+    found["keras_backend"] = _backend()
     found["cache"] = str(cache_folder())
     stored = list_stored()
     found["pulled"] = f"{len(stored)} models, {sum(one.bytes for one in stored) / 1e6:.1f} MB"
@@ -68,20 +67,24 @@ def doctor(
     problem = None
     try:
         source = find(DEFAULT_VARIANT)
-        found["default variant"] = f"{DEFAULT_VARIANT}, {_REASONS[source.where]}: {source.folder}"
+        found["default_model"] = f"{DEFAULT_VARIANT}, {_REASONS[source.where]}: {source.folder}"
         Colorizer(DEFAULT_VARIANT)
         found["engine"] = f"{DEFAULT_ENGINE}, loads"
     except Exception as error:
         problem = explain(error)[0]
         found["problem"] = problem
     if json:
-        write_record(found)
+        write_record({key.replace("-", "_"): value for key, value in found.items()})
     else:
         width = max(map(len, found)) + 2
         for key, value in found.items():
-            write_text(f"{key:{width}}{'-' if value is None else value}")
+            write_text(f"{_told(key):{width}}{'-' if value is None else value}")
     if problem:
         raise typer.Exit(FAILED)
+
+
+def _told(key: str) -> str:
+    return key if key.isupper() or key in _PACKAGES else key.replace("_", " ")
 
 
 _REASONS = {
@@ -129,13 +132,13 @@ def _hub() -> dict[str, Any]:
     from kh_zoo.hub.client import hide_token, is_offline
     from kh_zoo.hub.reader import hub_status
 
-    found: dict[str, Any] = {"Hub": constants.ENDPOINT}
+    found: dict[str, Any] = {"hub": constants.ENDPOINT}
     found["token"] = "set" if get_token() else None
     if is_offline():
-        found["Hub answers"] = "not asked: the network is off"
+        found["hub_answers"] = "not asked: the network is off"
         return found
     try:
-        found["Hub answers"] = f"yes, {hub_status(_SECONDS)}"
+        found["hub_answers"] = f"yes, {hub_status(_SECONDS)}"
     except Exception as error:
-        found["Hub answers"] = hide_token(f"no: {type(error).__name__}: {error}")
+        found["hub_answers"] = hide_token(f"no: {type(error).__name__}: {error}")
     return found

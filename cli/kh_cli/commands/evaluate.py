@@ -6,21 +6,15 @@ from typing import Annotated, Any
 import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
+from kh_cli.options.model_options import Model
+from kh_cli.options.output_options import Json, Quiet
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_record, write_table
 
 
 def evaluate(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME_OR_RUN",
-            help="A name from `kh list`, the folder of a model or of a training run, or a "
-            "repository on the Hugging Face Hub.",
-            show_default=False,
-        ),
-    ],
+    model: Model,
     data: Annotated[
         Path,
         typer.Option(
@@ -74,15 +68,8 @@ def evaluate(
     ] = None,
     offline: Offline = False,
     cache_dir: CacheDir = None,
-    json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Print a line of JSON a group, with all figures. Default: a table."
-        ),
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, only errors. Default: progress.")
-    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Measure a model on colour pictures.
 

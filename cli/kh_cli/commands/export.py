@@ -6,20 +6,13 @@ from typing import Annotated, Literal
 import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
+from kh_cli.options.model_options import Model
 from kh_cli.output.errors import WrongUse
 from kh_cli.output.stdout import write_line
 
 
 def export(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|OWNER/REPO|PATH",
-            help="A name from `kh list`, a repository on the Hugging Face Hub, or the folder of a "
-            "model or of a training run.",
-            show_default=False,
-        ),
-    ],
+    model: Model,
     target: Annotated[
         Path,
         typer.Argument(

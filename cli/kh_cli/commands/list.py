@@ -1,24 +1,21 @@
 """`kh list`: the models there are."""
 
-from typing import Annotated, Any
-
-import typer
+from typing import Any
 
 from kh_cli.options.hub_options import CacheDir, set_hub
+from kh_cli.options.output_options import Json
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_record, write_table
 
 
 def list_variants(
     cache_dir: CacheDir = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print a line of JSON a model. Default: a table.")
-    ] = False,
+    json: Json = False,
 ) -> None:
     """List the trained models that are ready to run: the catalogue, and what was pulled besides.
 
-    Without a network. The gain is that of PSNR over grey, in dB, for each kind of picture of the
-    test split; `kh show NAME` has all figures.
+    Without a network. Below a kind of picture stands the gain over grey, PSNR in dB, on those of
+    the test split; `kh show NAME` has all figures and the taps.
     """
     set_hub(offline=True, cache_dir=cache_dir)
     from kh_zoo.catalog.find import find_source
@@ -65,16 +62,17 @@ def list_variants(
         for record in records:
             write_record(record)
         return
+    kinds = list(dict.fromkeys(kind for record in records for kind in record["gain"]))
     write_table(
-        ["name", "taps", "channels", "parameters", "size", "gain, dB", "licence", "where"],
+        ["name", "MB", *kinds, "licence", "where"],
         [
             [
                 record["name"] + (" (default)" if record["default"] else ""),
-                _taps(record["taps"]),
-                "" if record["channels"] is None else str(record["channels"]),
-                "" if record["parameters"] is None else f"{record['parameters'] / 1e6:.1f} M",
-                f"{record['bytes'] / 1e6:.1f} MB",
-                ", ".join(f"{kind} {gain:+.2f}" for kind, gain in record["gain"].items()),
+                f"{record['bytes'] / 1e6:.1f}",
+                *(
+                    f"{record['gain'][kind]:+.2f}" if kind in record["gain"] else ""
+                    for kind in kinds
+                ),
                 record["license"] or "none is stated",
                 record["where"],
             ]
@@ -110,9 +108,3 @@ def _stored_record(stored: Any) -> dict[str, Any]:
         "where": where,
         "problem": problem,
     }
-
-
-def _taps(taps: tuple[str, ...]) -> str:
-    if len(taps) > 5:
-        return f"{taps[0]} .. {taps[-1]} ({len(taps)})"
-    return " ".join(taps)

@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
+from kh_cli.options.completion import complete_format
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
+from kh_cli.options.model_options import ModelOption
 from kh_cli.options.picture_options import Device, Quality, Timeout
 from kh_cli.output.errors import INTERRUPTED
 from kh_cli.output.stderr import tell
@@ -26,20 +28,12 @@ def page(
             "only what is downloaded from the page is kept.",
         ),
     ] = None,
-    variant: Annotated[
-        str | None,
-        typer.Option(
-            "--variant",
-            "-m",
-            metavar="NAME|PATH|OWNER/REPO",
-            help="Model that comes first on the page, as for `kh colorize`; the page offers those "
-            "of `kh list` too that are on this disk.",
-        ),
-    ] = None,
+    model: ModelOption = None,
     format: Annotated[
         str | None,
         typer.Option(
             metavar="SUFFIX",
+            autocompletion=complete_format,
             help="File format to write, such as jpg, png, webp, tif or avif. Default: the "
             "picture's, or png where that can't be written.",
         ),
@@ -82,7 +76,7 @@ def page(
 
     suffix = suffix_of(format)
     check_format(suffix)
-    model = variant or DEFAULT_VARIANT
+    model = model or DEFAULT_VARIANT
     pull_model(model, quiet=False)
     options = Options(
         choices=list_choices(model),

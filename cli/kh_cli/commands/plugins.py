@@ -1,16 +1,11 @@
 """`kh plugins`: what adds to `kh`, and whether it works."""
 
-from typing import Annotated
-
-import typer
-
+from kh_cli.options.output_options import Json
 from kh_cli.output.stdout import write_record, write_table
 
 
 def list_plugins(
-    json: Annotated[
-        bool, typer.Option("--json", help="Print a line of JSON a plugin. Default: a table.")
-    ] = False,
+    json: Json = False,
 ) -> None:
     """List the plugins, with what they add and whether they work.
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kh_cli.options.completion import complete_model
+from kh_cli.options.output_options import Json, Quiet
 from kh_cli.output.errors import FAILED, WrongUse, explain
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_line, write_record, write_text
@@ -20,7 +22,8 @@ def publish(
     model: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RUN_OR_VARIANT]",
+            metavar="MODEL",
+            autocompletion=complete_model,
             help="Folder of a training run or of a model, or a name from `kh list`. With a run the "
             "weights for Keras are in full precision.",
             show_default=False,
@@ -29,7 +32,7 @@ def publish(
     repository: Annotated[
         str | None,
         typer.Argument(
-            metavar="[OWNER/REPO]", help="Repository on the Hugging Face Hub.", show_default=False
+            metavar="OWNER/REPO", help="Repository on the Hugging Face Hub.", show_default=False
         ),
     ] = None,
     dry_run: Annotated[
@@ -81,13 +84,8 @@ def publish(
             show_default=False,
         ),
     ] = None,
-    json: Annotated[
-        bool,
-        typer.Option("--json", help="Print a line of JSON. Default: the address and the commit."),
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, only errors. Default: progress.")
-    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Publish a model to the Hugging Face Hub, where `kh pull` and Keras find it.
 
@@ -110,29 +108,51 @@ def publish(
         # The client reads it once, when it is imported.
         os.environ["HF_HUB_DISABLE_PROGRESS_BARS"] = "1"
     from kh_zoo.publishing.publish import publish
+    from kh_zoo.publishing.publish_all import publish_all
 
-    def work(model: str, repository: str) -> "Published":
-        found = publish(
-            model,
-            repository,
-            license=license,
-            tag=tag,
-            private=private,
-            create_pr=create_pr,
-            dry_run=dry_run,
-        )
-        if not quiet:
-            tell(*_lines(found, dry_run))
-        return found
-
-    if every is not None:
-        _publish_all(every, work)
+    options: dict[str, Any] = {
+        "license": license,
+        "tag": tag,
+        "private": private,
+        "create_pr": create_pr,
+        "dry_run": dry_run,
+    }
+    if every is None:
+        found = publish(str(model), str(repository), **options)
+        _tell(found, dry_run, quiet)
+        if json:
+            write_record({**dataclasses.asdict(found), "dry_run": dry_run})
+        else:
+            write_line(found.pull_request or f"{found.url}/tree/{found.commit or 'main'}")
         return
-    found = work(str(model), str(repository))
-    if json:
-        write_record({**dataclasses.asdict(found), "dry_run": dry_run})
-    else:
-        write_line(found.pull_request or f"{found.url}/tree/{found.commit or 'main'}")
+    pins, failed = {}, False
+    for variant, outcome in publish_all(every, **options):
+        if isinstance(outcome, Exception):
+            failed = True
+            reason, _ = explain(outcome)
+            tell(f"{variant.name}: {reason}")
+            if json:
+                write_record({"name": variant.name, "status": "failed", "reason": reason})
+            continue
+        _tell(outcome, dry_run, quiet)
+        if json:
+            record = {"name": variant.name, "status": "done", "dry_run": dry_run}
+            write_record(record | dataclasses.asdict(outcome))
+        if outcome.commit is not None:  # a dry run has nothing to pin
+            pins[variant.name] = {
+                "repository": outcome.repository,
+                "revision": outcome.commit,
+                "hub_files": outcome.files,
+            }
+    if not json:
+        write_text(*json_text.dumps({"hub": pins}, indent=2).splitlines())
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _tell(found: "Published", dry_run: bool, quiet: bool) -> None:
+    if not quiet:
+        tell(*_lines(found, dry_run))
 
 
 def _check(folder: Path, json: bool) -> None:
@@ -145,32 +165,6 @@ def _check(folder: Path, json: bool) -> None:
         write_text(f"{folder}: nothing is wrong")
     if problems:
         tell(*problems)
-        raise typer.Exit(FAILED)
-
-
-def _publish_all(owner: str, work: Any) -> None:
-    """Publish a generation; print the pins of what was published, also where one failed."""
-    from kh_zoo.catalog.records import BUNDLES, list_variants
-
-    pins, failed = {}, False
-    for variant in list_variants():
-        if variant.folder is None or variant.folder.parent != BUNDLES:
-            continue
-        try:
-            found = work(variant.name, f"{owner}/keras-hypercolumns-{variant.name}")
-        except Exception as error:
-            failed = True
-            tell(f"{variant.name}: {explain(error)[0]}")
-            continue
-        if found.commit is None:
-            continue  # a dry run: there is nothing to pin
-        pins[variant.name] = {
-            "repository": found.repository,
-            "revision": found.commit,
-            "hub_files": found.files,
-        }
-    write_text(*json_text.dumps({"hub": pins}, indent=2).splitlines())
-    if failed:
         raise typer.Exit(FAILED)
 
 

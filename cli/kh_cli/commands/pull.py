@@ -4,18 +4,21 @@ from typing import Annotated
 
 import typer
 
+from kh_cli.options.completion import complete_model
 from kh_cli.options.hub_options import CacheDir, Offline, pull_all, set_hub
+from kh_cli.options.output_options import Json, Quiet
 from kh_cli.output.errors import FAILED, WrongUse, explain
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_line, write_record
 
 
 def pull(
-    names: Annotated[
+    models: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME|OWNER/REPO[@REVISION]...",
-            help="Names from `kh list`, or repositories on the Hugging Face Hub.",
+            metavar="MODEL",
+            autocompletion=complete_model,
+            help="A name from `kh list`, or owner/repo[@revision] on the Hugging Face Hub.",
             show_default=False,
         ),
     ],
@@ -44,16 +47,8 @@ def pull(
     ] = False,
     offline: Offline = False,
     cache_dir: CacheDir = None,
-    json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Print a line of JSON for every model. Default: the path of its folder."
-        ),
-    ] = False,
-    quiet: Annotated[
-        bool,
-        typer.Option("--quiet", "-q", help="No progress, only errors. Default: progress."),
-    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Fetch models from the Hugging Face Hub, to be used without a network.
 
@@ -69,7 +64,7 @@ def pull(
     from kh_zoo.hub.client import is_hub_id, split_hub_id
 
     sources = []
-    for name in names:
+    for name in models:
         if is_hub_id(name):
             repository, own = split_hub_id(name)
             if own and revision:
@@ -84,7 +79,14 @@ def pull(
                     "that ship with its package are all there is"
                 )
             if json:
-                write_record({"name": name, "status": "bundled", "path": str(variant.folder)})
+                write_record(
+                    {
+                        "name": name,
+                        "status": "skipped",
+                        "reason": "ships with its package",
+                        "path": str(variant.folder),
+                    }
+                )
             else:
                 write_line(variant.folder)
             continue
@@ -101,22 +103,23 @@ def pull(
         name = source.variant or str(source.repository)
         if isinstance(stored, Exception):
             failed = True
-            reason, _ = explain(stored)
-            tell(reason)
+            problem, _ = explain(stored)
+            tell(problem)
             if json:
-                write_record({"name": name, "status": "failed", "reason": reason})
+                write_record({"name": name, "status": "failed", "reason": problem})
             continue
-        status = "fetched" if stored.fetched else "already here"
+        reason = None if stored.fetched else "already here"
         if not quiet:
             tell(
-                f"{stored.repository} at {stored.commit[:12]}: {status}, "
+                f"{stored.repository} at {stored.commit[:12]}: {reason or 'fetched'}, "
                 f"{stored.bytes / 1e6:.1f} MB, licence: {stored.license or 'none is stated'}"
             )
         if json:
             write_record(
                 {
                     "name": name,
-                    "status": status,
+                    "status": "skipped" if reason else "done",
+                    "reason": reason,
                     "repository": stored.repository,
                     "commit": stored.commit,
                     "path": str(stored.path),

@@ -4,27 +4,27 @@ from typing import Annotated
 
 import typer
 
+from kh_cli.options.completion import complete_pulled
 from kh_cli.options.hub_options import CacheDir, set_hub
+from kh_cli.options.output_options import Json, Quiet
 from kh_cli.output.errors import WrongUse
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_line, write_record
 
 
 def rm(
-    names: Annotated[
+    models: Annotated[
         list[str],
-        typer.Argument(metavar="NAME|OWNER/REPO...", help="As for `kh pull`.", show_default=False),
+        typer.Argument(
+            metavar="MODEL",
+            autocompletion=complete_pulled,
+            help="A name from `kh list`, or owner/repo on the Hugging Face Hub, that was pulled.",
+            show_default=False,
+        ),
     ],
     cache_dir: CacheDir = None,
-    json: Annotated[
-        bool,
-        typer.Option(
-            "--json", help="Print a line of JSON for every model. Default: its repository."
-        ),
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Only errors. Default: also what it freed.")
-    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Remove models that were pulled, in all of their revisions.
 
@@ -37,7 +37,7 @@ def rm(
     from kh_zoo.hub.store import remove
 
     repositories = []
-    for name in names:
+    for name in models:
         if is_hub_id(name):
             repository, revision = split_hub_id(name)
             if revision:

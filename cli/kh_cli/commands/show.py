@@ -1,32 +1,28 @@
 """`kh show NAME`: everything about one model."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Annotated, Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from kh_cli.options.hub_options import CacheDir, Offline, set_hub
-from kh_cli.output.stdout import write_record, write_text
+from kh_cli.options.model_options import Model
+from kh_cli.options.output_options import Json
+from kh_cli.output.stdout import (
+    write_fields,
+    write_markdown,
+    write_record,
+    write_table,
+    write_text,
+)
 
 if TYPE_CHECKING:
     from kh_zoo.catalog.find import Source
 
 
 def show(
-    name: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME|OWNER/REPO|PATH",
-            help="A name from `kh list`, a repository on the Hugging Face Hub, or the folder of a "
-            "model.",
-            show_default=False,
-        ),
-    ],
+    model: Model,
     offline: Offline = False,
     cache_dir: CacheDir = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print one line of JSON. Default: text.")
-    ] = False,
+    json: Json = False,
 ) -> None:
     """Show all that is known of one trained model: its record, its figures, and its card.
 
@@ -39,11 +35,11 @@ def show(
     from kh_zoo.hub.client import is_hub_id
     from kh_zoo.hub.store import CARD, read_card, read_remote
 
-    source = find(name)
-    if source.where == "path" or is_hub_id(name):
+    source = find(model)
+    if source.where == "path" or is_hub_id(model):
         record = _record(source)
     else:
-        record = dataclasses.asdict(find_variant(name))
+        record = dataclasses.asdict(find_variant(model))
     record["where"] = source.where
     folder = source.folder
     if folder is None:
@@ -58,16 +54,41 @@ def show(
     if json:
         write_record({**record, "card": card})
         return
-    lines: dict[str, Any] = {}
+    figures = {"": record.pop("metrics", None), "vivid": record.pop("vivid_metrics", None)}
+    lines: dict[str, str] = {}
     for key, value in record.items():
+        name = key.replace("_", " ")
         if isinstance(value, dict):
-            lines |= {f"{key}: {part}": text for part, text in value.items()}
+            lines |= {f"{name}: {part}": _text(text) for part, text in value.items()}
         else:
-            lines[key] = value
-    width = max(map(len, lines)) + 2
-    for key, value in lines.items():
-        write_text(f"{key.replace('_', ' '):{width}}{_text(value)}")
-    write_text("", *(card.strip() or "It has no card.").expandtabs().splitlines())
+            lines[name] = _text(value)
+    write_fields(lines)
+    rows = [
+        [
+            head,
+            kind,
+            *(f"{found[key]:{form}}" if key in found else "" for key, form in _FIGURES.values()),
+        ]
+        for head, kinds in figures.items()
+        for kind, found in (kinds or {}).items()
+    ]
+    if rows:
+        write_text("")
+        write_table(["head", "pictures", *_FIGURES], rows)
+    write_text("")
+    write_markdown(card.strip() or "It has no card.")
+
+
+_FIGURES = {
+    "number": ("pictures", ""),
+    "PSNR": ("psnr", ".2f"),
+    "of grey": ("psnr_gray", ".2f"),
+    "CIEDE2000": ("ciede2000", ".2f"),
+    "explained": ("explained_variance", ".3f"),
+    "colourful": ("colorfulness", ".1f"),
+    "truth": ("colorfulness_truth", ".1f"),
+}
+"""Of all that was measured, which `--json` prints, what fits in 80 columns."""
 
 
 def _record(source: "Source") -> dict[str, Any]:

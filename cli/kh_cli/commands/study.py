@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
+from kh_cli.options.model_options import Model
+from kh_cli.options.output_options import Json, Quiet
 from kh_cli.output.errors import WrongUse
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
@@ -21,15 +23,7 @@ _Subsets = list[tuple[str, tuple[str, ...]]]
 
 
 def study(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME_OR_RUN",
-            help="Whose trunk is studied: as for `kh evaluate`. One that was trained for some of "
-            "the taps favours them.",
-            show_default=False,
-        ),
-    ],
+    model: Model,
     data: Annotated[
         Path,
         typer.Option(
@@ -61,12 +55,8 @@ def study(
     ] = None,
     offline: Offline = False,
     cache_dir: CacheDir = None,
-    json: Annotated[
-        bool, typer.Option("--json", help="Print a line of JSON a subset. Default: tables.")
-    ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, only errors. Default: progress.")
-    ] = False,
+    json: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Find out which taps carry the colour, on a frozen trunk.
 

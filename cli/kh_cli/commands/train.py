@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from kh_cli.options.output_options import Quiet
 from kh_cli.output.errors import INTERRUPTED, WrongUse
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
@@ -19,7 +20,7 @@ def train(
     recipe: Annotated[
         str | None,
         typer.Argument(
-            metavar="[RECIPE]",
+            metavar="RECIPE",
             help="A TOML file, or the name of a recipe of the package (best, continue, head, seed, "
             "lite, lite-head, lite-tune, small, tune, vivid). Default: what `--solver` says.",
             show_default=False,
@@ -80,9 +81,7 @@ def train(
             "reading them. Default: they are read as they are needed.",
         ),
     ] = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="No progress, only errors. Default: progress.")
-    ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a model as a recipe says, or go on with a run.
 

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from kh_cli.options.completion import complete_model
 from kh_cli.options.hub_options import CacheDir, set_hub
+from kh_cli.options.output_options import Json
 from kh_cli.output.errors import FAILED, explain
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_record, write_text
@@ -15,19 +17,18 @@ if TYPE_CHECKING:
 
 
 def verify(
-    names: Annotated[
+    models: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="[NAME|OWNER/REPO|PATH...]",
-            help="As for `kh show`. Default: all that ships with the package or was pulled.",
+            metavar="MODEL",
+            autocompletion=complete_model,
+            help="A name from `kh list`, the folder of a model or of a training run, or owner/repo "
+            "on the Hugging Face Hub. Default: all that ships with the package or was pulled.",
             show_default=False,
         ),
     ] = None,
     cache_dir: CacheDir = None,
-    json: Annotated[
-        bool,
-        typer.Option("--json", help="Print a line of JSON for every model. Default: text."),
-    ] = False,
+    json: Json = False,
 ) -> None:
     """Compare the files of models with their hashes, and check that they are sound.
 
@@ -43,8 +44,8 @@ def verify(
     from kh_zoo.hub.store import list_stored
 
     sources: dict[str, Source | ZooError] = {}
-    if names:
-        sources = {name: find(name) for name in names}
+    if models:
+        sources = {name: find(name) for name in models}
     else:
         for variant in list_variants():
             try:
@@ -98,7 +99,7 @@ def _status(source: "Source", folder: Path) -> tuple[str, str | None]:
         return "damaged", explain(error)[0]
     copies = [name for name in copies if name not in source.files]
     if copies:
-        return "can't tell", (
+        return "unknown", (
             f"can't tell: the cache has `{copies[0]}` as a copy, without the hash that it had on "
             "the Hub; `kh rm`, and then `kh pull`, which compares what it fetches"
         )

@@ -31,14 +31,47 @@ def write_text(*lines: str) -> None:
 
 def write_table(columns: list[str], rows: list[list[str]]) -> None:
     """Print a table; columns of numbers to the right."""
-    from rich.console import Console
     from rich.table import Table
 
-    table = Table(box=None)
+    table = Table(box=None, pad_edge=False)
     for number, column in enumerate(columns):
-        numeric = all(row[number][:1] in "0123456789-" for row in rows)  # or empty
+        numeric = all(row[number][:1] in "0123456789-+" for row in rows)  # or empty
         table.add_column(column, justify="right" if numeric else "left")
     for row in rows:
         table.add_row(*map(shown, row))
+    _print(table)
+
+
+def write_fields(fields: dict[str, str]) -> None:
+    """Print names and values, two columns."""
+    from rich.table import Table
+
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in fields.items():
+        table.add_row(shown(name), shown(value))
+    _print(table)
+
+
+def write_markdown(text: str) -> None:
+    """Print Markdown: for a person, as it is meant, and into a file as it is."""
+    lines = [shown(line) for line in text.expandtabs().splitlines()]
+    if not sys.stdout.isatty():
+        write_text(*lines)
+        return
+    from rich.markdown import Markdown
+
+    _print(Markdown("\n".join(lines), hyperlinks=False))
+
+
+def _print(what: Any) -> None:
+    from rich.console import Console
+
     # In a file or a pipe, no line is broken.
-    Console(width=None if sys.stdout.isatty() else 500, markup=False).print(table)
+    width = None if sys.stdout.isatty() else 2000
+    console = Console(width=width, markup=False, highlight=False)
+    with console.capture() as captured:
+        console.print(what)
+    # Rich fills lines with blanks.
+    print("\n".join(map(str.rstrip, captured.get().splitlines())), flush=True)

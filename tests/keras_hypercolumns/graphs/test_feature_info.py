@@ -211,9 +211,16 @@ FAMILIES = (
     "Xception",
 )
 QUICK_FAMILIES = ("MobileNet", "MobileNetV3Small", "VGG16")
+LARGE_FAMILIES = ("ConvNeXtTiny", "DenseNet121", "EfficientNetV2B0", "NASNetMobile")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+def marked(families):
+    """The large ones are looked at before a release."""
+    marks = dict.fromkeys(LARGE_FAMILIES, pytest.mark.long)
+    return [pytest.param(name, marks=marks.get(name, ())) for name in families]
+
+
+@pytest.mark.parametrize("family", marked(FAMILIES))
 def test_every_map_of_the_applications(family):
     if keras.backend.backend() != "tensorflow" and family not in QUICK_FAMILIES:
         pytest.skip("the graph is the same on every backend; building the large ones is slow")
@@ -276,7 +283,7 @@ def averaging(model):
     return model
 
 
-@pytest.mark.parametrize("family", CENTERS)
+@pytest.mark.parametrize("family", marked(CENTERS))
 def test_the_centers_of_the_applications_are_those_of_their_gradients(family, output_and_gradients):
     if keras.backend.backend() != "tensorflow":
         pytest.skip("the graph is the same on every backend; building the large ones is slow")

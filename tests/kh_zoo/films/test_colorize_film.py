@@ -88,6 +88,35 @@ def test_what_is_chosen_for_more_than_eight_bits(tmp_path):
     assert (after.codec, after.format) == ("hevc", "yuv420p10le")
 
 
+def test_interlaced_frames_stay_interlaced(tmp_path):
+    """Of two fields that move apart, a row has no chroma of the other field's rows."""
+    bright = np.indices((64, 96))[0] % 2 * 0.6 + 0.2
+    source = make_film(
+        tmp_path / "film.mkv",
+        3,
+        codec="libx264",
+        pictures=[bright] * 3,
+        options={"flags": "+ildct+ilme", "crf": "1"},
+    )
+    target, result = color(source, quality=100)
+    assert result.notes == ()
+    for path in (source, target):
+        with av.open(str(path)) as film:
+            frames = list(film.decode(video=0))
+        assert all(frame.interlaced_frame for frame in frames)
+    # Bright is orange, dark is blue; shared they would both be grey.
+    v = np.split(frames[1].to_ndarray().ravel(), [64 * 96, 64 * 96 + 32 * 48])[2].reshape(32, 48)
+    assert v[1::2, 8:-8].mean() - v[::2, 8:-8].mean() > 20
+    assert "interlaced" in color(source, tmp_path / "other.mkv", codec="hevc")[1].notes[0]
+
+
+@pytest.mark.parametrize(("transfer", "name"), [(16, "PQ"), (18, "HLG")])
+def test_hdr_is_refused(tmp_path, transfer, name):
+    source = make_film(tmp_path / "film.mkv", 2, format="yuv420p10le", tags=(1, 9, 9, transfer))
+    with pytest.raises(PictureError, match=rf"HDR \({name}\)"):
+        color(source)
+
+
 def test_full_range_and_odd_sizes(tmp_path):
     source = make_film(tmp_path / "film.mkv", 4, (77, 51), format="yuv444p", tags=(2, 1, 1, 1))
     target, _ = color(source)
@@ -270,9 +299,12 @@ def test_other_settings_begin_anew(tmp_path):
 
 
 def test_a_killed_process_equals_an_undisturbed_one(tmp_path):
-    source = make_film(tmp_path / "film.mkv", 40)
-    whole = read_film(color(source, tmp_path / "whole.mkv", codec="ffv1", segment=4)[0])
-    target = tmp_path / "film.color.mkv"
+    """In the codec that is chosen by itself: the same packets, so frame by frame; and its sound."""
+    source = make_film(tmp_path / "film.mp4", 40, codec="libx264", sound="aac")
+    whole = read_film(color(source, tmp_path / "whole.mp4", segment=4)[0])
+    assert whole.codec == "h264"
+    assert whole.others == read_film(source).others != {}
+    target = tmp_path / "film.color.mp4"
     program = f"""if True:
         import sys, time
         sys.path[:0] = {[str(Path(__file__).parents[2])]!r}
@@ -289,7 +321,7 @@ def test_a_killed_process_equals_an_undisturbed_one(tmp_path):
             print(done, flush=True)
 
         colorize_film({str(source)!r}, {str(target)!r}, Colorizer(Slow(), size=64),
-                      codec="ffv1", segment=4, on_progress=tell)
+                      segment=4, on_progress=tell)
     """
     random = np.random.default_rng(KILLS)
     begun = []
@@ -301,7 +333,7 @@ def test_a_killed_process_equals_an_undisturbed_one(tmp_path):
         process.wait()
         process.stdout.close()
     assert begun == sorted(begun)
-    color(source, target, codec="ffv1", segment=4)
+    color(source, target, segment=4)
     assert read_film(target).packets == whole.packets
 
 

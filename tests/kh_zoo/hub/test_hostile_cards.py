@@ -228,5 +228,5 @@ def test_copies_without_hashes_can_not_be_told(cache, tmp_path):
         path.write_bytes(content)
     result = kh("verify", "ada/etchings", "--json")
     record = json.loads(result.stdout)
-    assert (result.exit_code, record["status"]) == (1, "can't tell")
+    assert (result.exit_code, record["status"]) == (1, "unknown")
     assert "as a copy" in record["reason"]

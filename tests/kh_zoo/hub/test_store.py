@@ -85,7 +85,7 @@ class TestPull:
         assert kh("pull", "ada/etchings").returncode == 0
         hub.requests.clear()
         again = kh("pull", "hf://ada/etchings", "--json")
-        assert json.loads(again.stdout)["status"] == "already here"
+        assert json.loads(again.stdout)["reason"] == "already here"
         assert kh_without_sockets("pull", "ada/etchings").returncode == 0
         assert hub.requests == []
 
@@ -148,10 +148,10 @@ class TestPull:
             line["name"]: line["status"] for line in map(json.loads, result.stdout.splitlines())
         }
         assert states == {
-            "relu1-5": "bundled",
-            "ada/other": "fetched",
+            "relu1-5": "skipped",
+            "ada/other": "done",
             "ada/nothing": "failed",
-            "ada/etchings": "fetched",
+            "ada/etchings": "done",
         }
         assert "nothing to pull" in result.stderr
         assert "Traceback" not in result.stderr
@@ -386,11 +386,11 @@ class TestUse:
         result = kh("doctor", "--json", HF_TOKEN=token, HTTPS_PROXY="http://me:secret@proxy:3128")
         assert result.returncode == 0, result.stderr
         found = json.loads(result.stdout)
-        assert found["Hub"] == hub.endpoint
-        assert found["Hub answers"] == "yes, 200"
+        assert found["hub"] == hub.endpoint
+        assert found["hub_answers"] == "yes, 200"
         assert found["pulled"].startswith("1 models, 0.2 MB")
         assert found["HTTPS_PROXY"] == "***@proxy:3128"
-        assert found["default variant"].startswith("lite, ships with the package")
+        assert found["default_model"].startswith("lite, ships with the package")
         assert found["token"] == "set"
         assert token not in result.stdout + result.stderr
         gone = kh("doctor", HF_ENDPOINT="http://127.0.0.1:9")

@@ -555,6 +555,7 @@ class TestWayBack:
         assert result.returncode == 0, result.stderr
         return json.loads(result.stdout)["hub"]
 
+    @pytest.mark.long
     def test_all_variants_come_back_as_they_went(self, ada, generation, tmp_path):
         assert list(generation) == [variant.name for variant in list_variants()]
         lightness = np.random.default_rng(9).uniform(0, 100, (64, 48)).astype("float32")
@@ -643,6 +644,7 @@ BACKBONES = {
 CHOSEN = list(BACKBONES) if os.environ.get("KH_BACKBONES") == "all" else ["MobileNetV2"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CHOSEN)
 def test_a_backbone_of_ones_own_goes_all_the_way(name, ada, pictures, tmp_path):
     """Trained for ten steps, saved, evaluated, exported, published; colours without Keras."""

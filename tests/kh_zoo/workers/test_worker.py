@@ -100,6 +100,18 @@ def test_whatever_ends_a_process_is_named_with_its_picture_and_the_rest_done():
 
 
 @pytest.mark.usefixtures("program")
+def test_processes_are_kept_for_what_comes_later():
+    for name in "abc":
+        Image.new("L", (9, 9)).save(f"{name}.png")
+    with LocalRunner(Settings(), 2) as runner:
+        for name in "abc":
+            [job] = plan_batch([Path(f"{name}.png")], output=Path("out")).jobs
+            [outcome] = runner.run([job], {}, lambda: False)
+            assert (outcome.job, outcome.reason) == (job, None)
+    assert len(os.listdir("starts")) == 1
+
+
+@pytest.mark.usefixtures("program")
 def test_a_process_may_be_killed_with_every_picture():
     names = [f"kill_{n}.png" for n in range(12)] + ["fine_0.png"]
     reasons, error = run(names, 2)

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from kh_zoo.batches.journal import Journal
 from kh_zoo.batches.plan import Job, Plan
-from kh_zoo.batches.resume import resume
+from kh_zoo.batches.resume import judge, resume
 from kh_zoo.pictures.unfinished import remove_unfinished
 from kh_zoo.workers.answer import Answer
 from kh_zoo.workers.settings import Settings
@@ -43,6 +44,7 @@ class Batch:
         plan: What `plan_batch` returned.
         settings: How they are coloured. The model is on this disk.
         runner: Where they are coloured; started by who made it.
+        held: The journal of the only output folder, where it is open for more than this batch.
 
     Raises:
         PlanError: All outputs are refused.
@@ -50,8 +52,16 @@ class Batch:
         ZooError: The model or an option of the settings is none.
     """
 
-    def __init__(self, plan: Plan, settings: Settings, runner: "Runner") -> None:
-        self.plan, self.journals = resume(plan, settings)
+    def __init__(
+        self, plan: Plan, settings: Settings, runner: "Runner", held: Journal | None = None
+    ) -> None:
+        self.held = held
+        if held:
+            held.recall(job.target for job in (*plan.jobs, *plan.finished))
+            self.journals = {held.root: held}
+            self.plan = judge(plan, self.journals)
+        else:
+            self.plan, self.journals = resume(plan, settings)
         self.settings = settings
         self.runner = runner
         self.tried = 0
@@ -73,7 +83,7 @@ class Batch:
             ZooError: The model can't be loaded.
         """
         plan = self.plan
-        if not plan.jobs:
+        if not plan.jobs and not self.held:
             self.settings.check_gpu()
         for job in plan.finished:
             yield Outcome(job.source, job.target, "skipped", job.reason)
@@ -86,7 +96,7 @@ class Batch:
         if not plan.jobs:
             return
         with contextlib.ExitStack() as opened:
-            for journal in self.journals.values():
+            for journal in () if self.held else self.journals.values():
                 opened.enter_context(journal)
             remove_unfinished(job.target for job in (*plan.jobs, *plan.finished))
             waiting: dict[int, Outcome] = {}

@@ -70,6 +70,15 @@ class Journal:
         self._lines: dict[str, bytes] = {}
         self._runs: dict[str, dict[str, Any]] = {}
         self._file: int | None = None
+        self.recall(targets)
+
+    def recall(self, targets: Iterable[Path]) -> None:
+        """Look up, once more, what is known of these outputs, to be judged next.
+
+        Raises:
+            OutputError: As of the class.
+        """
+        self.passed_over = 0
         self._read({self._name(target) for target in targets})
 
     def judge(self, source: Path, target: Path) -> tuple[bool, str]:
@@ -231,13 +240,15 @@ class Journal:
 
     def _difference(self, key: str) -> str:
         """How the settings of an earlier run differ from those of this one."""
-        before = self._runs.get(key)
+        before, now = self._runs.get(key), self.settings
         if before is None:
             return "other settings"
         return "other settings: " + ", ".join(
-            f"{name} {before.get(name)} before, {value} now" if len(str(value)) < 20 else name
-            for name, value in self.settings.items()
-            if before.get(name) != value
+            f"{name} {before.get(name)} before, {now.get(name)} now"
+            if len(str(now.get(name))) < 20
+            else name
+            for name in {**now, **before}
+            if before.get(name) != now.get(name)
         )
 
 

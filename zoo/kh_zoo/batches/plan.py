@@ -120,9 +120,7 @@ def plan_batch(
             own += walk.own
             unreadable += walk.unreadable
             passed += walk.passed
-            for source in walk.found:
-                target = root / source.relative_to(path).with_name(_name(source, "", suffix))
-                candidates.append(Job(source, target, root))
+            candidates += [_mirrored(path, source, root, suffix) for source in walk.found]
         elif path.stem.endswith(MARK) or path.name == JOURNAL:
             own.append(path)
         else:
@@ -133,28 +131,73 @@ def plan_batch(
             place = "named" if name else "folder" if folder else "beside"
             candidates.append(Job(path, target, folder or target.parent, place))
 
-    marked = {job.source for job in candidates if is_own_output(job.source)}
-    own += sorted(marked)
+    plan = _decide(candidates, overwrite)
+    plan = dataclasses.replace(
+        plan,
+        own=tuple(dict.fromkeys((*own, *plan.own))),
+        unreadable=tuple(unreadable),
+        passed=passed,
+    )
+    if not (plan.jobs or plan.finished or plan.unreadable or plan.refused):
+        also = f" ({plan.own[0]} is an output itself)" if plan.own else ""
+        raise PlanError(f"no pictures found{also} in: {', '.join(map(str, paths))}")
+    plan.check()
+    if plan.jobs:
+        for root in roots:
+            check_writable(root)
+    return plan
+
+
+def plan_arrived(
+    folder: Path, arrived: Iterable[Path], *, output: Path, suffix: str | None = None
+) -> Plan:
+    """Decide for some pictures below a folder what `plan_batch` would for all of them.
+
+    Args:
+        folder: The folder, and
+        arrived: the pictures, as `Walk` finds them.
+        output: As of `plan_batch`, which it should have been checked by: see `check_watched`.
+        suffix: As of `plan_batch`.
+    """
+    return _decide([_mirrored(folder, source, output, suffix) for source in arrived], False)
+
+
+def check_watched(folder: Path, output: Path | None) -> Path:
+    """Return the output folder for a folder in which pictures arrive.
+
+    Raises:
+        PlanError: `folder` is none that pictures are taken from, or both are one.
+        OutputError: `output` is no folder, or can't be written to.
+    """
+    if not os.path.isdir(folder):
+        raise PlanError(f"`folder` should be a folder, which is there. Received: {folder}")
+    if is_output_folder(folder):
+        raise PlanError(f"`folder` should be one of inputs. Received: {folder}, one of outputs")
+    root = output or _beside(folder)
+    if os.path.realpath(root) == os.path.realpath(folder):
+        raise PlanError(f"`output` should be another folder than `folder`. Received: {root}")
+    check_writable(root)
+    return root
+
+
+def _mirrored(folder: Path, source: Path, root: Path, suffix: str | None) -> Job:
+    """What becomes of a picture in a folder: in `root`, at the same place."""
+    target = root / source.relative_to(folder).with_name(_name(source, "", suffix))
+    return Job(source, target, root)
+
+
+def _decide(candidates: list[Job], overwrite: bool) -> Plan:
+    """Tell what is to be done from what is finished, refused, or an output itself."""
+    own = {job.source for job in candidates if is_own_output(job.source)}
     jobs: list[Job] = []
     finished: list[Job] = []
-    distinct, refused = _distinct([job for job in candidates if job.source not in marked])
+    distinct, refused = _distinct([job for job in candidates if job.source not in own])
     for number, job in enumerate(distinct):
         if os.path.isfile(job.target) and not overwrite:
             finished.append(dataclasses.replace(job, number=number, reason="already there"))
         else:
             jobs.append(dataclasses.replace(job, number=number))
-    if not jobs and not finished and not unreadable and not refused:
-        also = f" ({own[0]} is an output itself)" if own else ""
-        raise PlanError(f"no pictures found{also} in: {', '.join(map(str, paths))}")
-    plan = Plan(
-        *(tuple(jobs), tuple(finished), tuple(refused), tuple(dict.fromkeys(own))),
-        *(tuple(unreadable), passed),
-    )
-    plan.check()
-    if jobs:
-        for root in roots:
-            check_writable(root)
-    return plan
+    return Plan(tuple(jobs), tuple(finished), tuple(refused), tuple(sorted(own)), (), {})
 
 
 def check_format(suffix: str | None) -> None:

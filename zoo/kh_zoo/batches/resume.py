@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path
 
 from kh_zoo.batches.journal import Journal
@@ -41,6 +42,18 @@ def resume(plan: Plan, settings: Settings) -> tuple[Plan, dict[Path, Journal]]:
         )
         for root, jobs in by_root.items()
     }
+    plan = judge(plan, journals)
+    plan.check()
+    return plan, journals
+
+
+def judge(plan: Plan, journals: Mapping[Path, Journal]) -> Plan:
+    """Move to the jobs of a plan what has to be done again, and to the refused what may not be.
+
+    Args:
+        plan: The plan.
+        journals: By the output folder; they have looked up what is known of the plan's outputs.
+    """
     jobs, finished, refused = list(plan.jobs), [], list(plan.refused)
     for job in plan.finished:
         journal = journals[job.root]
@@ -67,8 +80,6 @@ def resume(plan: Plan, settings: Settings) -> tuple[Plan, dict[Path, Journal]]:
     for journal in journals.values():
         journal.forget()
     jobs.sort(key=lambda job: job.number)
-    plan = dataclasses.replace(
+    return dataclasses.replace(
         plan, jobs=tuple(jobs), finished=tuple(finished), refused=tuple(refused)
     )
-    plan.check()
-    return plan, journals

@@ -146,9 +146,14 @@ def open_model(model: str | os.PathLike[str]) -> tuple[ModelFolder, str]:
     return open_source(pull_source(find(model)))
 
 
-def open_source(source: Source) -> tuple[ModelFolder, str]:
-    """Open a model that is on the disk, and choose the variant in it."""
-    folder = open_model_folder(Path(source.folder or ""))
+def open_source(source: Source, table: dict[str, Any] | None = None) -> tuple[ModelFolder, str]:
+    """Open a model that is on the disk, and choose the variant in it.
+
+    Args:
+        source: Of `find` or `pull_source`.
+        table: What `read_table` gave for its configuration, where it was asked before.
+    """
+    folder = open_model_folder(Path(source.folder or ""), table)
     heads = folder.config.heads
     if source.variant in heads:
         return folder, str(source.variant)

@@ -84,7 +84,7 @@ def colorize_film(
         What is to be said of it; None if it was stopped.
 
     Raises:
-        PictureError: There is no film in `source`.
+        PictureError: There is no film in `source`, or one in HDR.
         OutputError: `target` can't be written, or not with this codec.
     """
     source, target = Path(source), Path(target)
@@ -107,6 +107,8 @@ def colorize_film(
                 film.notes.append(COLOR)
             if encoding.bits < film.bits:
                 film.notes.append(f"{encoding.bits} bits: {encoding.codec} has no {film.bits}")
+            if film.interlaced and encoding.codec in ("hevc", "av1"):
+                film.notes.append(f"interlaced, which {encoding.codec} does not say: take h264")
             whole = segments.folder / f"whole{target.suffix.lower()}"
             end = finish(film, segments.read(), encoding, whole)
             sync(whole)
@@ -134,7 +136,7 @@ def _encode(
     for _ in islice(frames, passed):
         if stopped():
             return False
-    painter = Painter(encoding.format, film.matrix, film.full_range)
+    painter = Painter(encoding.format, film.matrix, film.full_range, film.interlaced)
     colored = _colored(frames, film, lightness, colorizer, painter, done - passed)
     encoder: av.VideoCodecContext | None = None
     start = film.first.pts

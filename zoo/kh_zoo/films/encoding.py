@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.codec.context import Flags
 
 from kh_zoo.errors import OutputError
 from kh_zoo.films.film import Film
@@ -40,6 +41,7 @@ class Encoding:
     aspect: Fraction | None
     tags: dict[str, int]
     field_order: int
+    interlaced: bool
 
     @classmethod
     def of(
@@ -87,6 +89,7 @@ class Encoding:
                 "color_trc": pixels.color_trc,
             },
             field_order=context.field_order,
+            interlaced=film.interlaced,
         )
 
     @property
@@ -131,7 +134,11 @@ class Encoding:
         context.field_order = self.field_order
         # So packets are in the order of the frames, in AVI too, and a segment ends where it does.
         context.max_b_frames = 0
-        context.flags |= av.codec.context.Flags.global_header
+        context.flags |= Flags.global_header
+        if self.interlaced and self.codec == "h264":
+            # So each frame says so, and players make two pictures of it. The other codecs have no
+            # such mode here, and leave it to the file.
+            context.flags |= Flags.interlaced_dct | Flags.interlaced_me
         context.options = dict(self.options)
 
     def key(self) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from kh_zoo.errors import PictureError
 from kh_zoo.films.pixels import default_matrix
 
 _UNSPECIFIED = 2
+_HDR = {16: "PQ", 18: "HLG"}
+"""Numbers of transfer functions, `AVColorTransferCharacteristic`."""
 _SHORT = Fraction(1, 2)
 """A film that ends so many seconds before it says is one that was cut short."""
 
@@ -34,7 +36,8 @@ class Film:
         path: A film of any kind that FFmpeg reads.
 
     Raises:
-        PictureError: There is no film to be read in the file. The message is the reason alone.
+        PictureError: There is no film to be read in the file, or one in HDR. The message is the
+            reason alone.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -64,6 +67,13 @@ class Film:
             self.container.close()
             raise PictureError(f"damaged or cut short ({reason})") from None
         pixels = self.first.pixels
+        if pixels.color_trc in _HDR:
+            self.container.close()
+            raise PictureError(
+                f"HDR ({_HDR[pixels.color_trc]}), whose lightness is not that of usual screens: "
+                "bring it to SDR first, such as by FFmpeg's filters zscale and tonemap"
+            )
+        self.interlaced = pixels.interlaced_frame
         self.width, self.height = pixels.width, pixels.height
         self.full_range = pixels.color_range == ColorRange.JPEG or (
             pixels.format.name.startswith(("yuvj", "gray")) and pixels.color_range == 0

@@ -102,9 +102,12 @@ class Painter:
         format: Of the frames: `yuv420p`, `yuv422p` or `yuv444p`, or with `10le` or `12le` behind.
         matrix: As of `Lightness`.
         full_range: As of `Lightness`.
+        interlaced: Whether every other row is of another time, so that they don't share chroma.
     """
 
-    def __init__(self, format: str, matrix: int, full_range: bool) -> None:
+    def __init__(
+        self, format: str, matrix: int, full_range: bool, interlaced: bool = False
+    ) -> None:
         found = _PLANAR.fullmatch(format)
         if not found or found[1] not in ("yuv420p", "yuv422p", "yuv444p"):
             raise ValueError(f"`format` should be a planar YUV format. Received: {format}")
@@ -112,6 +115,7 @@ class Painter:
         self.bits = int(found[2] or 8)
         self.halved = found[1] != "yuv444p", found[1] == "yuv420p"
         self.full_range = full_range
+        self.interlaced = interlaced
         self.shares = _MATRICES.get(matrix, _BT709)
 
     def paint(
@@ -128,7 +132,7 @@ class Painter:
         upsampling = GuidedUpsampling(small_lightness, ab, width, height)
         frame = av.VideoFrame(width, height, self.format)
         planes = [_plane(frame, i, self.bits) for i in range(3)]
-        rows = max(1, _PIXELS // width // 2) * 2
+        rows = max(1, _PIXELS // width // 4) * 4
         for top in range(0, height, rows):
             strip = lightness[top : top + rows]
             pixels = lab_to_srgb_pixels(strip, upsampling.rows(top, strip), sixteen_bit=True)
@@ -154,6 +158,11 @@ class Painter:
         if wide:
             padded = np.pad(chroma, ((0, 0), (1, 1 + chroma.shape[1] % 2)), mode="edge")
             chroma = (padded[:, :-2:2] + padded[:, 2::2]) / 4 + padded[:, 1:-1:2] / 2
+        if high and self.interlaced:
+            padded = np.pad(chroma, ((0, -len(chroma) % 4), (0, 0)), mode="symmetric")
+            first, second = ((padded[i::4] + padded[i + 2 :: 4]) / 2 for i in (0, 1))
+            rows = np.stack([first, second], axis=1).reshape(-1, first.shape[1])
+            return np.asarray(rows[: -(-len(chroma) // 2)])
         if high:
             padded = np.pad(chroma, ((0, len(chroma) % 2), (0, 0)), mode="edge")
             chroma = (padded[::2] + padded[1::2]) / 2

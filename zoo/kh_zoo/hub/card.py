@@ -6,7 +6,7 @@ All else in the file, and all other metadata, is left as it is.
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -260,18 +260,32 @@ def _body(facts: Facts) -> str:
 
 
 def _table(metrics: Mapping[str, Mapping[str, float]]) -> str:
-    lines = [
-        "Test split; beside it what predicting grey, and one mean colour, gives.",
-        "",
-        "| pictures | PSNR | gray | mean colour | RMSE AB | gray | mean colour "
-        "| explained variance | colourfulness | truth |",
-        "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
-    ]
-    for kind, row in metrics.items():
-        lines.append(
-            f"| {row['pictures']:.0f} {kind} | **{row['psnr']:.2f}** | {row['psnr_gray']:.2f} "
-            f"| {row['psnr_mean']:.2f} | **{row['rmse_ab']:.2f}** | {row['rmse_ab_gray']:.2f} "
-            f"| {row['rmse_ab_mean']:.2f} | {row['explained_variance']:.3f} "
-            f"| {row['colorfulness']:.1f} | {row['colorfulness_truth']:.1f} |"
+    rows = [((f"{row['pictures']:.0f} {kind}",), row) for kind, row in metrics.items()]
+    beside = "Test split; beside it what predicting grey, and one mean colour, gives."
+    return "\n".join([beside, "", *figures(("pictures",), rows)])
+
+
+def figures(
+    names: Sequence[str], rows: Iterable[tuple[Sequence[str], Mapping[str, Any]]]
+) -> list[str]:
+    """A table of `kh evaluate`'s figures in Markdown, with the baselines beside them.
+
+    Args:
+        names: Heads of the columns that say what a row is of.
+        rows: What each is of, and its figures.
+    """
+    heads = (
+        *(*names, "PSNR", "gray", "mean colour", "RMSE AB", "gray", "mean colour"),
+        *("explained variance", "colourfulness", "truth"),
+    )
+    lines = [f"| {' | '.join(heads)} |", f"| {' | '.join('---' for _ in heads)} |"]
+    for labels, row in rows:
+        cells = (
+            *(*labels, f"**{row['psnr']:.2f}**", f"{row['psnr_gray']:.2f}"),
+            *(f"{row['psnr_mean']:.2f}", f"**{row['rmse_ab']:.2f}**"),
+            *(f"{row['rmse_ab_gray']:.2f}", f"{row['rmse_ab_mean']:.2f}"),
+            *(f"{row['explained_variance']:.3f}", f"{row['colorfulness']:.1f}"),
+            f"{row['colorfulness_truth']:.1f}",
         )
-    return "\n".join(lines)
+        lines.append(f"| {' | '.join(cells)} |")
+    return lines

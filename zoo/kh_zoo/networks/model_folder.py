@@ -174,13 +174,17 @@ class ModelFolder:
         return sum(math.prod(shape) for shape in shapes.values())
 
 
-def open_model_folder(path: Path) -> ModelFolder:
+def open_model_folder(path: Path, table: dict[str, Any] | None = None) -> ModelFolder:
     """Read and check the configuration and the table of tensors, and that weights are finite.
+
+    Args:
+        path: The folder.
+        table: What `read_table` gave, where it was asked for the architecture.
 
     Raises:
         ModelError: If anything is missing, malformed, or does not fit together.
     """
-    config = read_config(path / CONFIG)
+    config = read_config(path / CONFIG, table)
     tensors = _read_header(path / TENSORS)
     folder = ModelFolder(path, config, tensors)
     int8 = [name for name in config.network.kernels() if name in tensors]
@@ -255,13 +259,17 @@ def read_json(path: Path) -> Any:
         raise ModelError(f"{path}: is not a JSON file") from None
 
 
-def read_config(path: Path) -> ModelConfig:
+def read_config(path: Path, table: dict[str, Any] | None = None) -> ModelConfig:
     """Read the configuration of a network with heads, of either format.
+
+    Args:
+        path: The file.
+        table: What `read_table` gave, where it was asked before.
 
     Raises:
         ModelError: If it can't be read, or is none.
     """
-    table = read_table(path)
+    table = read_table(path) if table is None else table
     if table["architecture"] == KERAS:
         raise ModelError(
             f"{path}: is a Keras model of its own, without a trunk and heads as the catalogue's "

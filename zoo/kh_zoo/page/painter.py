@@ -16,6 +16,7 @@ import pyvips
 from kh_zoo.batches.plan import PlanError, plan_batch
 from kh_zoo.chatter import silence
 from kh_zoo.colorizer import Colorizer
+from kh_zoo.engines.kept_engine import KeptEngine
 from kh_zoo.engines.predict import predict_ab
 from kh_zoo.errors import OutputError, PictureError, PluginWarning, ZooError
 from kh_zoo.networks.working_size import working_size
@@ -123,7 +124,7 @@ def write(
 ) -> dict[str, Any]:
     """Write the file that `kh colorize` would write."""
     with np.load(predicted) as kept:
-        engine = _Kept(kept["ab"])
+        engine = KeptEngine(kept["ab"])
     Colorizer(engine, size=size, saturation=saturation).colorize_file(
         source, target, quality=quality
     )
@@ -146,16 +147,6 @@ def least_level(width: int, height: int) -> int:
     while width * height > MOST_SHOWN * 4**level or max(width, height) > _MOST_SIDE * 2**level:
         level += 1
     return level
-
-
-class _Kept:
-    """An engine that was asked before."""
-
-    def __init__(self, ab: np.ndarray) -> None:
-        self._ab = ab
-
-    def predict_ab(self, lightness: np.ndarray) -> np.ndarray:
-        return self._ab
 
 
 @lru_cache(_MODELS)

@@ -1,24 +1,27 @@
 """Which files are taken for pictures, by their suffixes: the one table of them."""
 
-_ALIKE = {
-    ".jpg": (".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".mpo"),
-    ".png": (".apng",),
-    ".webp": (),
-    ".tif": (".tiff", ".btf", ".tf8", ".ptif"),
-    ".avif": (".avifs",),
-    ".heic": (".heif", ".hif", ".heics", ".heifs"),
-    ".gif": (),
-    ".bmp": (".dib",),
-    ".jp2": (".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
-    ".ppm": (".pgm", ".pbm", ".pnm"),
-    ".tga": (".icb", ".vda", ".vst"),
-    ".pcx": (),
-    ".psd": (),
-    ".sgi": (),
+_FORMATS = {
+    ".jpg": ("JPEG", ".jpeg", ".jpe", ".jfif", ".jif", ".jfi", ".mpo"),
+    ".png": ("PNG", ".apng"),
+    ".webp": ("WebP",),
+    ".tif": ("TIFF", ".tiff", ".btf", ".tf8", ".ptif"),
+    ".gif": ("GIF",),
+    ".avif": ("AVIF", ".avifs"),
+    ".heic": ("HEIC", ".heif", ".hif", ".heics", ".heifs"),
+    ".bmp": ("BMP", ".dib"),
+    ".jp2": ("JPEG 2000", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx"),
+    ".ppm": ("PNM", ".pgm", ".pbm", ".pnm"),
+    ".tga": ("TGA", ".icb", ".vda", ".vst"),
+    ".pcx": ("PCX",),
+    ".sgi": ("SGI",),
+    ".psd": ("PSD",),
 }
-ALIKE = {other: suffix for suffix, others in _ALIKE.items() for other in others}
+"""By the suffix: what the format is called, and its other suffixes."""
+KNOWN = tuple(name for name, *_ in _FORMATS.values())
+"""What the formats are called."""
+ALIKE = {other: suffix for suffix, (_, *others) in _FORMATS.items() for other in others}
 """Suffixes that name the format of another."""
-READ = (*_ALIKE, *ALIKE)
+READ = (*_FORMATS, *ALIKE)
 """Of the files that are read."""
 UNREAD = (".jxl",)
 """Of pictures that can't be read unless a plugin does: so that they are named as failures instead

@@ -10,6 +10,7 @@ import pyvips
 import kh_zoo.pictures.loaders  # noqa: F401, before anything is opened
 from kh_zoo.errors import PictureError
 from kh_zoo.forked import check_fork
+from kh_zoo.pictures.formats import KNOWN
 from kh_zoo.pictures.headers.header import Header
 from kh_zoo.pictures.headers.header_reader import read_header
 from kh_zoo.pictures.memory import check_memory
@@ -25,7 +26,6 @@ MAX_PIXELS = 500_000_000
 COLOR = "colour: only its lightness is used"
 """The note of a picture that is in colour already."""
 
-_KNOWN = "JPEG, PNG, WebP, TIFF, GIF, AVIF, HEIC, BMP, JPEG 2000, PNM, TGA, PCX, SGI and PSD"
 # Of files that move: what is read of them is a frame, of others a page.
 _MOVING = ("gifload", "webpload", "heifload")
 # What may be white where pixels are not of 8 or 16 bits: the least that holds all of them.
@@ -405,8 +405,9 @@ def last_line(error: pyvips.Error) -> str:
 def unreadable(error: pyvips.Error) -> PictureError:
     """The error of a file that libvips can't read: why, and what to do about it."""
     if "not in a known format" in error.detail:
+        known = f"{', '.join(KNOWN[:-1])} and {KNOWN[-1]}"
         return PictureError(
-            f"not a picture, or of an unknown format ({_KNOWN} are known), or cut short"
+            f"not a picture, or of an unknown format ({known} are known), or cut short"
         )
     reason = last_line(error)
     if "not configured" in reason or "samples out of range" in reason:

@@ -69,7 +69,11 @@ class LocalRunner:
         begin: "Callable[[Job], object]",
         interrupted: Callable[[], bool],
     ) -> Iterator[tuple[int, Answer]]:
-        """Yield what becomes of each picture: see `Runner`."""
+        """Yield what becomes of each picture: see `Runner`.
+
+        May be called again with further ones, unless it was ended before all were done: the
+        processes are kept until `close`.
+        """
         remaining = deque(enumerate(jobs))
         threads = [
             threading.Thread(target=self._serve, args=(worker, remaining, begin))
@@ -104,7 +108,8 @@ class LocalRunner:
             if not_loaded and remaining and not self._stopping.is_set():
                 raise not_loaded.reason
         finally:
-            self._kill()
+            if running:
+                self._kill()
             for thread in threads:
                 thread.join()
 
@@ -158,7 +163,6 @@ class LocalRunner:
             if not self._killed.is_set():
                 self._done.put(error)
         finally:
-            worker.close()
             self._done.put(None)
 
     def _warn(self) -> None:

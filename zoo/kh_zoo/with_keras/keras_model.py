@@ -68,9 +68,10 @@ def load_model(model: str | os.PathLike[str] = DEFAULT_VARIANT) -> keras.Model:
     """
     source = pull_source(find(model))
     folder = Path(source.folder or "")
-    if read_table(folder / CONFIG)["architecture"] == KERAS:
+    table = read_table(folder / CONFIG)
+    if table["architecture"] == KERAS:
         return build_keras_model(check_keras_folder(folder))
-    return build_model(*open_source(source))
+    return build_model(*open_source(source, table))
 
 
 def save_model(model: keras.Model, path: str | os.PathLike[str], size: int | None = None) -> None:

@@ -22,6 +22,8 @@ class Answer:
     seconds: float = 0.0
     fatal: bool = False
     """Whether what is left would fail for the same reason, so that it need not be begun."""
+    short_of_memory: bool = False
+    """Whether the process that coloured it should end, so that the next one begins afresh."""
 
     @classmethod
     def of(cls, record: Mapping[str, Any]) -> "Answer":
@@ -33,4 +35,5 @@ class Answer:
             notes=tuple(record.get("notes", ())),
             seconds=record.get("seconds", 0.0),
             fatal=record.get("fatal", False),
+            short_of_memory=record.get("short_of_memory", False),
         )

@@ -32,6 +32,8 @@ class Settings:
     vivid: bool = False
     quality: int | None = None
     compare: bool = False
+    video: bool = False
+    """Whether the pictures of a folder are frames, of one film."""
 
     def check_gpu(self) -> None:
         """Load the model if that tells whether there is the GPU that is asked for.
@@ -64,16 +66,19 @@ class Settings:
         check_device(self.device)
         values = dataclasses.asdict(self)
         del values["device"]  # it decides no more than rounding
+        if not self.video:
+            del values["video"]  # as it was before there was one
         source = find(values.pop("model"))
         path = Path(source.folder or "")
-        if read_table(path / CONFIG)["architecture"] == "keras":
+        table = read_table(path / CONFIG)
+        if table["architecture"] == "keras":
             check_keras_engine(self.engine)
             if self.vivid:
                 raise no_vivid_head(path)
             values |= {"engine": "keras", "variant": None}
             weights = KERAS_WEIGHTS
         else:
-            folder, head = open_source(source)
+            folder, head = open_source(source, table)
             values["variant"] = vivid_head(folder, head) if self.vivid else head
             values["engine"] = self.engine or DEFAULT_ENGINE
             check_engine(values["engine"])

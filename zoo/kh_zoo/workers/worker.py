@@ -1,19 +1,18 @@
 """A process that colours one picture after the other: what goes wrong in it ends there."""
 
 import contextlib
-import errno
-import os
+import dataclasses
 import time
 from pathlib import Path
-from typing import Any
 
 from kh_zoo.chatter import silence
-from kh_zoo.errors import OutputError, PictureError, ZooError, causes
-from kh_zoo.memory import is_near_limit, is_out_of_memory, limit_memory, memory_limit
+from kh_zoo.errors import PictureError, ZooError
+from kh_zoo.memory import limit_memory, memory_limit
 from kh_zoo.pictures.memory import max_memory
 from kh_zoo.pictures.unfinished import remove_unfinished
 from kh_zoo.plugins.describe import describe
 from kh_zoo.workers.answer import Answer
+from kh_zoo.workers.colorize import colorize
 from kh_zoo.workers.process import UNDER_WAY, Process, converse, raise_reason
 from kh_zoo.workers.settings import Settings
 from kh_zoo.workers.stamp import Stamp
@@ -113,7 +112,7 @@ def main() -> None:
         question = questions.get()
         source, target = Path(question["source"]), Path(question["target"])
         UNDER_WAY.append(target)
-        answer(_colorize(colorizer, source, target, settings))
+        answer(dataclasses.asdict(colorize(colorizer, source, target, settings)))
         UNDER_WAY.clear()
 
 
@@ -121,43 +120,6 @@ def _limit_memory() -> None:
     """Let one picture take no more than a few gigabytes, whatever its header says."""
     with contextlib.suppress(PictureError):  # which every picture says
         limit_memory((max_memory() + _ROOM) * 1_000_000)
-
-
-def _colorize(colorizer: Any, source: Path, target: Path, settings: Settings) -> dict[str, Any]:
-    started = time.monotonic()
-    try:
-        read = Stamp.of(source, digest=True)
-        if read is None and source.exists() and not source.is_file():
-            raise PictureError("no file any more")
-        notes = colorizer.colorize_file(
-            source, target, quality=settings.quality, compare=settings.compare
-        )
-        written = Stamp.of(target)
-        if read is None or written is None:
-            raise OutputError("vanished while it was coloured")
-    except Exception as error:
-        return {
-            "reason": describe(error),
-            "fatal": _disk_full(error),
-            "short_of_memory": is_out_of_memory(error) or is_near_limit(),
-            "seconds": time.monotonic() - started,
-        }
-    return {
-        "read": read.__dict__,
-        "written": written.__dict__,
-        "notes": notes,
-        "seconds": time.monotonic() - started,
-    }
-
-
-def _disk_full(error: BaseException | None) -> bool:
-    """Whether the disk is full, so that every further picture would fail too."""
-    full = (errno.ENOSPC, errno.EDQUOT)
-    return any(
-        (isinstance(one, OSError) and one.errno in full)
-        or any(os.strerror(number) in str(one) for number in full)  # libvips has but the text
-        for one in causes(error)
-    )
 
 
 if __name__ == "__main__":

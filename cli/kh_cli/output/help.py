@@ -1,0 +1,60 @@
+"""`--help`: commands in groups, with whole summaries; what a value is, in a word."""
+
+import re
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+_WORDS = {"INTEGER": "N", "INT": "N", "FLOAT": "X", "STR": "TEXT"}
+_WORDS |= {"DIRECTORY": "FOLDER", "DIR": "FOLDER"}
+# As Typer says it, of any version: `<list[Path]>`, `<int range>`, `INTEGER RANGE`, `<kh|onnx>`.
+_TYPE = re.compile(
+    r" (?:<(?:list\[)?([^<>\]]+?)\]?>|([A-Z]+(?: RANGE)?)|\[([^\[\]]+\|[^\[\]]+)\])$"
+)
+
+
+class Command(TyperCommand):
+    """Says of a value `N` or `FOLDER`, not its type in Python, and of an argument only its name."""
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write the arguments, then the options."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is None:
+                continue
+            name, text = record
+            if parameter.param_type_name == "argument":
+                sections["Arguments"].append((name.partition(" <")[0], text))
+            else:
+                sections["Options"].append((_TYPE.sub(_word, name), text))
+        for title, rows in sections.items():
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
+
+
+def _word(match: re.Match[str]) -> str:
+    found: str = next(filter(None, match.groups())).removesuffix(" range").removesuffix(" RANGE")
+    return " " + (found if "|" in found else _WORDS.get(found.upper(), found.upper()))
+
+
+class Group(TyperGroup):
+    """Lists its commands under the `rich_help_panel` of each, which Typer itself does only in
+    colour, and does not cut what they say of themselves."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each group of commands."""
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command: Any = self.get_command(ctx, name)
+            if command is None or command.hidden:
+                continue
+            panel = getattr(command, "rich_help_panel", None)
+            summary = (command.short_help or command.help or "").strip().partition("\n\n")[0]
+            rows = sections.setdefault(panel if isinstance(panel, str) else "Of plugins", [])
+            rows.append((name, " ".join(summary.split())))
+        width = max(len(name) for rows in sections.values() for name, _ in rows)
+        for panel, rows in sections.items():
+            with formatter.section(panel):
+                formatter.write_dl([(name.ljust(width), summary) for name, summary in rows])
