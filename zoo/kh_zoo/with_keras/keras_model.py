@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import os
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -130,7 +131,14 @@ def write_keras(model: keras.Model, path: Path) -> None:
     # A model of its own around the same layers: that of a training has its optimizer and metrics
     # saved with it (`include_optimizer` has no effect on this format).
     bare = keras.Model(inputs_of(model), outputs_of(model), name=model.name)
-    keras.saving.save_model(bare, path, zipped=False)
+    # By way of an archive, which Python writes: the HDF5 library itself fails oddly on a full disk.
+    archive = path / ".model.keras"
+    try:
+        keras.saving.save_model(bare, archive)
+        with zipfile.ZipFile(archive) as packed:
+            packed.extractall(path)
+    finally:
+        archive.unlink(missing_ok=True)
     if (path / "assets").is_dir() and not any((path / "assets").iterdir()):
         (path / "assets").rmdir()
     # When it was saved is of no use, and would make another file of it each time.

@@ -1,0 +1,142 @@
+"""A disk that is full at any write: a reason, and the same command succeeds once there is room.
+
+The disk is a small one of its own, of so many bytes and names, and native code meets it, too.
+"""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+from small_models import model_files
+
+# All in one process, which alone sees the disk: that is emptied and made as large as is asked for,
+# the command is run there, and again when there is room.
+PROGRAM = """
+import json, os, shutil, subprocess, sys, tempfile
+from pathlib import Path
+from kh_cli.main import main
+
+disk, work = Path(sys.argv[1]), json.load(open(sys.argv[2]))
+subprocess.run(["mount", "-t", "tmpfs", "none", disk], check=True)
+
+def resize(**limits):
+    given = ",".join(f"{name}={value}" for name, value in limits.items())
+    subprocess.run(["mount", "-o", f"remount,{given}", disk], check=True)
+
+def run(arguments):
+    sys.argv[1:] = arguments
+    tempfile.tempdir = None
+    with open("said", "w+b") as said:
+        kept = [os.dup(1), os.dup(2)]
+        os.dup2(said.fileno(), 1), os.dup2(said.fileno(), 2)
+        try:
+            main()
+            code = 0
+        except SystemExit as end:
+            code = end.code or 0
+        finally:
+            sys.stdout.flush(), sys.stderr.flush()
+            os.dup2(kept[0], 1), os.dup2(kept[1], 2)
+        said.seek(0)
+        return code, said.read().decode(errors="replace")
+
+for number, limits in enumerate(work["limits"]):
+    resize(size="1g", nr_inodes=9999)
+    for path in disk.iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    arguments = [word.format(number) for word in work["command"]]
+    resize(**limits)
+    first = run(arguments)
+    used = shutil.disk_usage(disk).used, os.statvfs(disk).f_files - os.statvfs(disk).f_ffree
+    resize(size="1g", nr_inodes=9999)
+    print(json.dumps([limits, *first, *run(arguments), used]), flush=True)
+"""
+ROOM = {"size": "1g", "nr_inodes": 9999}
+PAGE = 4096
+RECIPE = """
+seed = 1
+variants = ["relu1to3"]
+validation_size = 16
+head_size = 16
+head_pictures = 0
+[[stages]]
+size = 16
+steps = 1
+batch = { "." = 1 }
+"""
+COMMANDS = {
+    "pull": ["pull", "eve/sound"],
+    "colorize": ["colorize", "dir", "-o", "disk/out", "-m", "MODEL", "-j1", "-q"],
+    "publish": ["publish", "MODEL", "ada/etchings-{}", "--license", "MIT"],
+    "train": ["train", "recipe.toml", "--data", "DATA", "--run", "disk/run", "--init", "random"],
+}
+
+
+@pytest.fixture
+def full(hub, model, pictures, tmp_path):
+    """Runs a command on disks of these limits, and checks what becomes of it."""
+    disk = tmp_path / "disk"
+    for folder in (disk, tmp_path / "dir", tmp_path / "home"):
+        folder.mkdir()
+    for number in range(3):
+        Image.effect_noise((120 + number, 90), 60).save(tmp_path / "dir" / f"{number}.png")
+    (tmp_path / "recipe.toml").write_text(RECIPE)
+    card = {"README.md": b"---\nlicense: mit\n---\n"}
+    hub.put("eve/sound", {**model_files(tmp_path / "made"), **card})
+
+    def full(what, limits):
+        places = {"MODEL": str(model), "DATA": str(pictures.folder)}
+        line = [places.get(word, word) for word in COMMANDS[what]]
+        (tmp_path / "work.json").write_text(json.dumps({"command": line, "limits": limits}))
+        environment = {"HF_TOKEN": hub.token_of("ada"), "HOME": str(tmp_path / "home")}
+        if what == "pull":
+            environment["HF_HUB_CACHE"] = str(disk / "hub")
+        if what == "publish":
+            environment["TMPDIR"] = str(disk)
+        own = ["unshare", "--map-root-user", "--mount", sys.executable, "-c", PROGRAM]
+        result = subprocess.run(
+            [*own, disk, "work.json"],
+            cwd=tmp_path,
+            env={**os.environ, **environment},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        cases = [json.loads(line) for line in result.stdout.splitlines()]
+        if not cases and "mount" in result.stderr:
+            pytest.skip("this system lets nobody mount a small disk")
+        assert len(cases) == len(limits), result.stderr
+        refused = 0
+        for of, code, said, again, said_again, _ in cases:
+            assert "Traceback" not in said, (of, said)
+            assert "a bug in" not in said, (of, said)
+            assert code == 0 or "No space left on device" in said, (of, said)
+            assert again == 0, (of, said, said_again)
+            refused += code != 0
+        return refused, cases[-1][-1]
+
+    return full
+
+
+@pytest.mark.parametrize("what", ["pull", "publish"])
+def test_a_full_disk(full, what):
+    some = [{"size": 1}, {"size": 30 * PAGE}, {"nr_inodes": 2}]
+    assert full(what, some)[0] == len(some)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("what", COMMANDS)
+def test_a_disk_that_is_full_at_any_write(full, what):
+    """As many cases as it takes to go from nothing to all that the command needs."""
+    _, (size, names) = full(what, [ROOM])
+    assert size
+    assert names > 1
+    step = max(size // PAGE // 60, 1) * PAGE
+    limits = [{**ROOM, "size": max(bytes_, 1)} for bytes_ in range(0, size, step)]
+    limits += [{**ROOM, "nr_inodes": count} for count in range(1, names + 3)]
+    refused, _ = full(what, limits)
+    print(f"{what}: {refused} of {len(limits)} refused")
+    assert refused > 9
