@@ -19,24 +19,26 @@ pytestmark = pytest.mark.skipif(not STRACE, reason="strace sees what a process d
 # All in one process, which imports Keras once.
 PROGRAM = """
 import json, os, signal, sys, threading, time
+from pathlib import Path
 from huggingface_hub import constants
 from kh_cli.main import main
 from watched import mark
+codes = {}
 
-def end_when_two_are_there(folder):
-    while not os.path.isdir(folder) or sum(name[0] != "." for name in os.listdir(folder)) < 2:
-        time.sleep(0.1)
-    time.sleep(1)
+def end_watching():
+    journal = Path("arrived", ".kh-journal.jsonl")
+    while not (journal.exists() and journal.read_text().count('"done"') == 2):
+        time.sleep(0.05)
+    time.sleep(0.5)
     os.kill(os.getpid(), signal.SIGINT)
 
-codes = {}
 for name, arguments in json.load(open(sys.argv[1])).items():
     sys.argv[1:] = arguments
     constants.HF_HUB_OFFLINE = False  # which a command leaves behind that needs no network
     os.environ.pop("HF_HUB_OFFLINE", None)
-    if name == "watch":
-        threading.Thread(target=end_when_two_are_there, args=["arrived"], daemon=True).start()
     mark(name)
+    if name == "watch":
+        threading.Thread(target=end_watching, daemon=True).start()
     try:
         main()
         codes[name] = 0
@@ -64,7 +66,7 @@ LOCAL = {
     "plugins": (["plugins"], ()),
     "colorize": (["colorize", "dir", "-o", "out", "-m", "eve/sound"], ["out"]),
     "colorize beside": (["colorize", "dir/0.jpg", "-m", "eve/sound"], ["dir/"]),
-    "watch": (["watch", "dir", "-o", "arrived", "-m", "MODEL", "--settle", "0.1"], ["arrived"]),
+    "watch": (["watch", "dir", "-o", "arrived", "--settle", "0.1", "-m", "eve/sound"], ["arrived"]),
     "compare": (["compare", "MODEL", "--data", "dir", "-o", "page.html"], ["page.html"]),
     "evaluate": (["evaluate", "MODEL", "--data", "DATA", "--report", "report"], ["report"]),
     "export": (["export", "MODEL", "exported", "--to", "onnx"], ["exported"]),
