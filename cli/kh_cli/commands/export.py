@@ -9,6 +9,7 @@ from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.model_options import Model
 from kh_cli.output.errors import WrongUse
 from kh_cli.output.stdout import write_line
+from kh_zoo.extras import needs
 
 
 def export(
@@ -27,10 +28,11 @@ def export(
         typer.Option(help="Of the trunk's kernels: int8 is a quarter of the bytes of float32."),
     ] = "int8",
     to: Annotated[
-        Literal["kh", "onnx", "web"],
+        Literal["kh", "onnx", "litert", "web"],
         typer.Option(
             help="onnx: also model.onnx, a graph of one variant that runs on model.safetensors "
-            "beside it, from lightness to colour. web: a page that colours pictures in the "
+            "beside it, from lightness to colour. litert: the same as model.tflite, for phones, "
+            "with its float32 weights in it. web: a page that colours pictures in the "
             "browser that shows it."
         ),
     ] = "kh",
@@ -67,6 +69,13 @@ def export(
         from kh_zoo.web.web_folder import write_web_folder
 
         write_web_folder(model, target, runtime)
+    elif to == "litert":
+        if whole or runtime:
+            raise WrongUse("`--whole` and `--runtime` don't go with `--to litert`")
+        with needs("tensorflow", "`--to litert`"):
+            from kh_zoo.with_keras.litert import export_litert
+
+        export_litert(model, target)
     elif runtime:
         raise WrongUse("`--runtime` goes with `--to web`")
     else:
