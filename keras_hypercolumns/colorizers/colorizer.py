@@ -71,6 +71,8 @@ def colorizer(
 ) -> keras.Model:
     """Build a network that predicts the colour of a picture from its lightness.
 
+    (`kh_zoo.Colorizer`, with a capital letter, colours picture files with a trained one.)
+
     A trunk that sees the picture, the hypercolumn of the taps, and a head of two channels, A and B.
     The scaling of L and of AB lies inside the model.
 

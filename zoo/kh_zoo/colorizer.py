@@ -34,6 +34,8 @@ from kh_zoo.pictures.strips import StripSource
 class Colorizer:
     """Colours picture files with an engine.
 
+    (`keras_hypercolumns.colorizer`, in small letters, builds the network itself.)
+
     The picture's lightness is kept at full size. Its colour is predicted on a copy of bounded size
     and brought up along the edges of the lightness, so that memory does not grow with the picture.
 
