@@ -133,7 +133,7 @@ def test_reference_has_every_command_and_every_option():
     first, *sections = reference().split("\n## kh ")
     assert options_in(first) >= options_in(help_of()) >= {"--version", "--help", "-h"}
     written = {section.split("\n", 1)[0]: section for section in sections}
-    listed = help_of().split("Commands:")[1]
+    listed = help_of().split("\nOptions:")[1]
     assert list(written) == re.findall(r"^  (\w+)", listed, re.M)
     for name, section in written.items():
         text = help_of(name)

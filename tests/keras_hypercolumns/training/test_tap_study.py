@@ -18,7 +18,6 @@ from keras_hypercolumns.training.heads.gram_matrix import GramMatrix
 from keras_hypercolumns.training.study.study_plot import study_plot
 from keras_hypercolumns.training.study.tap_study import TapStudy, sum_hypercolumns
 from kh_cli.commands.study import study as command
-from kh_zoo.with_keras import joint_model
 from kh_zoo.with_keras.joint_model import load_full_trunk
 
 TAPS = ("relu1_2", "relu2_2", "relu3_4")
@@ -141,7 +140,8 @@ def test_the_command_writes_every_subset(pictures, tmp_path, monkeypatch, capsys
     studied = {"relu1to3": TAPS, "conv1to5": conv, "pool1to5": ("pool1", "pool2")}
     monkeypatch.setattr(taps, "STUDY_VARIANTS", studied)
     trunk = load_full_trunk("relu1to5")
-    monkeypatch.setattr(joint_model, "load_full_trunk", lambda _: trunk)
+    monkeypatch.setattr("kh_zoo.measuring.study.load_full_trunk", lambda _: trunk)
+    monkeypatch.setattr("kh_zoo.measuring.study._GROUPS", (TAPS, conv, ("pool1", "pool2")))
     options = {"data": pictures.folder, "size": 32, "points": 16, "pictures": 6}
     command("relu1to5", **options, json=True, quiet=True)
     found = {}

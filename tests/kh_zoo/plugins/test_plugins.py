@@ -53,8 +53,8 @@ def records(*arguments, **options):
 
 def commands(result):
     """Those that the help lists."""
-    listed = result.stdout.split("Commands:")[1].splitlines()
-    return [line.split()[0] for line in listed if line]
+    listed = result.stdout.split("\nOptions:")[1]
+    return re.findall(r"^  (\w[\w-]*)(?: |$)", listed, re.M)
 
 
 def write_distribution(folder, name, module, points, version="1.0"):
@@ -473,7 +473,7 @@ class TestUse:
         result = kh("colorize", "a.png", "--engine", "wring", path=path, cwd=tmp_path)
         assert result.returncode == 2
         assert result.stderr == (
-            "Error: `engine` should be one of 'onnx', 'keras', 'wrong', 'missing'. "
+            "Error: `--engine` should be one of 'onnx', 'keras', 'wrong', 'missing'. "
             "Did you mean 'wrong'? Received: 'wring'\n"
         )
 
