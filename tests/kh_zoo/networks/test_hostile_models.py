@@ -14,7 +14,7 @@ from keras_hypercolumns import HyperColumnProjection, tap_extractor
 from kh_zoo import Colorizer, load_model, save_model
 from kh_zoo.errors import ModelError
 from kh_zoo.hub.store import pull
-from kh_zoo.networks.model_folder import KEY
+from kh_zoo.networks.model_folder import KERAS_FILES, KEY
 
 
 def with_config(files, **changes):
@@ -219,6 +219,21 @@ def test_a_model_of_ones_own_survives_disk_and_hub(hub, own, own_files, tmp_path
     # Plain Keras opens it too.
     again = keras.saving.load_model(pull("ada/own").path)
     np.testing.assert_array_equal(predict(again), predict(own))
+
+
+def test_a_full_disk_is_the_reason(own, tmp_path):
+    """A bound on the size of files stands in for it, which the HDF5 library does not name."""
+    resource = pytest.importorskip("resource")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            save_model(own, tmp_path, size=64)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert not list(tmp_path.glob(".*"))
+    save_model(own, tmp_path, size=64)
+    assert {path.name for path in tmp_path.iterdir()} == set(KERAS_FILES)
 
 
 def test_one_that_predicts_no_colour_colours_nothing(tmp_path):
