@@ -48,7 +48,8 @@ def watch(command, trace, cwd, **environment):
     result = subprocess.run(
         [*watched, *map(str, command)],
         cwd=cwd,
-        env={**os.environ, **environment},
+        # A pool of threads spins until all have begun, which strace may hold back for minutes.
+        env={**os.environ, "OMP_NUM_THREADS": "1", **environment},
         capture_output=True,
         text=True,
         timeout=1800,

@@ -47,10 +47,21 @@ def watched(program, tmp_path, *arguments):
     home.mkdir()
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     environment["HOME"] = str(home)
+    # A pool of threads spins until all have begun, which strace may hold back for minutes.
+    environment["OMP_NUM_THREADS"] = "1"
     for name in ("XDG_CACHE_HOME", "HF_HOME", "HF_HUB_CACHE"):
         environment.pop(name, None)
     trace = tmp_path / "trace"
-    before = [STRACE, "-f", "-qq", "-e", "trace=connect,sendto,sendmsg,sendmmsg", "-o", trace]
+    before = [
+        STRACE,
+        "-f",
+        "--seccomp-bpf",
+        "-qq",
+        "-e",
+        "trace=connect,sendto,sendmsg,sendmmsg",
+        "-o",
+        trace,
+    ]
     result = subprocess.run(
         [*(before if STRACE else []), sys.executable, "-c", program, *map(str, arguments)],
         env=environment,
