@@ -245,7 +245,8 @@ STATUSES = {"done", "skipped", "failed", "ok", "damaged", "unknown"}
 @pytest.mark.parametrize(
     "words",
     ["list", "show lite", "show full", "verify lite", "plugins", "doctor --offline", "pull full",
-     "colorize dir -q", "publish lite ada/lite --dry-run", "publish --all ada --dry-run"],
+     "colorize dir -q", "publish lite ada/lite --dry-run",
+     pytest.param("publish --all ada --dry-run", marks=pytest.mark.long)],
 )  # fmt: skip
 def test_json_has_keys_of_one_kind_and_one_list_of_states(words, model, hub, monkeypatch, capsys):
     monkeypatch.setenv("HF_TOKEN", hub.token_of("ada"))
