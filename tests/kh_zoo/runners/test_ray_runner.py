@@ -160,7 +160,7 @@ def test_a_run_that_is_ended_leaves_no_process_and_goes_on_on_one_machine(folder
 def test_a_model_that_can_not_be_loaded_is_one_line(folder):
     done = _kh(folder, "in", "-o", "none", "--runner", "ray", "--engine", "onxx")
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].startswith("Error: `engine` should be one of")
+    assert done.stderr.splitlines()[-1].startswith("Error: `--engine` should be one of")
     assert "Did you mean 'onnx'?" in done.stderr
     assert "Traceback" not in done.stderr
 
