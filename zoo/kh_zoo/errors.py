@@ -7,9 +7,18 @@ from collections.abc import Iterator
 
 from kh_zoo.shown import shown
 
+_MOST_CHARACTERS = 1000
+
 
 class ZooError(Exception):
     """Base of the errors of this package."""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        if len(text) <= _MOST_CHARACTERS:
+            return text
+        # What a stranger's file says is quoted in it.
+        return f"{text[:_MOST_CHARACTERS]}... ({len(text):,} characters)"
 
 
 class VariantError(ZooError, ValueError):

@@ -156,6 +156,19 @@ def test_a_hostile_repository_is_refused(hub, sound, what):
         assert "\n" not in str(caught.value)
 
 
+LONG = ("a" * 900_000, ["a"] * 100_000, {str(number): 1 for number in range(50_000)})
+
+
+@pytest.mark.parametrize("key", ["size", "heads", "vivid", "pooling", "input", "format", "more"])
+@pytest.mark.parametrize("value", LONG, ids=["text", "list", "table"])
+def test_a_reason_quotes_no_more_than_a_few_lines(sound, tmp_path, key, value):
+    for name, content in with_config(sound, **{key: value}).items():
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(ModelError) as caught:
+        load_model(tmp_path)
+    assert len(str(caught.value)) < 1100
+
+
 def test_what_is_too_large_is_not_even_fetched(hub, sound):
     hub.put("eve/bad", HOSTILE["a configuration of 100 MB"][0](sound))
     with pytest.raises(ModelError):
