@@ -23,7 +23,7 @@ from kh_zoo.engines import (
 from kh_zoo.engines.predict import predict_ab
 from kh_zoo.errors import EngineError, ModelError, OutputError
 from kh_zoo.forked import check_fork
-from kh_zoo.networks.model_folder import CONFIG, read_table
+from kh_zoo.networks.model_folder import CONFIG, KERAS, read_table
 from kh_zoo.networks.working_size import MULTIPLE, working_size
 from kh_zoo.pictures.joining import gray, join
 from kh_zoo.pictures.output import Output, with_alpha
@@ -89,7 +89,7 @@ class Colorizer:
             source = pull_source(find(model))
             path = Path(source.folder or "")
             table = read_table(path / CONFIG)
-            if table["architecture"] == "keras":
+            if table["architecture"] == KERAS:
                 if vivid:
                     raise no_vivid_head(path)
                 self.engine, own = _keras_engine(path, engine, device)

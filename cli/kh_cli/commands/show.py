@@ -1,10 +1,13 @@
 """`kh show NAME`: everything about one model."""
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
+
+from kh_cli.options.completion import complete_model
 from kh_cli.options.hub_options import CacheDir, Offline, set_hub
-from kh_cli.options.model_options import Model
+from kh_cli.options.model_options import WHAT
 from kh_cli.options.output_options import Json
 from kh_cli.output.stdout import (
     write_fields,
@@ -19,7 +22,15 @@ if TYPE_CHECKING:
 
 
 def show(
-    model: Model,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="MODEL",
+            autocompletion=complete_model,
+            help=f"{WHAT}, where its card alone is read unless it was pulled.",
+            show_default=False,
+        ),
+    ],
     offline: Offline = False,
     cache_dir: CacheDir = None,
     json: Json = False,

@@ -7,6 +7,7 @@ import typer
 
 from kh_cli.options.completion import complete_model
 from kh_cli.options.hub_options import CacheDir, set_hub
+from kh_cli.options.model_options import WHAT
 from kh_cli.options.output_options import Json
 from kh_cli.output.errors import FAILED, explain
 from kh_cli.output.stderr import tell
@@ -22,8 +23,7 @@ def verify(
         typer.Argument(
             metavar="MODEL",
             autocompletion=complete_model,
-            help="A name from `kh list`, the folder of a model or of a training run, or owner/repo "
-            "on the Hugging Face Hub. Default: all that ships with the package or was pulled.",
+            help=f"{WHAT}. Default: all that ships with the package or was pulled.",
             show_default=False,
         ),
     ] = None,

@@ -6,17 +6,18 @@ import typer
 
 from kh_cli.options.completion import complete_model
 
-_WHAT = (
+WHAT = (
     "A name from `kh list`, the folder of a model or of a training run, or owner/repo[@revision] "
     "on the Hugging Face Hub"
 )
+"""What names a model, for the help of an argument."""
 
 Model = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
         autocompletion=complete_model,
-        help=f"{_WHAT}, which is pulled unless it was.",
+        help=f"{WHAT}, which is pulled unless it was.",
         show_default=False,
     ),
 ]
@@ -25,7 +26,7 @@ Models = Annotated[
     typer.Argument(
         metavar="MODEL",
         autocompletion=complete_model,
-        help=f"{_WHAT}, which is pulled unless it was; several are done one after the other.",
+        help=f"{WHAT}, which is pulled unless it was; each gets a column.",
         show_default=False,
     ),
 ]
@@ -37,6 +38,6 @@ ModelOption = Annotated[
         "--variant",
         metavar="MODEL",
         autocompletion=complete_model,
-        help=f"{_WHAT}, which is pulled unless it was. Default: the one that `kh list` marks.",
+        help=f"{WHAT}, which is pulled unless it was. Default: the one that `kh list` marks.",
     ),
 ]

@@ -4,6 +4,8 @@ import contextlib
 import signal
 from collections.abc import Iterator
 
+from kh_zoo.errors import causes
+
 SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
@@ -61,10 +63,9 @@ def raise_interrupts() -> None:
 
 def interrupt_behind(end: SystemExit) -> Interrupt | None:
     """The `Interrupt` that was made an exit code of: Typer does so, and says nothing."""
-    error: BaseException | None = end if end.code == Interrupt().code else None
-    while error is not None and not isinstance(error, Interrupt):
-        error = error.__cause__ or error.__context__
-    return error
+    if end.code != Interrupt().code:
+        return None
+    return next((error for error in causes(end) if isinstance(error, Interrupt)), None)
 
 
 def _handle(handler: object) -> None:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from kh_zoo.errors import OutputError
+from kh_zoo.networks.plain_files import NO_LINK, NO_WAIT
 from kh_zoo.workers.stamp import Stamp
 
 NAME = ".kh-journal.jsonl"
@@ -25,8 +26,6 @@ _MOST_VALUE = 200
 """Characters of a setting, which may be shown."""
 _MOST_RUNS = 1000
 """Of so many runs, the last ones, it is known what their settings were."""
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)  # none of them is there on Windows
 
 
 class Journal:
@@ -192,7 +191,7 @@ class Journal:
         """Open it, if it is a plain file: nobody leads us to another one, or lets us wait."""
         kind = _kind(os.lstat(self.path).st_mode) if os.path.lexists(self.path) else None
         if kind is None:
-            file = os.open(self.path, flags | _NO_LINK | _NO_WAIT, 0o666)
+            file = os.open(self.path, flags | NO_LINK | NO_WAIT, 0o666)
             kind = _kind(os.fstat(file).st_mode)
             if kind is None:
                 return file

@@ -68,11 +68,10 @@ class FrameRunner:
         waiting: deque[tuple[int, Future[Answer]]] = deque()
         with ThreadPoolExecutor(self.workers) as pool:
             for number, found in self._colors(colorizer, wanted, interrupted):
+                begin(jobs[number])
                 if isinstance(found, Answer):
-                    begin(jobs[number])
                     yield number, found
                     continue
-                begin(jobs[number])
                 written = Colorizer(
                     KeptEngine(found),
                     size=colorizer.size,

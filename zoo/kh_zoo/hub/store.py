@@ -31,7 +31,7 @@ from kh_zoo.networks.model_folder import (
     read_config,
     read_table,
 )
-from kh_zoo.networks.plain_files import open_plain, read_plain
+from kh_zoo.networks.plain_files import NO_LINK, NO_WAIT, open_plain, read_plain
 
 CARD = "README.md"
 # The weights of no network that colours pictures come near to it.
@@ -436,7 +436,7 @@ def _go_on(path: Path) -> IO[bytes] | None:
     """
     if os.name == "nt":
         return None
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK
+    flags = os.O_RDWR | os.O_CREAT | NO_LINK | NO_WAIT
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(os.fdopen(os.open(path, flags, 0o666), "r+b"))
@@ -454,8 +454,8 @@ def _go_on(path: Path) -> IO[bytes] | None:
 @contextlib.contextmanager
 def _create(path: Path) -> Iterator[IO[bytes]]:
     """Create a file that is there for nobody else, and that is known as being written."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
-    with os.fdopen(os.open(path, flags | getattr(os, "O_BINARY", 0), 0o666), "w+b") as file:
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | NO_LINK | NO_WAIT
+    with os.fdopen(os.open(path, flags, 0o666), "w+b") as file:
         _lock(file)
         yield file
 

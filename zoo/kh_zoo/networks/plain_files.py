@@ -13,6 +13,12 @@ from pathlib import Path
 
 from kh_zoo.errors import ModelError
 
+# None of them is there on Windows, but O_BINARY is there alone.
+NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+"""For `os.open`: a pipe that nobody writes to is not waited for, and bytes stay as they are."""
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+"""For `os.open`: nobody leads us to another file."""
+
 
 def inside(path: Path) -> Path:
     """Return where a file of a model folder lies, after checking that no link leads out of it.
@@ -50,10 +56,8 @@ def open_plain(path: Path) -> Iterator[io.BufferedReader]:
         ModelError: If it is no plain file (a folder, a pipe, a device), is not in its folder, or
             can't be read.
     """
-    # A pipe that nobody writes to is not waited for.
-    flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        descriptor = os.open(inside(path), flags | getattr(os, "O_NOFOLLOW", 0))
+        descriptor = os.open(inside(path), os.O_RDONLY | NO_WAIT | NO_LINK)
     except OSError as error:
         raise ModelError(f"{path}: can't be read ({error.strerror})") from None
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):

@@ -20,10 +20,9 @@ def publish_all(owner: str, **options: Any) -> Iterator[tuple[Variant, Published
     for variant in list_variants():
         if variant.folder is None or variant.folder.parent != BUNDLES:
             continue
+        done: Published | Exception
         try:
-            yield (
-                variant,
-                publish(variant.name, f"{owner}/keras-hypercolumns-{variant.name}", **options),
-            )
+            done = publish(variant.name, f"{owner}/keras-hypercolumns-{variant.name}", **options)
         except Exception as error:
-            yield variant, error
+            done = error
+        yield variant, done

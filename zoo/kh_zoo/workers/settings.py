@@ -14,7 +14,7 @@ from kh_zoo.engines import (
     check_keras_engine,
 )
 from kh_zoo.hub.store import file_digest
-from kh_zoo.networks.model_folder import CONFIG, KERAS_WEIGHTS, TENSORS, read_table
+from kh_zoo.networks.model_folder import CONFIG, KERAS, KERAS_WEIGHTS, TENSORS, read_table
 
 if TYPE_CHECKING:
     from kh_zoo.colorizer import Colorizer
@@ -71,7 +71,7 @@ class Settings:
         source = find(values.pop("model"))
         path = Path(source.folder or "")
         table = read_table(path / CONFIG)
-        if table["architecture"] == "keras":
+        if table["architecture"] == KERAS:
             check_keras_engine(self.engine)
             if self.vivid:
                 raise no_vivid_head(path)

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-_NO_WAIT = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # neither is there on Windows
+from kh_zoo.networks.plain_files import NO_WAIT
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,7 +22,7 @@ class Stamp:
         """Of a plain file; None if it is none, or can't be looked at."""
         try:
             # What was a file may be a FIFO now, which would let us wait.
-            file = os.open(path, os.O_RDONLY | _NO_WAIT) if digest else None
+            file = os.open(path, os.O_RDONLY | NO_WAIT) if digest else None
             try:
                 status = os.stat(path) if file is None else os.fstat(file)
                 if not stat.S_ISREG(status.st_mode):
