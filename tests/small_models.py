@@ -6,6 +6,19 @@ from first_format import first_format
 from kh_zoo.networks.model_folder import vgg19_config
 from kh_zoo.networks.tensors import write_model_folder
 
+RECIPE = """
+seed = 1
+variants = ["relu1to3"]
+validation_size = 16
+head_size = 16
+head_pictures = 0
+[[stages]]
+size = 16
+steps = 1
+batch = { "." = 1 }
+"""
+"""Of a training of one step."""
+
 
 def model_files(folder, seed=0, taps=("relu1_2",)):
     """The files of a small model."""

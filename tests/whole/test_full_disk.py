@@ -10,7 +10,7 @@ import sys
 
 import pytest
 from PIL import Image
-from small_models import model_files
+from small_models import RECIPE, model_files
 
 # All in one process, which alone sees the disk: that is emptied and made as large as is asked for,
 # the command is run there, and again when there is room.
@@ -56,17 +56,6 @@ for number, limits in enumerate(work["limits"]):
 ROOM = {"size": "1g", "nr_inodes": 9999}
 PAGE = 4096
 STEPS = {"train": 12}  # each takes seconds
-RECIPE = """
-seed = 1
-variants = ["relu1to3"]
-validation_size = 16
-head_size = 16
-head_pictures = 0
-[[stages]]
-size = 16
-steps = 1
-batch = { "." = 1 }
-"""
 COMMANDS = {
     "pull": ["pull", "eve/sound"],
     "colorize": ["colorize", "dir", "-o", "disk/out", "-m", "MODEL", "-j1", "-q"],

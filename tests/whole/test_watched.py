@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from small_models import model_files
+from small_models import RECIPE, model_files
 from watched import STRACE, watch
 
 from kh_cli.app import create_app
@@ -46,17 +46,6 @@ for name, arguments in json.load(open(sys.argv[1])).items():
         codes[name] = end.code or 0
 mark("end")
 print("\\n" + json.dumps(codes))
-"""
-RECIPE = """
-seed = 1
-variants = ["relu1to3"]
-validation_size = 16
-head_size = 16
-head_pictures = 0
-[[stages]]
-size = 16
-steps = 1
-batch = { "." = 1 }
 """
 # Those that need the network come last: a connection that is open is no further call. Beside each,
 # where it may write.
