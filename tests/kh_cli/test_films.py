@@ -12,21 +12,10 @@ pytest.importorskip("cv2")
 
 from small_films import make_film, read_film
 
-from kh_cli.app import run as main
-
 
 @pytest.fixture
-def kh(monkeypatch, capsys, model):
-    def run(*arguments):
-        command = ["kh", "colorize", "-m", str(model), *map(str, arguments)]
-        monkeypatch.setattr(sys, "argv", command)
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        printed = capsys.readouterr()
-        return end.value.code or 0, printed.out, printed.err
-
-    return run
+def kh(kh_here, model):
+    return lambda *arguments: kh_here("colorize", "-m", model, *arguments)
 
 
 def test_films_beside_their_inputs_and_in_a_folder(tmp_path, kh):

@@ -15,12 +15,10 @@ import pytest
 from PIL import Image
 from whole_process import KH
 
-from kh_cli.main import main
-
 ADDRESS = r"http://127\.0\.0\.1:\d+/[\w-]{43}/"
 
 
-def test_ctrl_c_ends_it(model, monkeypatch, capsys, tmp_path):
+def test_ctrl_c_ends_it(model, monkeypatch, kh_here, tmp_path):
     opened, seen = [], []
 
     def open_browser(address):
@@ -31,11 +29,8 @@ def test_ctrl_c_ends_it(model, monkeypatch, capsys, tmp_path):
 
     monkeypatch.setattr(webbrowser, "open", open_browser)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(sys, "argv", ["kh", "page", "-m", str(model)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert not ended.value.code
-    output, errors = capsys.readouterr()
+    code, output, errors = kh_here("page", "-m", model)
+    assert code == 0
     assert output == f"{opened[0]}\n"
     assert re.fullmatch(ADDRESS, opened[0])
     assert b"<h1>Colour photographs</h1>" in seen[0]
@@ -71,19 +66,21 @@ def test_ctrl_c_while_it_colours(model, tmp_path):
     assert list(kept.iterdir()) == []
 
 
-def refusal(monkeypatch, capsys, *arguments):
-    monkeypatch.setattr(sys, "argv", ["kh", "page", "--no-browser", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 2
-    output, errors = capsys.readouterr()
-    assert output == ""
-    assert errors.startswith("Error: ")
-    assert errors.count("\n") == 1
-    return errors
+@pytest.fixture
+def refusal(kh_here):
+    """The one line that a wrong use gets."""
+
+    def run(*arguments):
+        code, output, errors = kh_here("page", "--no-browser", *arguments)
+        assert (code, output) == (2, "")
+        assert errors.startswith("Error: ")
+        assert errors.count("\n") == 1
+        return errors
+
+    return run
 
 
-def test_wrong_uses(monkeypatch, capsys, tmp_path):
+def test_wrong_uses(refusal, tmp_path):
     (tmp_path / "file").touch()
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -94,14 +91,14 @@ def test_wrong_uses(monkeypatch, capsys, tmp_path):
             (("-m", "light"), "Did you mean 'lite'?"),
             (("--engine", "steam"), "Received: 'steam'"),
         ):
-            assert words in refusal(monkeypatch, capsys, *arguments)
+            assert words in refusal(*arguments)
 
 
 @pytest.mark.parametrize("package", ["starlette", "uvicorn"])
-def test_the_extra_is_named_where_it_is_missing(package, monkeypatch, capsys):
+def test_the_extra_is_named_where_it_is_missing(package, monkeypatch, refusal):
     for name in ("server", "app", "guard"):
         monkeypatch.delitem(sys.modules, f"kh_zoo.page.{name}", raising=False)
     for name in [name for name in sys.modules if name.partition(".")[0] == package]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, package, None)
-    assert "pip install 'keras-hypercolumns[page]'" in refusal(monkeypatch, capsys)
+    assert "pip install 'keras-hypercolumns[page]'" in refusal()

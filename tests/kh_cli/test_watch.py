@@ -4,7 +4,6 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import threading
 import time
 
@@ -12,21 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 from whole_process import KH
-
-from kh_cli.app import run as main
-
-
-@pytest.fixture
-def colorize(monkeypatch, capsys):
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["kh", "colorize", *map(str, arguments)])
-        capsys.readouterr()
-        with pytest.raises(SystemExit) as end:
-            main()
-        printed = capsys.readouterr()
-        return end.value.code or 0, printed.out, printed.err
-
-    return run
 
 
 def picture(path, seed=0):
@@ -36,7 +20,7 @@ def picture(path, seed=0):
     return path
 
 
-def test_what_is_there_and_what_arrives_is_coloured_as_by_colorize(model, tmp_path, colorize):
+def test_what_is_there_and_what_arrives_is_coloured_as_by_colorize(model, tmp_path, kh_here):
     scans, out, made = tmp_path / "scans", tmp_path / "out", tmp_path / "made"
     picture(scans / "before.png", 1)
     options = ("-m", model, "--saturation", "0.8", "--format", "jpg")
@@ -57,7 +41,7 @@ def test_what_is_there_and_what_arrives_is_coloured_as_by_colorize(model, tmp_pa
                 time.sleep(0.05)
 
         until(1)
-        refused = colorize(scans, "-o", out, "--overwrite", *options)
+        refused = kh_here("colorize", scans, "-o", out, "--overwrite", *options)
         # A scanner that writes for a while.
         content = picture(made / "slow.png", 2).read_bytes()
         with (scans / "slow.png").open("wb", buffering=0) as file:
@@ -96,13 +80,13 @@ def test_what_is_there_and_what_arrives_is_coloured_as_by_colorize(model, tmp_pa
     ]
     assert lines[-1]["reason"].startswith("damaged or cut short")
     # Its journal is that of `kh colorize`, which makes the same files.
-    code, printed, _ = colorize(scans, "-o", out, "--json", *options)
+    code, printed, _ = kh_here("colorize", scans, "-o", out, "--json", *options)
     again = {(one := json.loads(line))["input"]: one["status"] for line in printed.splitlines()}
     assert code == 1
     assert again.pop(f"{scans}/cut.png") == "failed"
     assert set(again.values()) == {"skipped"}
     assert len(again) == 5
-    colorize(scans, "-o", tmp_path / "other", *options)
+    kh_here("colorize", scans, "-o", tmp_path / "other", *options)
     files = [path.relative_to(out) for path in sorted(out.rglob("*.jpg"))]
     assert len(files) == 5
     for file in files:
@@ -122,15 +106,12 @@ def test_what_is_there_and_what_arrives_is_coloured_as_by_colorize(model, tmp_pa
         (["dir", "--engine", "steam"], "Received: 'steam'"),
     ],
 )
-def test_wrong_uses(arguments, message, tmp_path, monkeypatch, capsys):
+def test_wrong_uses(arguments, message, tmp_path, monkeypatch, kh_here):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     for name in ("dir", "dir-color"):
         (tmp_path / name).mkdir()
-    monkeypatch.setattr(sys, "argv", ["kh", "watch", *arguments])
-    with pytest.raises(SystemExit) as end:
-        main()
-    printed = capsys.readouterr()
-    assert (end.value.code, printed.out) == (2, "")
-    assert message in printed.err
-    assert printed.err.count("\n") == 1
+    code, out, err = kh_here("watch", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert err.count("\n") == 1
