@@ -68,3 +68,20 @@ def test_docstrings_of_public_names_are_whole(package):
         if callable(obj) and (found := re.findall(r"(?i)\bas for `.*", obj.__doc__ or ""))
     }
     assert referring == {}
+
+
+SHARED = ("interpolation", "coordinates", "strides", "centers", "data_format")
+LAYERS = ("HyperColumn", "HyperColumnProjection", "HyperColumnSampler")
+
+
+@pytest.mark.parametrize("argument", SHARED)
+def test_layers_say_the_same_of_the_arguments_that_they_share(argument):
+    paragraphs = {
+        re.search(
+            rf"^ +{argument}: .*?(?=^ +\w+: |^$)",
+            getattr(keras_hypercolumns, layer).__doc__,
+            re.MULTILINE | re.DOTALL,
+        )[0]
+        for layer in LAYERS
+    }
+    assert len(paragraphs) == 1
