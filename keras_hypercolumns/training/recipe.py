@@ -140,9 +140,10 @@ def read_recipe(path: str | Path) -> Recipe:
         path = own[str(path)]
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise ValueError(
-            f"`recipe` should be a readable TOML file. Received: {path} ({error})"
+            f"`recipe` should be a readable TOML file. Received: {path} ({reason})"
         ) from None
     return recipe_from_table(table, path.name)
 

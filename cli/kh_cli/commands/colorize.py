@@ -152,6 +152,8 @@ def colorize(
             raise WrongUse("`--video` is for folders of frames; a film file needs no such option")
         values = FilmOptions(output, suffix, overwrite, codec, runner, json, quiet)
         raise typer.Exit(colorize_films(paths, settings, values))
+    if video and (file := next((path for path in paths if path.is_file()), None)):
+        raise WrongUse(f"`--video` should be given folders of frames. Received: {file}, a file")
     workers = 1 if len(paths) == 1 and not paths[0].is_dir() else jobs
     with (
         _frame_runner(settings, runner, jobs)

@@ -42,14 +42,14 @@ def rm(
             repository, revision = split_hub_id(name)
             if revision:
                 raise WrongUse(
-                    "`name` should be a repository, which goes in all of its revisions. Received: "
+                    "`MODEL` should be a repository, which goes in all of its revisions. Received: "
                     f"{name!r}"
                 )
         else:
             found = find_variant(name).repository
             if found is None:
                 raise WrongUse(
-                    f"`name` should be of a model that was pulled. Received: {name!r}, whose "
+                    f"`MODEL` should be one that was pulled. Received: {name!r}, whose "
                     "weights ship with its package"
                 )
             repository = found

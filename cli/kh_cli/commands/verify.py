@@ -67,7 +67,7 @@ def verify(
         if isinstance(source, ZooError):
             status, reason = "damaged", str(source)
         elif source.folder is None:
-            raise VariantError(f"`name` should be on this disk: `kh pull {name}` fetches it")
+            raise VariantError(f"`MODEL` should be on this disk: `kh pull {name}` fetches it")
         else:
             folder, where = source.folder, source.where
             if folder not in checked:

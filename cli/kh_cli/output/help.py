@@ -3,7 +3,10 @@
 import re
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
+
+from kh_cli.output.errors import WrongUse
 
 _WORDS = {"INTEGER": "N", "INT": "N", "FLOAT": "X", "STR": "TEXT"}
 _WORDS |= {"DIRECTORY": "FOLDER", "DIR": "FOLDER"}
@@ -12,9 +15,29 @@ _TYPE = re.compile(
     r" (?:<(?:list\[)?([^<>\]]+?)\]?>|([A-Z]+(?: RANGE)?)|\[([^\[\]]+\|[^\[\]]+)\])$"
 )
 
+# What is around that which a value should be, in the messages of Pydantic.
+_AROUND = re.compile(r"^Input should be |^.* is not (?=one of )|, unable to parse .*$|\bvalid ")
+
 
 class Command(TyperCommand):
     """Says of a value `N` or `FOLDER`, not its type in Python, and of an argument only its name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; what a value should be is said on one line, with what it is."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            # Of Pydantic, which newer versions of Typer ask.
+            details: list[Any] = getattr(error.__cause__, "errors", list)()
+            parameter: Any = error.param
+            if not details or parameter is None:
+                raise
+            name = max(parameter.opts, key=len)
+            name = name if name.startswith("-") else parameter.human_readable_name
+            message = error.message.rstrip(".").replace("a valid integer", "a whole number")
+            received = f"Received: {details[0]['input']!r}"
+            should = _AROUND.sub("", message)
+            raise WrongUse(f"`{name}` should be {should}. {received}") from error
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, then the options."""

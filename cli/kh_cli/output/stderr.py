@@ -9,7 +9,9 @@ OPTIONS = {
     **{name: f"--{name}" for name in ("codec", "compare", "data", "device", "engine", "format")},
     **{name: f"--{name}" for name in ("jobs", "output", "overwrite", "port", "quality", "runner")},
     **{name: f"--{name}" for name in ("runtime", "saturation", "size", "timeout", "vivid")},
-    **{"every_picture": "--all", "paths": "PATH", "folder": "DIR"},
+    **{name: f"--{name}" for name in ("precision", "to", "whole")},
+    **{"every_picture": "--all", "paths": "PATH", "folder": "DIR", "variant": "MODEL"},
+    **{"recipe": "RECIPE"},
 }
 """What the arguments of the library are on the command line."""
 _ARGUMENT = re.compile(f"`({'|'.join(OPTIONS)})`")

@@ -222,8 +222,12 @@ def _check_there(path: Path) -> None:
     else:
         if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
             return
+    hint = ""
+    if path.parts[:1] in (("http:",), ("https:",)):
+        hint = " Nothing is fetched from an address: save the picture first."
     raise PlanError(
-        f"`paths` should be a picture or a folder of pictures, which is there. Received: {path}"
+        f"`paths` should be a picture or a folder of pictures, which is there.{hint} Received: "
+        f"{path}"
     )
 
 

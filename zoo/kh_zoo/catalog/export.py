@@ -54,7 +54,7 @@ def export_model(
     if to not in FORMATS:
         raise ModelError(f"`to` should be one of {FORMATS}. Received: {to!r}")
     if whole and to != "onnx":
-        raise ModelError(f"`whole` should be False unless `to` is 'onnx'. Received: {whole}")
+        raise ModelError(f"`whole` should go along with `to` 'onnx'. Received: `to` {to!r}")
     source = pull_source(find(model))
     folder, head = open_source(source)
     config = folder.config

@@ -1,0 +1,181 @@
+"""Forty mistakes of a person, and the line that each is told: what was wrong, and what would be
+right; nothing is written, nothing is half done."""
+
+import shlex
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kh_zoo.batches.journal import NAME
+
+NAMES = "'lite', 'full', 'relu1to5', 'relu3to5', 'pool1to4'"
+NO_MODEL = (
+    f"`MODEL` should be one of {NAMES}, the path of a model or run folder, or owner/repo on the "
+    "Hub."
+)
+NO_PATH = "`PATH` should be a picture or a folder of pictures, which is there."
+KINDS = "jpg, jpeg, png, webp, tif, tiff, avif"
+OUTPUTS = ".jpg, .jpeg, .png, .webp, .tif, .tiff, .avif"
+KNOWN = (
+    "not a picture, or of an unknown format (JPEG, PNG, WebP, TIFF, GIF, AVIF, HEIC, BMP, JPEG "
+    "2000, PNM, TGA, PCX, SGI and PSD are known), or cut short"
+)
+MISTAKES = {
+    # Of the commands.
+    "colorise photo.png": "No such command 'colorise'. Did you mean 'colorize'?",
+    "help": "No such command 'help'.",
+    "--verison": "No such option: --verison (Possible options: --version)",
+    "list extra": "Got unexpected extra argument(s) (extra)",
+    # Of the pictures.
+    "colorize": "`PATH` should be a picture or a folder of pictures. Received: none",
+    "colorize foto.png": f"{NO_PATH} Received: foto.png",
+    "colorize photo.png fotos/": f"{NO_PATH} Received: fotos",
+    "colorize https://example.com/photo.jpg": (
+        f"{NO_PATH} Nothing is fetched from an address: save the picture first. "
+        "Received: https:/example.com/photo.jpg"
+    ),
+    "colorize empty": "no pictures found in: empty",
+    "colorize texts": "no pictures found in: texts",
+    "colorize --from list.txt": (
+        "`--from` should be a file with a path on each line. "
+        "Received: list.txt (No such file or directory)"
+    ),
+    "colorize letter.jpg": f"letter.jpg: {KNOWN}",
+    "colorize nothing.png": "nothing.png: the file is empty (0 bytes)",
+    # Of the options.
+    "colorize photo.png --saturation much": "`--saturation` should be a number. Received: 'much'",
+    "colorize photo.png --saturation -1": (
+        "`--saturation` should be greater than or equal to 0. Received: '-1'"
+    ),
+    "colorize photo.png --saturation 130": (
+        "`--saturation` should be less than or equal to 10. Received: '130'"
+    ),
+    "colorize photo.png --size 0": "`--size` should be greater than or equal to 16. Received: '0'",
+    "colorize photo.png --jobs 2.5": "`--jobs` should be a whole number. Received: '2.5'",
+    "colorize photo.png --quality 200": (
+        "`--quality` should be less than or equal to 100. Received: '200'"
+    ),
+    "colorize photo.png --format gif": f"`--format` should be one of {KINDS}. Received: 'gif'",
+    "colorize photo.png --engine onx": (
+        "`--engine` should be one of 'onnx', 'keras'. Did you mean 'onnx'? Received: 'onx'"
+    ),
+    "colorize photo.png --device cuda": (
+        "`--device` should be 'auto', 'cpu', 'gpu' or a GPU by its number, such as 'gpu:1'. "
+        "Received: 'cuda'"
+    ),
+    "colorize photo.png --outptu x": "No such option: --outptu (Possible options: --output)",
+    "colorize photo.png --video": (
+        "`--video` should be given folders of frames. Received: photo.png, a file"
+    ),
+    "colorize photo.png --codec h264": (
+        "`PATH` should be films alone, or pictures and folders of pictures. Received: photo.png "
+        "among films, or with `--codec`"
+    ),
+    # Of the output.
+    "colorize photo.png -o photo.png": (
+        "`--output` should be another folder: photo.png would overwrite the input photo.png"
+    ),
+    "colorize photos -o photo.png": (
+        "`--output` should be a folder for more than one picture. Received: photo.png"
+    ),
+    "colorize photo.png -o out.xyz": (
+        f"`--output` should be a folder, or a file name that ends in one of {OUTPUTS}. "
+        "Received: out.xyz"
+    ),
+    "colorize photos -o notes.txt/out": (
+        "`--output` should be a folder that can be written to. "
+        "Received: notes.txt/out (Not a directory)"
+    ),
+    # Of the model.
+    "colorize photo.png -m relu1to55": (
+        f"{NO_MODEL} Did you mean 'relu1to5'? Received: 'relu1to55'"
+    ),
+    "show lit": f"{NO_MODEL} Did you mean 'lite'? Received: 'lit'",
+    "pull": "Missing argument 'MODEL'.",
+    "pull relu1to6": f"{NO_MODEL} Did you mean 'relu1to5'? Received: 'relu1to6'",
+    "rm lite": (
+        "`MODEL` should be one that was pulled. "
+        "Received: 'lite', whose weights ship with its package"
+    ),
+    "verify nomodel": f"{NO_MODEL} Did you mean 'pool1to4'? Received: 'nomodel'",
+    "evaluate lite": "Missing option '--data'.",
+    "evaluate lite --data fotos": "Invalid value for '--data': dir 'fotos' does not exist.",
+    "evaluate lite --data empty": (
+        "`--data` should hold colour pictures. Received: empty, without any"
+    ),
+    "compare lite --data empty": "`--data` should hold pictures. Received: empty",
+    "study lite --data photos --pictures none": (
+        "`--pictures` should be a whole number. Received: 'none'"
+    ),
+    "export lite": "Missing argument 'TARGET'.",
+    "export lite out --to tflite": (
+        "`--to` should be one of 'kh', 'onnx', 'litert', 'web'. Received: 'tflite'"
+    ),
+    "export lite out --whole": (
+        "`--whole` should go along with `--to` 'onnx'. Received: `--to` 'kh'"
+    ),
+    "publish lite": "`kh publish` needs a model and a repository: kh publish runs/mine me/mine",
+    "publish lite x": (
+        "`repository` should be owner/repo on the Hugging Face Hub, or owner/repo@revision. "
+        "Received: 'x'"
+    ),
+    # Of the training.
+    "train best": "Missing option '--data'.",
+    "train none.toml --data photos --run run": (
+        "`RECIPE` should be a readable TOML file. Received: none.toml (No such file or directory)"
+    ),
+    "train notes.toml --data photos --run run": (
+        "`RECIPE` should be a readable TOML file. "
+        "Received: notes.toml (Invalid value (at end of document))"
+    ),
+    "train small --data empty --run run": (
+        "`--data` should hold train pictures of at least 64 pixels in the folder '.', which the "
+        "recipe names. Received: ['empty']"
+    ),
+    # Of the page, and of a watched folder.
+    "page photo.png": "Got unexpected extra argument(s) (photo.png)",
+    "page --port 99999": "`--port` should be less than or equal to 65535. Received: '99999'",
+    "watch fotos -o out": "`DIR` should be a folder, which is there. Received: fotos",
+}
+FAILED = ("letter.jpg", "nothing.png")
+"""What is looked at before it is known to be wrong."""
+
+
+@pytest.fixture(scope="module")
+def desk(tmp_path_factory):
+    """A folder with pictures, and with what is none."""
+    folder = tmp_path_factory.mktemp("desk")
+    noise = np.random.default_rng(0).integers(0, 256, (30, 40), "uint8")
+    for name in ("empty", "texts", "photos"):
+        (folder / name).mkdir()
+    for name in ("photo.png", "photos/a.png", "photos/b.png"):
+        Image.fromarray(noise).save(folder / name)
+    for name in ("letter.jpg", "notes.txt", "texts/a.txt"):
+        (folder / name).write_text("Dear aunt,\n")
+    (folder / "nothing.png").touch()
+    (folder / "notes.toml").write_text("seed = ")
+    return folder
+
+
+def seen(folder):
+    """The files of a folder, but the journal, which has what failed, too."""
+    return {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.name != NAME}
+
+
+@pytest.mark.parametrize("line", MISTAKES)
+def test_the_line_that_is_told(line, desk, monkeypatch, kh_here):
+    monkeypatch.chdir(desk)
+    before = seen(desk)
+    code, out, err = kh_here(*shlex.split(line))
+    failed = any(name in line for name in FAILED)
+    assert (code, out) == (1 if failed else 2, "")
+    told = [one.removeprefix("Error: ") for one in err.splitlines() if one]
+    assert MISTAKES[line] in told
+    # Beside it stands how the command is used, or how many pictures were coloured and failed.
+    assert len(told) == (3 if failed or err.startswith("Usage: ") else 1)
+    assert seen(desk) == before
+
+
+def test_there_are_forty():
+    assert len(MISTAKES) >= 40
