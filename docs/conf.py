@@ -43,3 +43,7 @@ html_title = f"Hypercolumns for Keras {release}"
 html_copy_source = False
 html_show_copyright = False
 html_show_sphinx = False
+
+man_pages = [
+    ("generated/cli", "kh", "colour grey photographs, and train models that do", [], 1),
+]

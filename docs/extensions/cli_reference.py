@@ -5,6 +5,7 @@ from pathlib import Path
 from typer.main import get_command
 
 from kh_cli.app import create_app
+from kh_cli.output.help import help_record
 
 
 def setup(app):
@@ -39,6 +40,5 @@ def _command(command, context):
     yield command.help
     yield f"```{{program}} {context.command_path}\n```"
     for parameter in command.get_params(context):
-        record = parameter.get_help_record(context)
-        if record:
+        if record := help_record(parameter, context):
             yield f"````{{option}} {record[0]}\n{record[1]}\n````"

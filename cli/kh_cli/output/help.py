@@ -43,18 +43,24 @@ class Command(TyperCommand):
         """Write the arguments, then the options."""
         sections: dict[str, list[tuple[str, str]]] = {"Arguments": [], "Options": []}
         for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is None:
-                continue
-            name, text = record
-            if parameter.param_type_name == "argument":
-                sections["Arguments"].append((name.partition(" <")[0], text))
-            else:
-                sections["Options"].append((_TYPE.sub(_word, name), text))
+            if record := help_record(parameter, ctx):
+                kind = "Arguments" if parameter.param_type_name == "argument" else "Options"
+                sections[kind].append(record)
         for title, rows in sections.items():
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
+
+
+def help_record(parameter: Any, ctx: Any) -> tuple[str, str] | None:
+    """Return what the help calls an argument or an option, and what it says of it."""
+    record = parameter.get_help_record(ctx)
+    if record is None:
+        return None
+    name, text = record
+    if parameter.param_type_name == "argument":
+        return name.partition(" <")[0], text
+    return _TYPE.sub(_word, name), text
 
 
 def _word(match: re.Match[str]) -> str:
