@@ -19,6 +19,7 @@ from scipy.io import savemat
 from keras_hypercolumns import fold_batch_norm, vgg19_gray
 from keras_hypercolumns.backbones.vgg19.weights import hed, imagenet
 from keras_hypercolumns.backbones.vgg19.weights.keras_h5 import read_keras_h5
+from keras_hypercolumns.backbones.vgg19.weights.load import SOURCES, select_vgg19
 from keras_hypercolumns.backbones.vgg19.weights.matconvnet import read_matconvnet
 
 # Table 1, column E (VGG-19) and column D (VGG-16) of the paper: convolutions of each block.
@@ -249,7 +250,9 @@ def test_gray_pictures_get_the_maps_of_the_original_inside_the_border(files, ran
 
 @pytest.mark.parametrize("kind", ["mat", "keras_2", "keras_3", "hed"])
 def test_a_vgg16_is_deepened_by_identities(vgg16, random, kind):
-    found = weights_of(vgg19_gray(weights=getattr(vgg16, kind)))
+    path = getattr(vgg16, kind)
+    read, _ = SOURCES[path.suffix]
+    found = select_vgg19(read(path), list(conv_shapes()), path)
     assert list(found) == list(conv_shapes())
     for name, arrays in vgg16.convolutions.items():
         if name != "conv1_1":
