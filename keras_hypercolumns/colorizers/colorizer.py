@@ -36,7 +36,8 @@ GRAY_SCALE = 127.5
 TRUNK_INPUTS = ("scaled", "gray")
 VGG19 = "vgg19_gray"
 TRUNKS = (VGG19, "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2")
-HEADS = ("linear", "hidden", "vivid")
+JOINT_HEADS = ("linear", "hidden")
+HEADS = (*JOINT_HEADS, "vivid")
 VIVID = "-vivid"
 """Ends the name of the vivid head of a variant, beside its other one."""
 COARSE = "coarse_"
@@ -167,18 +168,11 @@ def colorizer(
         raise ValueError(unknown_name("output", output, ("ab", "lab")))
     if head not in (None, *HEADS):
         raise ValueError(unknown_name("head", head, HEADS))
-    if isinstance(trunk, str) and trunk not in TRUNKS:
-        raise ValueError(unknown_name("trunk", trunk, TRUNKS))
-    spec = replace(spec, trunk=trunk or spec.trunk, head=head or spec.head)
+    spec = _specified(name, trunk, head, spec)
     if dense and (name in _VARIANTS or spec.head != "linear"):
         raise ValueError(
             f"`dense` should be False for {name!r} with the head {spec.head!r}: it is no single "
             f"convolution of one hypercolumn. Received: {dense!r}"
-        )
-    if spec.head != "linear" and name in _VARIANTS:
-        raise ValueError(
-            "`head` should be 'linear' for 'layered' and 'residual', which have heads of their "
-            f"own. Received: {head!r} for {name!r}"
         )
     lightness, outputs = _trunk_and_heads(
         {name: spec},
@@ -203,6 +197,8 @@ def joint_colorizer(
     first_convolution: str = "sum",
     trunk_input: str | None = None,
     vivid: Sequence[str] = (),
+    trunk: str | None = None,
+    head: str | None = None,
 ) -> keras.Model:
     """Build one trunk with the heads of several variants, for training them together.
 
@@ -228,6 +224,9 @@ def joint_colorizer(
         vivid: Names of variants that get a vivid head too, scores of 313 colours whose
             `AnnealedMean` is taken, with the output `"VARIANT-vivid"`. That of `lite` reads the
             same hidden map as its other head.
+        trunk: One by name that has the variants' taps, as for `colorizer`, such as
+            `"efficientnet_lite0"` for `"lite"`. Defaults to `None`: the variants' own.
+        head: `"linear"` or `"hidden"`, as for `colorizer`. Defaults to `None`: the variants' own.
 
     Input shape:
         `(batch, height, width, 1)`: L of CIELAB, 0..100.
@@ -239,11 +238,13 @@ def joint_colorizer(
         A `keras.Model`.
 
     Raises:
-        ValueError: If a name is unknown, or the variants have several trunks; and what
-            `vgg19_gray` and `efficientnet_lite` raise for `weights`.
+        ValueError: If a name is unknown, the variants have several trunks, or the trunk lacks
+            their taps; and what `vgg19_gray` and `efficientnet_lite` raise for `weights`.
     """
-    specs = {variant: _spec(variant) for variant in variants}
-    specs |= {f"{variant}{VIVID}": replace(_spec(variant), head="vivid") for variant in vivid}
+    if head not in (None, *JOINT_HEADS):
+        raise ValueError(unknown_name("head", head, JOINT_HEADS))
+    specs = {variant: _specified(variant, trunk, head) for variant in variants}
+    specs |= {f"{name}{VIVID}": _specified(name, trunk, "vivid") for name in vivid}
     lightness, outputs = _trunk_and_heads(
         specs, pooling, batch_norm, weights, first_convolution, trunk_input
     )
@@ -267,6 +268,21 @@ class _Spec:
     def hidden(self) -> bool:
         """Whether its head reads a hidden map, which that of a vivid head may be, too."""
         return self.head == "hidden" or (self.head == "vivid" and self.trunk != VGG19)
+
+
+def _specified(
+    name: str, trunk: str | keras.Model | None, head: str | None, spec: _Spec | None = None
+) -> _Spec:
+    """What a variant is built of, by default or where it is said."""
+    spec = spec or _spec(name)
+    if isinstance(trunk, str) and trunk not in TRUNKS:
+        raise ValueError(unknown_name("trunk", trunk, TRUNKS))
+    if head not in (None, "linear") and name in _VARIANTS:
+        raise ValueError(
+            "`head` should be 'linear' for 'layered' and 'residual', which have heads of their "
+            f"own. Received: {head!r} for {name!r}"
+        )
+    return replace(spec, trunk=trunk or spec.trunk, head=head or spec.head)
 
 
 def _spec(variant: str) -> _Spec:

@@ -65,7 +65,12 @@ def add_vivid(
         on_batch: Called with the number of batches done, of `vivid_steps(recipe)`.
     """
     model = joint_colorizer(
-        tuple(plain.output), recipe.pooling, trunk_input=trunk_input(plain), vivid=recipe.vivid
+        tuple(plain.output),
+        recipe.pooling,
+        trunk_input=trunk_input(plain),
+        vivid=recipe.vivid,
+        trunk=recipe.trunk or None,
+        head=recipe.head or None,
     )
     for layer in plain.layers:
         if layer.weights:

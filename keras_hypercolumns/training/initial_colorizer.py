@@ -55,6 +55,8 @@ def build_colorizer(
         batch_norm,
         trunk_input=trunk_input,
         vivid=recipe.joint_vivid,
+        trunk=recipe.trunk or None,
+        head=recipe.head or None,
     )
 
 
@@ -143,6 +145,8 @@ def _from_weights(recipe: Recipe) -> keras.Model:
             weights=recipe.init,
             first_convolution=recipe.first_convolution,
             vivid=recipe.joint_vivid,
+            trunk=recipe.trunk or None,
+            head=recipe.head or None,
         )
     except OSError as error:  # no such file, or no network
         raise ValueError(f"`init` should be there to be read. {error}") from error

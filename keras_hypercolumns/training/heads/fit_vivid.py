@@ -15,6 +15,7 @@ from keras_hypercolumns.colorizers.colorizer import (
 from keras_hypercolumns.colorizers.hidden_head import VIVID_STRIDE
 from keras_hypercolumns.colors.ab_bins import ab_bins, rebalancing, soft_encoding
 from keras_hypercolumns.graphs.feature_info import feature_info
+from keras_hypercolumns.layers.hypercolumn_projection import HyperColumnProjection
 from keras_hypercolumns.layers.hypercolumn_sampler import HyperColumnSampler
 from keras_hypercolumns.training.data.picture_dataset import PictureDataset, lab_of
 
@@ -76,8 +77,9 @@ def vivid_rows(
     Returns:
         Two arrays, `(cells, channels)` of float16 and `(cells, 2)`, A and B.
     """
-    hidden = f"head_{variant}_hidden" in {layer.name for layer in colorizer.layers}
-    sampler = _hidden_sampler(colorizer, variant) if hidden else _sampler(colorizer, variant)
+    head = colorizer.get_layer(f"head_{variant}{VIVID}")
+    linear = isinstance(head, HyperColumnProjection)  # in the hypercolumn, not in a hidden map
+    sampler = (_sampler if linear else _hidden_sampler)(colorizer, variant)
     random = np.random.default_rng((batches.seed, batches.first_step))
     rows, colors = [], []
     for index in range(len(batches)):

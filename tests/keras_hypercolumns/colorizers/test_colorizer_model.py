@@ -386,3 +386,28 @@ def test_unknown_names_are_refused_with_the_nearest(arguments, message):
 def test_unknown_variants_of_a_joint_model_are_refused_with_the_nearest():
     with pytest.raises(ValueError, match=r"`variant` .*Did you mean 'pool1to4'"):
         joint_colorizer(("full", "pool2to4"))
+
+
+def test_a_joint_model_of_another_trunk_and_other_heads(random):
+    model = joint_colorizer(("lite",), trunk="efficientnet_lite0", vivid=("lite",))
+    assert set(model.output) == {"lite", "lite-vivid"}
+    # Table 1 of the EfficientNet paper, without the wider last stage of Lite2.
+    assert model.get_layer("trunk").output["stage7"].shape[-1] == 320
+    model = joint_colorizer(("relu1to3", "pool1to4"), head="hidden")
+    lightness = random.uniform(0, 100, (1, 37, 50, 1)).astype("float32")
+    assert {ab.shape for ab in model(lightness).values()} == {(1, 37, 50, 2)}
+    assert {layer.name for layer in model.layers} >= {"head_relu1to3_hidden", "head_pool1to4_relu"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"head": "vivid"}, r"`head` should be one of 'linear', 'hidden'\.* Received: 'vivid'"),
+        ({"trunk": "vgg16"}, r"`trunk` should be one of 'vgg19_gray', .*Received: 'vgg16'"),
+        ({"variants": ("layered",), "head": "hidden"}, r"`head` .*'linear' for 'layered' and"),
+        ({"variants": ("lite",), "trunk": "vgg19_gray"}, r"`taps` should be .*Received: 'stage"),
+    ],
+)
+def test_heads_and_trunks_that_do_not_fit_are_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        joint_colorizer(**{"variants": ("relu1to3",), **arguments})

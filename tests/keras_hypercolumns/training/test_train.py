@@ -284,6 +284,19 @@ def test_ends_with_a_finished_model(shallow, pictures, tmp_path, random):
         assert np.allclose(colors["relu1to3"], ab, atol=1e-2) == same
 
 
+def test_a_recipe_has_the_head_that_it_names(shallow, pictures, tmp_path, random):
+    keys = {"head_pictures": 2, "vivid": ("relu1to3",), "vivid_pictures": 2, "vivid_points": 16}
+    recipe = shallow(head="hidden", **keys)
+    found = train(recipe, pictures.folder, tmp_path / "run").model
+    names = {layer.name for layer in found.layers}
+    assert names >= {"head_relu1to3_hidden", "head_relu1to3-vivid"}
+    write_colorizer(found, tmp_path / "model", size=32)
+    lightness = random.uniform(0, 100, (1, 48, 32, 1)).astype("float32")
+    for name, ab in colors_of(found, lightness).items():
+        engine = OnnxEngine(*open_model(str(tmp_path / "model" / name)))
+        np.testing.assert_allclose(engine.predict_ab(lightness[0, ..., 0]), ab[0], atol=1e-3)
+
+
 def copy_of(run, tmp_path):
     return shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("tensorboard"))
 
