@@ -12,7 +12,7 @@ _CALLS = (
     *("open", "openat", "openat2", "creat", "mkdir", "mkdirat", "rmdir", "unlink", "unlinkat"),
     *("rename", "renameat", "renameat2", "link", "linkat", "symlink", "symlinkat", "truncate"),
     *("chmod", "fchmodat", "chown", "fchownat", "mknod", "mknodat", "utimensat", "setxattr"),
-    *("connect", "sendto", "sendmsg", "sendmmsg"),
+    *("connect", "sendto", "sendmsg", "sendmmsg", "fsync", "fdatasync"),
 )
 _MARK = "/proc/watched/"
 
@@ -29,6 +29,8 @@ class Seen:
     def __init__(self):
         self.written = []
         """Paths opened for writing, made, moved, changed or removed."""
+        self.steps = []
+        """Files and folders synced, links made, and names changed, in their order."""
         self.connected = []
         """Calls of sockets that lead out of the machine, or may."""
 
@@ -39,6 +41,20 @@ class Seen:
             for path in self.written
             if not any(path == folder or path.startswith(f"{folder}/") for folder in folders)
         ]
+
+    def unsynced(self, *folders):
+        """What was renamed to in these folders and a power cut may still take, with the reason."""
+        found = []
+        for at, (step, *paths) in enumerate(self.steps):
+            if step != "renamed" or not any(paths[1].startswith(f"{one}/") for one in folders):
+                continue
+            source, target = paths
+            before, after = self.steps[:at], self.steps[at:]
+            if not {("synced", source), ("linked", source)} & set(before):
+                found.append(f"{target}: the file")
+            if ("synced", os.path.dirname(target)) not in after:
+                found.append(f"{target}: its folder")
+        return found
 
 
 def watch(command, trace, cwd, **environment):
@@ -76,8 +92,14 @@ def _read(lines, cwd):
         elif name in ("connect", "sendto", "sendmsg", "sendmmsg"):
             if re.search(r"AF_INET6?|TCP|UDP", given):
                 seen[now].connected.append(text)
+        elif name in ("fsync", "fdatasync"):
+            seen[now].steps.append(("synced", given.partition("<")[2].rstrip("> ")))
         elif returned >= 0 and (not name.startswith("open") or _for_writing(given)):
-            seen[now].written += _paths(name, given, cwd)
+            paths = _paths(name, given, cwd)
+            seen[now].written += paths
+            step = {"rename": "renamed", "symlin": "linked"}.get(name[:6])
+            if step:
+                seen[now].steps.append((step, *paths))
     return seen
 
 

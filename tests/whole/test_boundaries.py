@@ -22,8 +22,8 @@ ROOMS = {
         "training.study training"
     ),
     "kh_zoo": (
-        "shown errors extras nearest forked memory telemetry chatter hookspecs colors networks "
-        "plugins pictures engines hub catalog with_keras colorizer picture web measuring "
+        "shown errors extras nearest files forked memory telemetry chatter hookspecs colors "
+        "networks plugins pictures engines hub catalog with_keras colorizer picture web measuring "
         "publishing workers runners batches films page built_in"
     ),
     "kh_cli": "output options films commands built_in app main",

@@ -147,6 +147,7 @@ def check(seen, commands, tmp_path):
         allowed = [str(tmp_path / place) for place in places]
         assert seen[name].outside(*map(str, always), *allowed) == [], name
         assert bool(allowed) == bool(seen[name].written) or name in ("page", "publish"), name
+        assert seen[name].unsynced(*allowed) == [], name
     assert {path.name for path in (tmp_path / "home").iterdir()} <= {".keras"}
 
 
@@ -157,6 +158,10 @@ def test_commands_write_where_they_are_told_to_and_four_use_the_network(run, hub
     check(seen, commands, tmp_path)
     for name in LOCAL:
         assert seen[name].connected == [], name
+    assert all(
+        any(step[0] == "renamed" for step in seen[name].steps)
+        for name in ("colorize", "watch", "export", "pull")
+    )
     calls = [call for name in ONLINE for call in seen[name].connected]
     assert calls
     assert all(f"htons({hub.port})" in call and '"127.0.0.1"' in call for call in calls)

@@ -13,7 +13,8 @@ from types import TracebackType
 from typing import Any
 
 from kh_zoo.errors import OutputError
-from kh_zoo.networks.plain_files import NO_LINK, NO_WAIT
+from kh_zoo.files.plain_files import NO_LINK, NO_WAIT
+from kh_zoo.files.whole_files import make_folder, sync_folder
 from kh_zoo.workers.stamp import Stamp
 
 NAME = ".kh-journal.jsonl"
@@ -109,8 +110,9 @@ class Journal:
     def __enter__(self) -> "Journal":
         """Open it to be written to, alone."""
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            make_folder(self.root)
             self._file = self._open(os.O_RDWR | os.O_APPEND | os.O_CREAT)
+            sync_folder(self.root)
         except OSError as error:
             raise OutputError(f"can't write to {self.path}: {error.strerror or error}") from error
         if not lock(self._file, self._shared):

@@ -8,6 +8,7 @@ from safetensors.numpy import load_file
 
 from kh_zoo.catalog.find import find, open_source, pull_source
 from kh_zoo.errors import ModelError
+from kh_zoo.files.whole_files import make_folder, write_whole
 from kh_zoo.networks.model_folder import open_model_folder
 from kh_zoo.networks.tensors import expand, quantize, write_model_folder
 
@@ -81,5 +82,5 @@ def export_model(
     with tempfile.TemporaryDirectory() as name:
         write_model_folder(Path(name), config, tensors)
         graph = whole_graph(open_model_folder(Path(name)), head)
-    Path(target).mkdir(parents=True, exist_ok=True)
-    (Path(target) / GRAPH).write_bytes(graph.SerializeToString(deterministic=True))
+    make_folder(Path(target))
+    write_whole(Path(target) / GRAPH, graph.SerializeToString(deterministic=True))

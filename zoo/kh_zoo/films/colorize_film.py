@@ -13,9 +13,10 @@ import numpy as np
 import pyvips
 
 from kh_zoo.colorizer import Colorizer
+from kh_zoo.files.whole_files import put_in_place
 from kh_zoo.films.encoding import Encoding, check_place, check_target
 from kh_zoo.films.film import Film, FilmFrame
-from kh_zoo.films.finish import finish, sync
+from kh_zoo.films.finish import finish
 from kh_zoo.films.pixels import Lightness, Painter, display_size
 from kh_zoo.films.segments import Encoded, Segments
 from kh_zoo.films.steady import RADIUS, steady
@@ -111,8 +112,7 @@ def colorize_film(
                 film.notes.append(f"interlaced, which {encoding.codec} does not say: take h264")
             whole = segments.folder / f"whole{target.suffix.lower()}"
             end = finish(film, segments.read(), encoding, whole)
-            sync(whole)
-            whole.replace(target)
+            put_in_place(whole, target)
             frames = segments.frames
         segments.remove()
         return FilmResult(tuple(film.notes), film.why_short(end), frames)

@@ -1,6 +1,5 @@
 """The coloured frames and all else of the film become one file."""
 
-import os
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -133,9 +132,3 @@ def _kept(metadata: dict[str, str]) -> dict[str, str]:
 
 def _codec(stream: av.stream.Stream) -> str:
     return stream.codec_context.codec.canonical_name if stream.codec_context else "unknown"
-
-
-def sync(path: Path) -> None:
-    """See that a file is on the disk."""
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())

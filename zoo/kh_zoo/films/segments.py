@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, NamedTuple
 
 from kh_zoo.batches.journal import lock
 from kh_zoo.errors import OutputError
+from kh_zoo.files.whole_files import make_folder, write_whole
 
 _SETTINGS = "settings.json"
 
@@ -48,7 +49,7 @@ class Segments:
 
     def __enter__(self) -> "Segments":
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            make_folder(self.folder)
             self._lock = os.open(self.folder / "lock", os.O_RDWR | os.O_CREAT, 0o666)
             if not lock(self._lock, shared=False):
                 os.close(self._lock)
@@ -58,7 +59,7 @@ class Segments:
                 for path in self.folder.iterdir():
                     if path.name != "lock":
                         path.unlink()
-                _write_whole(known, self._settings)
+                write_whole(known, self._settings.encode())
             while self._list(len(self._lists)).is_file():
                 self._lists.append(json.loads(self._list(len(self._lists)).read_text()))
         except OSError as error:
@@ -95,7 +96,7 @@ class Segments:
         os.fsync(self._payload.fileno())
         self._payload.close()
         self._payload = None
-        _write_whole(self._list(len(self._lists)), json.dumps(self._open))
+        write_whole(self._list(len(self._lists)), json.dumps(self._open).encode())
         self._lists.append(self._open)
         self._open = []
 
@@ -115,12 +116,3 @@ class Segments:
 
     def _list(self, number: int) -> Path:
         return self.folder / f"{number:06}.json"
-
-
-def _write_whole(path: Path, text: str) -> None:
-    part = path.with_suffix(".part")
-    with part.open("w") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)

@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from kh_zoo.errors import HubError, ModelError
+from kh_zoo.files.plain_files import NO_LINK, NO_WAIT, open_plain, read_plain
+from kh_zoo.files.whole_files import make_folder, sync_folder
 from kh_zoo.hub.client import hub_errors, is_hub_id, is_offline
 from kh_zoo.hub.reader import HubReader, Remote, RemoteFile, is_commit, is_hash
 from kh_zoo.networks.model_folder import (
@@ -31,7 +33,6 @@ from kh_zoo.networks.model_folder import (
     read_config,
     read_table,
 )
-from kh_zoo.networks.plain_files import NO_LINK, NO_WAIT, open_plain, read_plain
 
 CARD = "README.md"
 # The weights of no network that colours pictures come near to it.
@@ -367,7 +368,7 @@ class _Fetch:
         for name in names:
             if not _is_whole(snapshot / name):
                 _link(snapshot / name, self._blob(name, blobs))
-        _sync_folder(snapshot)
+        sync_folder(snapshot)
         return snapshot
 
     def _blob(self, name: str, blobs: Path) -> Path:
@@ -408,7 +409,7 @@ class _Fetch:
         finally:
             if not goes_on:
                 unfinished.unlink(missing_ok=True)
-        _sync_folder(blobs)
+        sync_folder(blobs)
         return blobs / hash_
 
     def _check(self, name: str, hash_: str, file: RemoteFile, path: Path) -> None:
@@ -509,7 +510,7 @@ def _own_folder(path: Path) -> Path:
             f"{path}: should be a folder of the cache, where files can be fetched to, not a link "
             f"that leads out of it; remove the link. Received: one to {path.resolve()}"
         )
-    path.mkdir(parents=True, exist_ok=True)
+    make_folder(path)
     return path
 
 
@@ -567,16 +568,6 @@ def _is_whole(path: Path) -> bool:
     if name is None:
         return not path.is_symlink() and path.is_file()
     return _is_sound(path.parent.parent.parent / "blobs" / name)
-
-
-def _sync_folder(path: Path) -> None:
-    """Bring to the disk what is in a folder by name."""
-    with contextlib.suppress(OSError):  # of a system that syncs no folders
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def _off(repository: str, revision: str | None) -> str:
@@ -651,7 +642,7 @@ def _note_revision(snapshot: Path, revision: str) -> None:
         temporary.replace(ref)
     finally:
         temporary.unlink(missing_ok=True)
-    _sync_folder(ref.parent)
+    sync_folder(ref.parent)
 
 
 def _lacks(repository: str, name: str, names: Mapping[str, object]) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 
 from kh_zoo.errors import ModelError
 from kh_zoo.extras import needs
+from kh_zoo.files.plain_files import plain_path
 from kh_zoo.networks.model_folder import (
     CONFIG,
     KERAS_FILES,
@@ -24,7 +25,6 @@ from kh_zoo.networks.model_folder import (
     read_json,
     read_table,
 )
-from kh_zoo.networks.plain_files import plain_path
 
 with needs("tensorflow", "A Keras model"):
     import h5py

@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from kh_zoo.errors import ModelError
+from kh_zoo.files.plain_files import inside, open_plain, read_plain
 from kh_zoo.networks.memory import MAX_BYTES
 from kh_zoo.networks.network import Network, read_network
-from kh_zoo.networks.plain_files import inside, open_plain, read_plain
 from kh_zoo.networks.vgg19 import INPUTS, POOLINGS, TAPS, vgg19_network
 
 FORMAT = 2

@@ -6,6 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from kh_zoo.files.whole_files import write_whole
 from kh_zoo.networks.model_folder import ModelFolder, scale_of
 from kh_zoo.networks.network import INPUT, Network, Node
 from kh_zoo.networks.operations import resize_shift
@@ -42,7 +43,7 @@ def onnx_graph(folder: ModelFolder, head: str) -> onnx.ModelProto:
 def write_graph(folder: ModelFolder, head: str) -> None:
     """Write the graph of one variant beside the tensors that it refers to."""
     content = onnx_graph(folder, head).SerializeToString(deterministic=True)
-    (folder.path / GRAPH).write_bytes(content)
+    write_whole(folder.path / GRAPH, content)
 
 
 def onnx_model(graph: onnx.GraphProto) -> onnx.ModelProto:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file, save
 
+from kh_zoo.files.whole_files import make_folder, write_whole
 from kh_zoo.networks.model_folder import CONFIG, TENSORS, ModelConfig, ModelFolder
 
 
@@ -71,7 +72,7 @@ def read_tensors(folder: ModelFolder) -> dict[str, np.ndarray]:
 
 def write_model_folder(path: Path, config: ModelConfig, tensors: Mapping[str, np.ndarray]) -> None:
     """Write `config.json` and `model.safetensors` to the folder `path`, made if it is missing."""
-    path.mkdir(parents=True, exist_ok=True)
+    make_folder(path)
     # Written from bytes: `save_file` makes a file that only its owner may read.
-    (path / TENSORS).write_bytes(save(dict(tensors)))
-    (path / CONFIG).write_text(config.to_json() + "\n", encoding="utf-8")
+    write_whole(path / TENSORS, save(dict(tensors)))
+    write_whole(path / CONFIG, f"{config.to_json()}\n".encode())

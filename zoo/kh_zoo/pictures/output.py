@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import pyvips
 
 from kh_zoo.errors import OutputError
+from kh_zoo.files.whole_files import make_folder, put_in_place
 from kh_zoo.pictures.metadata import avif, jpeg, png, tiff, webp
 from kh_zoo.pictures.metadata.exif import SOFTWARE as SOFTWARE_FIELD
 from kh_zoo.pictures.metadata.exif import Exif
@@ -136,7 +137,7 @@ class Output:
         lost = _fit(metadata, form)
         temporary, described = (self.target.with_name(self._unfinished()) for _ in range(2))
         try:
-            self.target.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self.target.parent)
             try:
                 # Python says more plainly than libvips why a file can't be created.
                 temporary.open("xb").close()
@@ -148,10 +149,7 @@ class Output:
                         file.write(bytes(2**20))
                     raise
                 lost += _describe(temporary, described, form, metadata, image)
-                whole = described if described.exists() else temporary
-                with whole.open("r+b") as file:  # or a power cut could leave a name and nothing
-                    os.fsync(file.fileno())
-                os.replace(whole, self.target)
+                put_in_place(described if described.exists() else temporary, self.target)
             finally:
                 for path in (temporary, described):
                     path.unlink(missing_ok=True)

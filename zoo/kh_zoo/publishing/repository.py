@@ -21,6 +21,7 @@ from kh_zoo.catalog.find import MODEL, Source, find, find_source, open_source, p
 from kh_zoo.catalog.records import Variant, find_variant, list_variants
 from kh_zoo.colorizer import Colorizer
 from kh_zoo.errors import ModelError, ZooError
+from kh_zoo.files.plain_files import plain_path, read_plain
 from kh_zoo.hub.card import END, EXAMPLE, Facts, card_license, card_problems, write_card
 from kh_zoo.hub.store import CARD, file_digest, open_any, read_card, read_license
 from kh_zoo.networks.keras_folder import check_keras_folder
@@ -38,7 +39,6 @@ from kh_zoo.networks.model_folder import (
 )
 from kh_zoo.networks.network import Node
 from kh_zoo.networks.onnx_graph import GRAPH, onnx_graph, write_graph
-from kh_zoo.networks.plain_files import plain_path, read_plain
 from kh_zoo.networks.tensors import expand, quantize, write_model_folder
 from kh_zoo.with_keras.keras_model import (
     add_table,

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from kh_zoo.networks.plain_files import NO_WAIT
+from kh_zoo.files.plain_files import NO_WAIT
 
 
 @dataclasses.dataclass(frozen=True)

@@ -9,8 +9,8 @@ from typer.testing import CliRunner
 
 from kh_cli.app import create_app
 from kh_zoo.errors import ModelError
+from kh_zoo.files.plain_files import inside, open_plain, plain_path, read_plain
 from kh_zoo.hub.store import file_digest, open_any, read_card, read_license
-from kh_zoo.networks.plain_files import inside, open_plain, plain_path, read_plain
 
 SECRET = "the key of the safe"
 
