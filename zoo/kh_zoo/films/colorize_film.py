@@ -22,6 +22,7 @@ from kh_zoo.films.segments import Encoded, Segments
 from kh_zoo.films.steady import RADIUS, steady
 from kh_zoo.networks.working_size import working_size
 from kh_zoo.pictures.picture import COLOR
+from kh_zoo.pictures.reducing import reduced
 from kh_zoo.workers.stamp import Stamp
 
 SEGMENT = 250
@@ -206,10 +207,7 @@ def _colored(
 def _reduce(lightness: np.ndarray, film: Film, size: tuple[int, int]) -> np.ndarray:
     """The copy that is predicted on, upright."""
     image = pyvips.Image.new_from_array(np.ascontiguousarray(np.rot90(lightness, film.quarters)))
-    width, height = size
-    scales = width / image.width, height / image.height
-    small = image.resize(scales[0], vscale=scales[1], kernel="lanczos3").numpy()
-    return np.asarray(np.clip(small, 0, 100), np.float32)
+    return np.asarray(np.clip(reduced(image, *size).numpy(), 0, 100), np.float32)
 
 
 def _sized(pixels: av.VideoFrame, film: Film) -> av.VideoFrame:

@@ -22,7 +22,7 @@ def whole_graph(folder: ModelFolder, head: str, size: int | None = None) -> onnx
     """Build the graph of all that `Colorizer` does to the pixels of a picture.
 
     The lightness of the picture, its small copy, the network, the guided upsampling and the gamut
-    mapping, as standard operators. Results are those of `Colorizer` within a level or two of 255.
+    mapping, as standard operators. Results are those of `Colorizer` within one level of 255.
 
     Example:
 
@@ -117,9 +117,10 @@ class _WholeGraph:
         return rows, columns
 
     def small_copy(self, lightness: str, full: tuple[str, str], small: tuple[str, str]) -> str:
-        """L at the small size, `(rows, columns)`, as libvips brings it there.
+        """L at the small size, `(rows, columns)`, as `reduced` brings it there by libvips.
 
-        By means of whole pixels to between two and four times the size, then by Lanczos' kernel.
+        Down by means of whole pixels to between two and four times the size, then by Lanczos'
+        kernel; up by Keys'.
         """
         for axis in (0, 1):
             lightness = self("Transpose", self._reduced(lightness, full[axis], small[axis]))
@@ -148,12 +149,14 @@ class _WholeGraph:
         # libvips has kernels for 64 places within a pixel.
         centre = self("Div", self("Round", self("Mul", self("Sub", centre, 0.5), 64.0)), 64.0)
         t = self("Sub", self._floats(place), self("Unsqueeze", centre, _ints(1)))
+        cubic = self._keys(self("Abs", t))
         # Never 0, where the kernel would be 0 / 0.
         t = self("Add", self("Div", t, support), 1e-6)
         angle = self("Mul", t, np.pi)
         waves = self("Mul", self("Sin", angle), self("Sin", self("Div", angle, 3.0)))
         kernel = self("Div", self("Mul", waves, 3.0), self("Mul", angle, angle))
         kernel = self("Where", self("Less", self("Abs", t), 3.0), kernel, 0.0)
+        kernel = self("Where", self("Less", step, 1.0), cubic, kernel)
         whole = self("ReduceSum", kernel, _ints(1))
         return self("MatMul", self("Div", kernel, whole), means)
 
@@ -209,7 +212,10 @@ class _WholeGraph:
         places = self("Mul", self._floats(self._range(_ints(0), size), 0.5), self("Div", *sides))
         places = self("Unsqueeze", self("Sub", places, 0.5), _ints(1))
         neighbours = self._floats(self._range(_ints(-2), self("Add", small, _ints(2))))
-        t = self("Abs", self("Sub", places, neighbours))
+        return self._keys(self("Abs", self("Sub", places, neighbours)))
+
+    def _keys(self, t: str) -> str:
+        """Keys' kernel at these distances."""
         square = self("Mul", t, t)
         near = self("Add", self("Mul", square, self("Sub", self("Mul", t, 1.5), 2.5)), 1.0)
         far = self("Mul", square, self("Add", self("Mul", t, -0.5), 2.5))

@@ -18,6 +18,7 @@ from kh_zoo.pictures.metadata.metadata import Metadata, image_metadata
 from kh_zoo.pictures.metadata.reading import read_metadata
 from kh_zoo.pictures.patched_source import patched_source
 from kh_zoo.pictures.pillow_reader import read_with_pillow
+from kh_zoo.pictures.reducing import reduced
 from kh_zoo.pictures.signal_color import Signal, linear_srgb
 from kh_zoo.plugins.registry import plugins
 
@@ -133,9 +134,7 @@ class Picture:
         try:
             image = self._open("sequential", shrink_to=(width, height))
             lab = self._lab(image) if image.bands >= 3 else self._lightness(image)
-            # Width first: height first would hold up to 1600 rows of the whole width.
-            narrow = lab.resize(width / image.width, vscale=1, kernel="lanczos3")
-            small = narrow.resize(1, vscale=height / image.height, kernel="lanczos3")
+            small = reduced(lab, width, height)
             # In memory before it is turned: turning reads in another order than the file's.
             pixels = small.copy_memory().autorot().numpy()
         except pyvips.Error as error:
