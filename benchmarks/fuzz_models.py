@@ -266,7 +266,7 @@ def mutate(data: bytes, max_size: int, seed: int) -> bytes:
         other, other_key = chance.choice(places)
         match chance.randrange(6):
             case 0:
-                container[key] = chance.choice(ODD)
+                container[key] = copy.deepcopy(chance.choice(ODD))  # which may be changed next
             case 1:
                 container[key] = _near(container[key], chance)
             case 2:
@@ -278,7 +278,7 @@ def mutate(data: bytes, max_size: int, seed: int) -> bytes:
             case _ if isinstance(container, list):
                 container.append(copy.deepcopy(other[other_key]))
             case _:
-                container[str(other_key)] = chance.choice(ODD)
+                container[str(other_key)] = copy.deepcopy(chance.choice(ODD))
     changed = json.dumps(tree).encode()
     return changed if len(changed) <= max_size else data
 
