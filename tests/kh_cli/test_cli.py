@@ -224,6 +224,7 @@ class TestColorize:
                 cwd=tmp_path,
             )  # fmt: skip
             assert result.returncode == 0, result.stderr
+            assert not re.search("CUDA|cuda|oneDNN|absl|I0000|E0000", result.stderr)
         one, other = (pixels(tmp_path / f"{engine}.png") for engine in ("onnx", "keras"))
         assert np.abs(one - other).max() <= 1
 
