@@ -219,6 +219,27 @@ def test_odd_shapes_come_out_coloured(colorizer, tmp_path, shape):
     assert _chroma(out).mean() > 8
 
 
+def test_the_network_that_ships_leaves_grey_what_is_grey(tmp_path):
+    """Cards of one level; and most mounts of photographs, below what an eye sees, about 2.3."""
+    colorizer = Colorizer("lite")
+
+    def chroma(gray):
+        Image.fromarray(gray).save(tmp_path / "a.png")
+        return _chroma(colorizer.colorize(tmp_path / "a.png").numpy())
+
+    for level in (20, 119, 220):
+        assert chroma(np.full((96, 128), level, np.uint8)).mean() < 1.2, level
+    found = []
+    for photograph in (data.camera(), data.astronaut(), data.coffee(), data.rocket()):
+        image = Image.fromarray(photograph).convert("L")
+        image.thumbnail((160, 160))
+        for level in (119, 220):
+            mounted = np.pad(np.asarray(image), 32, constant_values=level)
+            mount = np.pad(np.zeros(image.size[::-1], bool), 32, constant_values=True)
+            found.append(chroma(mounted)[mount].mean())
+    assert np.median(found) < 2.3
+
+
 def test_working_size():
     assert working_size(768, 512, 256) == (384, 256)
     assert working_size(512, 768, 256) == (256, 384)
