@@ -93,6 +93,37 @@ def test_what_is_there_and_what_arrives_is_coloured_as_by_colorize(model, tmp_pa
         assert (out / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
 
 
+@pytest.mark.long
+def test_a_scanner_that_writes_for_ten_seconds_is_no_fault(model, tmp_path, colorize):
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    scans.mkdir()
+    content = np.frombuffer(picture(tmp_path / "made.png").read_bytes(), "uint8")
+    command = [KH, "watch", scans, "-o", out, "-m", model, "-j", "1", "--json"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        process.stderr.readline()
+        begun = time.monotonic()
+        with (scans / "slow.png").open("wb", buffering=0) as file:
+            for pause, part in zip((*(0.5,) * 14, 3), np.array_split(content, 15), strict=True):
+                time.sleep(pause)
+                file.write(part.tobytes())
+        written = time.monotonic()
+        line = json.loads(process.stdout.readline())
+        done = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        rest, errors = process.communicate()
+    assert written - begun >= 10
+    assert done - written >= 5
+    assert (line["input"], line["status"]) == (f"{scans}/slow.png", "done")
+    assert (process.returncode, rest) == (0, "")
+    assert "1 coloured in" in errors
+    assert "failed" not in errors
+    colorize(tmp_path / "made.png", "-o", tmp_path / "other", "-m", model)
+    [other] = (tmp_path / "other").glob("*.png")
+    assert (out / "slow.png").read_bytes() == other.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

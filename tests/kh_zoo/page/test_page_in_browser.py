@@ -5,24 +5,19 @@
 
 import io
 import os
-import shutil
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import chromium, playwright
 from page_client import served
 from PIL import Image
+from whole_process import kh
 
-from kh_zoo import Colorizer
 from kh_zoo.page import painter
 from kh_zoo.page.choices import list_choices
 from kh_zoo.page.gallery import Options
-
-playwright = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-if not CHROMIUM:
-    pytest.skip("needs Chromium", allow_module_level=True)
 
 SCRIPT = '<img src=x onerror="document.title=1">.jpg'
 LONG = "a_very_long_name_" * 8 + ".png"
@@ -30,12 +25,8 @@ LONG = "a_very_long_name_" * 8 + ".png"
 
 @pytest.fixture(scope="module")
 def browser():
-    playwright.expect.set_options(timeout=30_000)
-    with playwright.sync_playwright() as running:
-        # Root, as in a container, has no sandbox.
-        browser = running.chromium.launch(executable_path=CHROMIUM, chromium_sandbox=False)
+    with chromium() as browser:
         yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -116,22 +107,109 @@ def line(tab):
     return np.argmax(colored) / len(colored)
 
 
-def test_five_pictures_one_broken(page, served_page, folder, model, tmp_path):
+def drag(tab, target, knob=50):
+    """Move the line by the mouse."""
+    box = tab.locator("#frame").bounding_box()
+    tab.mouse.move(box["x"] + box["width"] * line(tab), box["y"] + knob)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + box["width"] * target, box["y"] + knob + 40, steps=4)
+    tab.mouse.up()
+
+
+def fingers(tab):
+    """What puts fingers on the page, moves and takes them away."""
+    session = tab.context.new_cdp_session(tab)
+
+    def touch(kind, *points):
+        points = [{"x": x, "y": y, "id": id} for id, (x, y) in enumerate(points)]
+        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+
+    return touch
+
+
+def swipe(tab, touch, target):
+    """Move the line by a finger."""
+    box = tab.locator("#frame").bounding_box()
+    left, top, width = box["x"], box["y"] + 40, box["width"]
+    start = line(tab)
+    touch("touchStart", (left + width * start, top))
+    for part in (0.2, 0.5, 0.8, 1):
+        touch("touchMove", (left + width * (start + part * (target - start)), top))
+    touch("touchEnd")
+
+
+def fits(tab):
+    return tab.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def serious(tab):
+    """What axe-core finds; nothing where it is not at hand."""
+    if "KH_AXE" not in os.environ:
+        return []
+    tab.evaluate(Path(os.environ["KH_AXE"]).read_text(encoding="utf-8"))
+    found = tab.evaluate("axe.run()")
+    assert len(found["passes"]) > 15
+    return [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]]
+
+
+@pytest.mark.parametrize(
+    "page", [{"viewport": {"width": 1000, "height": 800}, "has_touch": True}], indirect=True
+)
+def test_from_the_upload_to_the_files(page, served_page, folder, model, tmp_path, monkeypatch):
+    """Five pictures, one broken, all the way in one run."""
+    predicting, predicted = served_page.server.gallery.predicting, []
+    do = predicting.do
+    monkeypatch.setattr(
+        predicting, "do", lambda task, **values: predicted.append(task) or do(task, **values)
+    )
     names = ["one.jpg", "two.png", SCRIPT, LONG, "broken.jpg"]
     add(page, folder, *names)
     rows = {row.split("\n")[0]: row for row in page.locator("#list li").all_inner_texts()}
     assert rows.keys() == set(names)
-    assert "damaged or cut short" in rows["broken.jpg"]
+    assert "cut short" in rows["broken.jpg"]
     assert all("coloured" in rows[name] for name in names[:4])
     assert page.title() == "Colour photographs"
     assert page.inner_text("#status") == "4 coloured, 1 failed"
+    assert predicted.count(painter.predict) == 5
+    page.get_by_role("button", name="one.jpg").first.click()
+    settle(page)
+    assert abs(line(page) - 0.5) < 0.02
+    drag(page, 0.25)
+    assert abs(line(page) - 0.25) < 0.02
+    page.locator("#frame").scroll_into_view_if_needed()
+    swipe(page, fingers(page), 0.7)
+    assert abs(line(page) - 0.7) < 0.02
+    page.focus("#divide")
+    page.keyboard.press("Home")
+    assert line(page) < 0.01
+    before = seen(page).mean()
+    page.focus("#saturation")
+    for _ in range(10):
+        page.keyboard.press("ArrowLeft")
+    settle(page)
+    assert abs(seen(page).mean() - before / 2) < 0.12 * before
+    assert predicted.count(painter.predict) == 5
+    page.get_by_role("button", name="Use for all pictures").click()
+    wait(page, 5)
+    assert predicted.count(painter.predict) == 6  # the broken one is tried again
+    assert serious(page) == []
+    page.set_viewport_size({"width": 390, "height": 800})
+    settle(page)
+    assert fits(page)
+    assert serious(page) == []
+
     with page.expect_download() as download:
         page.click("#download-all")
+    scans, out = tmp_path / "scans", tmp_path / "out"
+    scans.mkdir()
+    for name in names:
+        (scans / name).write_bytes((folder / name).read_bytes())
+    assert kh("colorize", scans, "-o", out, "-m", model, "--saturation", "0.5").returncode == 1
+    written = {path.name: path.read_bytes() for path in out.iterdir() if path.name[0] != "."}
     with zipfile.ZipFile(download.value.path()) as archive:
-        assert sorted(archive.namelist()) == sorted(names[:4])
-        for name in names[:4]:
-            Colorizer(model).colorize_file(folder / name, tmp_path / name)
-            assert archive.read(name) == (tmp_path / name).read_bytes()
+        assert {name: archive.read(name) for name in archive.namelist()} == written
+    assert written.keys() == set(names[:4])
+
     with page.context.new_page() as other:
         other.goto(page.url)
         wait(other, 5)
@@ -160,12 +238,8 @@ def test_the_line_is_moved_by_mouse_and_keys(page, folder):
     add(page, folder, "one.jpg")
     open_first(page)
     assert abs(line(page) - 0.5) < 0.02
-    box = page.locator("#frame").bounding_box()
     for target in (0.2, 0.85):
-        page.mouse.move(box["x"] + box["width"] * line(page), box["y"] + 50)
-        page.mouse.down()
-        page.mouse.move(box["x"] + box["width"] * target, box["y"] + 90, steps=4)
-        page.mouse.up()
+        drag(page, target)
         assert abs(line(page) - target) < 0.02
     page.focus("#divide")
     for _ in range(30):
@@ -181,38 +255,27 @@ PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobil
 
 @pytest.mark.parametrize("page", [PHONE], indirect=True)
 def test_a_phone(page, folder):
-    def fits():
-        return page.evaluate("document.documentElement.scrollWidth <= 390")
-
-    assert fits()
+    assert fits(page)
     add(page, folder, "one.jpg", LONG, SCRIPT, "broken.jpg")
-    assert fits()
+    assert fits(page)
     open_first(page)
-    assert fits()
-    session = page.context.new_cdp_session(page)
-
-    def touch(kind, *points):
-        points = [{"x": x, "y": y, "id": id} for id, (x, y) in enumerate(points)]
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-
+    assert fits(page)
     page.locator("#frame").scroll_into_view_if_needed()
-    box = page.locator("#frame").bounding_box()
-    left, top, width = box["x"], box["y"] + 40, box["width"]
-    touch("touchStart", (left + width / 2, top))
-    for part in (0.55, 0.6, 0.7, 0.75):
-        touch("touchMove", (left + width * part, top))
-    touch("touchEnd")
+    touch = fingers(page)
+    swipe(page, touch, 0.75)
     assert abs(line(page) - 0.75) < 0.02
     # Two fingers that part.
+    box = page.locator("#frame").bounding_box()
+    left, top = box["x"], box["y"] + 40
     touch("touchStart", (left + 150, top), (left + 200, top))
     for more in range(0, 60, 10):
         touch("touchMove", (left + 150 - more, top), (left + 200 + more, top))
     touch("touchEnd")
     playwright.expect(page.locator("#frame")).to_have_class("zoomed")
-    assert fits()
+    assert fits(page)
     page.get_by_role("button", name="Next picture").click()
     playwright.expect(page.locator("#title")).to_have_text(LONG)
-    assert fits()
+    assert fits(page)
 
 
 def test_strength_and_model_are_changed_live(page, served_page, folder, model, monkeypatch):
@@ -331,22 +394,14 @@ def test_all_by_keyboard(page, folder):
 def test_axe_finds_nothing(page, folder, scheme, width):
     page.set_viewport_size({"width": width, "height": 800})
     page.emulate_media(color_scheme=scheme)
-    axe = Path(os.environ["KH_AXE"]).read_text(encoding="utf-8")
-
-    def find():
-        page.evaluate(axe)
-        found = page.evaluate("axe.run()")
-        assert len(found["passes"]) > 15
-        return [(one["id"], one["nodes"][0]["html"]) for one in found["violations"]]
-
-    assert find() == []
+    assert serious(page) == []
     page.set_input_files("#folder", folder)
     wait(page, 6)
-    assert find() == []
+    assert serious(page) == []
     open_first(page)
     page.click("#larger")
     page.click("#larger")
-    assert find() == []
+    assert serious(page) == []
 
 
 def test_that_it_has_ended_is_said(model, browser):
