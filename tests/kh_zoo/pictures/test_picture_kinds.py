@@ -347,6 +347,51 @@ KINDS = {
         _tifffile(np.dstack([RGB, ALPHA, ALPHA]), photometric="rgb", extrasamples=[2, 0]),
         *(COLORED, ALPHA, 0.01, COLOR),
     ),
+    **{
+        f"tiff {kind} planes, white is {white}, {rows} rows": (
+            _tifffile(
+                np.stack([_signed(kind, white), *(np.rint(ALPHA / 4).astype(kind),) * more]),
+                photometric=f"minis{white}",
+                planarconfig="separate",
+                extrasamples=[0] * more,
+                rowsperstrip=rows,
+            ),
+            *(GREY, None, 0.02 if kind == "uint8" else 0.01, NOT_ALPHA),
+        )
+        for kind, white, more, rows in (
+            *(("uint8", "black", 1, 48), ("uint8", "white", 1, 7), ("uint16", "black", 2, 5)),
+            *(("uint16", "white", 1, 48), ("int16", "white", 2, 9), ("uint32", "white", 1, 7)),
+            *(("float32", "black", 1, 48), ("float32", "white", 1, 1)),
+        )
+    },
+    "tiff grey alpha, planes": (
+        _tifffile(
+            np.stack([255 - GRAY, ALPHA]),
+            photometric="miniswhite",
+            planarconfig="separate",
+            extrasamples=[2],
+        ),
+        *(GREY, ALPHA, 0.01, None),
+    ),
+    "tiff lab 16 bits of icc": (
+        _tifffile(
+            np.dstack([np.rint(GRAY / 255 * 65280).astype(np.uint16), *(DEEP * 0 + 32768,) * 2]),
+            photometric="icclab",
+        ),
+        *(GRAY / 2.55, None, 0.01, None),
+    ),
+    "tiff lab 16 bits, planes": (
+        _tifffile(
+            np.stack([DEEP, np.zeros_like(DEEP), np.zeros_like(DEEP)]),
+            photometric="cielab",
+            planarconfig="separate",
+        ),
+        *(GRAY / 2.55, None, 0.01, None),
+    ),
+    "tiff lab and alpha": (
+        _tifffile(np.dstack([np.asarray(LAB), ALPHA]), photometric="cielab", extrasamples=[2]),
+        *(np.asarray(LAB)[..., 0] / 2.55, ALPHA.astype(np.uint16) * 257, 0.01, COLOR),
+    ),
     "tiff premultiplied": (
         _tifffile(
             np.dstack([np.rint(RGB * (ALPHA_HIGH[..., None] / 255)).astype(np.uint8), ALPHA_HIGH]),
@@ -594,12 +639,21 @@ def _frame(folder, marker=0xC0, bits=8):
     return content
 
 
+def _tiles_apart(folder):
+    pixels = np.moveaxis(RGB, -1, 0).copy()
+    tifffile.imwrite(
+        folder / "a.tif", pixels, photometric="rgb", planarconfig="separate", tile=(16, 16)
+    )
+    return (folder / "a.tif").read_bytes()
+
+
 RARE = {
     **{f"{bits} bits": lambda folder, bits=bits: _with_bits(folder, bits) for bits in (10, 12, 14)},
     **{
         name: lambda folder, code=code: _compressed(folder, code)
         for name, code in (("JPEG XL", 50002), ("JPEG XL ", 52546), ("JPEG 2000", 34712))
     },
+    "tiles with each channel apart": lambda folder: _tiles_apart(folder),
     "LERC": lambda folder: _compressed(folder, 34887),
     "ZSTD": lambda folder: _compressed(folder, 50000),
     "JPEG of 12 bits": lambda folder: _frame(folder, bits=12),

@@ -42,6 +42,8 @@ _OVERSHOOT = 0.1
 # A picture is coloured where a hundredth of it has more than this chroma, in units of CIELAB.
 _COLORED = 10
 _LAB = ("lab", "labs")
+# In the reasons of libvips that mean a sound file.
+_OF_A_KIND = ("not configured", "samples out of range", "not supported", "whole number of bytes")
 # No code of a JPEG file ends within.
 _NOISE = b"\x55\xaa" * 32
 _PROFILE = "icc-profile-data"
@@ -166,6 +168,8 @@ class Picture:
             image = image.autorot()
             bands = _COLOR_BANDS[image.interpretation]
             alpha = image[bands] if image.bands > bands else None
+            if alpha is not None and alpha.format == "float":  # beside CIELAB
+                alpha = alpha.cast("ushort")
             return self._lightness(image), alpha
         except pyvips.Error as error:
             raise self._unreadable(error) from error
@@ -295,12 +299,14 @@ class Picture:
         """The pixels as they are meant, where libvips does not know better."""
         header = self._header
         if header.lab:
-            image = _lab_of_bytes(image, header.lab)
+            image = _lab_of_numbers(image, header.lab)
         if header.gray:
             image = image.copy(interpretation="grey16" if image.format == "ushort" else "b-w")
         bands = _COLOR_BANDS.get(image.interpretation, image.bands)
         if image.bands > bands and not header.alpha:
             image = image.extract_band(0, n=bands)
+        if header.white_is_zero and image.format in ("uchar", "ushort"):
+            image = _inverted(image, bands)
         if header.limited:
             image = _full_range(image, bands)
         if header.orientation:
@@ -409,18 +415,34 @@ def unreadable(error: pyvips.Error) -> PictureError:
             f"not a picture, or of an unknown format ({known} are known), or cut short"
         )
     reason = last_line(error)
-    if "not configured" in reason or "samples out of range" in reason:
+    if any(words in reason for words in _OF_A_KIND):
         return PictureError(
             f"of a kind that can't be decoded here ({reason}): save it as PNG or as plain TIFF"
         )
     return PictureError(f"damaged or cut short ({reason})")
 
 
-def _lab_of_bytes(image: pyvips.Image, kind: str) -> pyvips.Image:
-    """CIELAB of three bytes: L to 255, A and B with a sign (TIFF 6.0), or from -128 (of ICC)."""
-    lightness, ab = image[0] * (100 / 255), image.extract_band(1, n=2)
-    ab = ab - 128 if kind == "icclab" else (ab > 127).ifthenelse(ab - 256, ab)
-    return lightness.bandjoin(ab).cast("float").copy(interpretation="lab")
+def _lab_of_numbers(image: pyvips.Image, kind: str) -> pyvips.Image:
+    """CIELAB of three numbers: L to the highest, A and B with a sign (TIFF 6.0), or from -128 (of
+    ICC, where L ends at 0xFF00 if they have 16 bits)."""
+    unit, of_icc = (256 if image.format == "ushort" else 1), kind == "icclab"
+    white = 0xFF00 if unit == 256 and of_icc else 256 * unit - 1
+    lightness, ab = image[0] * (100 / white), image.extract_band(1, n=2) / unit
+    ab = ab - 128 if of_icc else (ab >= 128).ifthenelse(ab - 256, ab)
+    lab = lightness.bandjoin(ab)
+    if image.bands > 3:
+        # Alpha in 16 bits, as the output of such pictures has it.
+        lab = lab.bandjoin(image.extract_band(3, n=image.bands - 3) * (257 if unit == 1 else 1))
+    return lab.cast("float").copy(interpretation="lab")
+
+
+def _inverted(image: pyvips.Image, bands: int) -> pyvips.Image:
+    """The negative, but for what follows the colour."""
+    colors = image.extract_band(0, n=bands)
+    inverted = ((255 if image.format == "uchar" else 65535) - colors).cast(image.format)
+    if image.bands > bands:
+        inverted = inverted.bandjoin(image.extract_band(bands, n=image.bands - bands))
+    return inverted.copy(interpretation=image.interpretation)
 
 
 def _full_range(image: pyvips.Image, bands: int) -> pyvips.Image:

@@ -96,6 +96,25 @@ def test_texts_of_png_have_fields_elsewhere(tmp_path, suffix):
     assert (text_of(exif, 0x013B), text_of(exif, 0x010E)) == ("Größe", "Łódź ☃")
 
 
+@pytest.mark.parametrize("kind", ["iptc", "IPTC profile", "8bim", "\n\niptc"])
+@pytest.mark.parametrize("lines", [36, 0])
+def test_iptc_in_digits(tmp_path, kind, lines):
+    """As ImageMagick and exiftool write it into PNG: each has words of its own for the kind."""
+    records = b"\x1c\x02\x5a\0\4Rome"
+    block = b"8BIM\4\4\0\0" + struct.pack(">I", len(records)) + records + b"\0"
+    digits = block.hex()
+    if lines:
+        digits = "\n".join(digits[i : i + 72] for i in range(0, len(digits), 72))
+    text = f"\n{kind}\n{len(block):8}\n{digits}\n".encode()
+    body = b"Raw profile type iptc\0\0" + zlib.compress(text)
+    (tmp_path / "a.png").write_bytes(png(before=[chunk(b"zTXt", body)]))
+    assert COLORIZER.colorize_file(tmp_path / "a.png", tmp_path / "b.jpg") == ()
+    assert COLORIZER.colorize_file(tmp_path / "a.png", tmp_path / "b.tif") == ()
+    assert records in (tmp_path / "b.jpg").read_bytes()
+    with tifffile.TiffFile(tmp_path / "b.tif") as file:
+        assert bytes(file.pages[0].tags[33723].value) == records
+
+
 @pytest.mark.parametrize("suffix", FORMATS)
 @pytest.mark.parametrize("big", [False, True])
 @pytest.mark.parametrize("order", ["<", ">"])

@@ -31,10 +31,11 @@ class Header:
     orientation: int | None = None
     """As EXIF counts them, where the page itself does not say."""
     lab: str | None = None
-    """What three bands of 8 bits are that libvips is told are RGB: `cielab` or `icclab`."""
+    """What three bands of numbers are that libvips is told are RGB: `cielab` or `icclab`."""
     gray: bool = False
     """Whether the first band alone is the picture, however many there are."""
     white_is_zero: bool = False
+    """Whether white is zero in what libvips gives."""
     alpha: bool = True
     """Whether the first band behind those of colour is alpha."""
     limited: bool = False

@@ -31,6 +31,7 @@ _MOST_ENTRIES = 1_000_000
 """Of all directories: libtiff reads them all to count the pages."""
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
 _WHITE_IS_ZERO, _RGB, _YCBCR, _CIELAB, _ICCLAB = 0, 2, 6, 8, 9
+_PALETTE = 3
 _RAW = (32803, 34892)  # of a sensor's filters, or linear
 _COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3, 9: 3}
 _ALPHA = (1, 2)  # premultiplied, which libvips undoes, or not
@@ -108,15 +109,24 @@ def _describe(header: Header, picture: _Directory) -> None:
     elif bits - {1, 2, 4, 8, 16, 32} or len(bits) > 1:
         depth = "/".join(str(x) for x in sorted(bits))
         header.rare = f"TIFF of {depth} bits a channel: {_CONVERTED}"
-    header.white_is_zero = kind == _WHITE_IS_ZERO and numbers != 1
-    header.gray = kind in (0, 1) and samples > 2
+    apart = picture.first(_PLANES, 1) == 2 and samples > 1
+    if apart and _TILE_WIDTH in picture.fields:
+        header.rare = f"TIFF of tiles with each channel apart: {_CONVERTED}"
+    if apart and kind == _PALETTE:
+        raise PictureError(f"TIFF of a palette with each channel apart: {_CONVERTED}")
+    gray = kind in (0, 1)
+    if gray and apart:
+        # libvips mixes the rows of such channels up, unless it takes them for RGB.
+        header.patches.update([picture.as_rgb])
+    header.white_is_zero = kind == _WHITE_IS_ZERO and (numbers != 1 or apart)
+    header.gray = gray and (samples > 2 or apart)
     if samples > colors:
         extra = picture.fields.get(_EXTRA)
         # Without the field, most take what follows for alpha, as libtiff and Pillow do.
         header.alpha = not extra or extra[0] in _ALPHA
         if not header.alpha:
             header.notes.append(NOT_ALPHA)
-    if kind in (_CIELAB, _ICCLAB) and bits == {8} and samples >= 3:
+    if kind in (_CIELAB, _ICCLAB) and bits in ({8}, {16}) and samples >= 3:
         header.lab = "cielab" if kind == _CIELAB else "icclab"
         header.patches.update([picture.as_rgb])
     if kind == _YCBCR and compression not in _JPEG:

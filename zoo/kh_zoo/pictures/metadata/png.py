@@ -24,6 +24,7 @@ _SIGNATURE = 8  # bytes
 _XMP = "XML:com.adobe.xmp"
 # Texts in which ImageMagick and exiftool keep what PNG had no chunk for, as digits.
 _RAW = re.compile(r"Raw profile type (?P<kind>exif|APP1|xmp|iptc|8bim|icc|icm)", re.IGNORECASE)
+_RAW_HEAD = re.compile(r"\s*\S[^\n]*\n\s*\d+\s")
 _IPTC = "Raw profile type iptc"
 _LONGEST_KEYWORD = 79
 _MOST = 2**25
@@ -162,11 +163,11 @@ def _decompressed(content: bytes, room: int) -> bytes:
 
 
 def _take_raw(found: Metadata, kind: str, content: str) -> None:
-    """Take what stands in digits, behind its kind and its length."""
-    parts = content.split(maxsplit=2)
+    """Take what stands in digits, behind a line of its kind, in any words, and its length."""
+    head = _RAW_HEAD.match(content)
     try:
-        profile = bytes.fromhex(parts[2])
-    except (IndexError, ValueError):
+        profile = bytes.fromhex(content[head.end() :]) if head else b""
+    except ValueError:
         return
     if kind == "xmp" or profile.startswith(b"http://ns.adobe.com/xap"):
         found.xmp = found.xmp or profile.removeprefix(b"http://ns.adobe.com/xap/1.0/\0")
