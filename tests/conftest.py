@@ -1,8 +1,12 @@
 """Fixtures of the whole suite."""
 
+import contextlib
 import hashlib
 import os
+import re
 import signal
+import time
+from pathlib import Path
 from types import SimpleNamespace
 
 # Before what calls home otherwise.
@@ -49,6 +53,27 @@ def pytest_collection_modifyitems(items):
 def seeded():
     """Random weights are the same in whatever order tests run."""
     keras.utils.set_random_seed(20261126)
+
+
+@pytest.fixture(autouse=True)
+def bounded(request):
+    """Whatever means harm takes 30 seconds of a processor and a gigabyte at most, or it failed."""
+    if not re.search("hostile|damaged|memory|plain_files", request.node.path.name):
+        yield
+        return
+    with contextlib.suppress(OSError):  # Linux alone counts the peak anew
+        Path("/proc/self/clear_refs").write_text("5")
+    begun, before = time.process_time(), _peak()
+    yield
+    assert time.process_time() - begun < 30
+    assert _peak() - before < 2**30
+
+
+def _peak():
+    with contextlib.suppress(OSError):
+        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
+        return int(found[1]) * 1024
+    return 0
 
 
 @pytest.fixture

