@@ -65,6 +65,16 @@ def test_is_within_one_level_of_kh_colorize(session, colorizer, tmp_path, pixels
     assert np.abs(got - wanted).max() <= 1
 
 
+@pytest.mark.parametrize("size", [(1301, 867), (1536, 1024), (1150, 1066)])
+def test_a_large_jpeg_that_is_decoded_small_for_the_network(session, colorizer, tmp_path, size):
+    image = Image.fromarray(data.coffee()).resize(size)
+    image.save(tmp_path / "a.jpg", quality=95)
+    pixels = np.asarray(Image.open(tmp_path / "a.jpg"))
+    wanted = colorizer.colorize(tmp_path / "a.jpg").numpy().astype(int)
+    (got,) = session.run(None, {"picture": pixels, "saturation": AS_IT_IS})
+    assert np.abs(got - wanted).max() <= 1
+
+
 def test_sizes_from_one_pixel_on(session, colorizer, tmp_path):
     sides = (1, 3, 15, 16, 17)
     for height, width in [*((h, w) for h in sides for w in sides), (1, 700), (700, 1)]:

@@ -1,5 +1,6 @@
 """Read a picture file of any usual kind as lightness, with libvips."""
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -268,10 +269,12 @@ class Picture:
             return self._in_16_bits(self._prepared(self._read))
         image = self._open_file(access)
         if shrink_to and image.get("vips-loader") == "jpegload_source":
-            # At least twice the size asked for, so that the exact reduction decides the quality.
+            # At least four times the size asked for, so that the exact reduction decides the
+            # quality; and no last pixel that stands for less than the others: it would stretch.
             room = min(image.width // shrink_to[0], image.height // shrink_to[1])
-            shrink = max(factor for factor in (1, 2, 4, 8) if factor == 1 or 2 * factor <= room)
-            image = self._open_file(access, shrink=shrink)
+            sides = math.gcd(image.width, image.height)
+            fit = [factor for factor in (2, 4, 8) if 4 * factor <= room and sides % factor == 0]
+            image = self._open_file(access, shrink=max(fit, default=1))
         return self._in_16_bits(self._prepared(image))
 
     def _open_file(self, access: str, noise: bool = False, **options: int) -> pyvips.Image:
