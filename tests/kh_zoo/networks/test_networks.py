@@ -142,6 +142,19 @@ def hostile_tables():
                 f"{key}={value!r}",
                 lambda t, n, k=key, v=value: n["up"]["attributes"].update({k: v}),
             )
+    # Numbers of any length, wherever there is one.
+    for node in TABLE["nodes"]:
+        for key, value in node.get("attributes", {}).items():
+            for large in (10**400, -(10**400), [10**400] * 2, [10**400] * 4):
+                if isinstance(value, bool | str) or isinstance(value, list) == (
+                    isinstance(large, list)
+                ):
+                    yield changed(
+                        f"{node['name']}.{key}={str(large)[:4]}...",
+                        lambda t, n, name=node["name"], k=key, v=large: n[name][
+                            "attributes"
+                        ].update({k: v}),
+                    )
     yield changed("an attribute too many", lambda t, n: n["up"]["attributes"].update(mode="cubic"))
     yield changed("a cycle", lambda t, n: n["conv"].update(inputs=["sum"]))
     yield changed("itself", lambda t, n: n["relu"].update(inputs=["relu"]))

@@ -1,6 +1,5 @@
 """The closed set of operations of a network, and what each says of shapes and of tensors."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -54,7 +53,8 @@ def _whole(least: int, most: int) -> Callable[[Any], None]:
 
 
 def _number(value: Any) -> None:
-    if type(value) not in (int, float) or not math.isfinite(value) or abs(value) > 1e6:
+    # Compared, not converted: a whole number may have any length. NaN is not at most a million.
+    if type(value) not in (int, float) or not abs(value) <= 1e6:
         raise ValueError("should be a finite number, at most a million")
 
 
