@@ -94,7 +94,7 @@ def test_what_is_there_and_what_arrives_is_coloured_as_by_colorize(model, tmp_pa
 
 
 @pytest.mark.long
-def test_a_scanner_that_writes_for_ten_seconds_is_no_fault(model, tmp_path, colorize):
+def test_a_scanner_that_writes_for_ten_seconds_is_no_fault(model, tmp_path, kh_here):
     scans, out = tmp_path / "scans", tmp_path / "out"
     scans.mkdir()
     content = np.frombuffer(picture(tmp_path / "made.png").read_bytes(), "uint8")
@@ -119,7 +119,7 @@ def test_a_scanner_that_writes_for_ten_seconds_is_no_fault(model, tmp_path, colo
     assert (process.returncode, rest) == (0, "")
     assert "1 coloured in" in errors
     assert "failed" not in errors
-    colorize(tmp_path / "made.png", "-o", tmp_path / "other", "-m", model)
+    kh_here("colorize", tmp_path / "made.png", "-o", tmp_path / "other", "-m", model)
     [other] = (tmp_path / "other").glob("*.png")
     assert (out / "slow.png").read_bytes() == other.read_bytes()
 

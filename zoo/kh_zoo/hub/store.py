@@ -255,7 +255,7 @@ def remove(repository: str) -> int:
     if all(stored.repository != repository for stored in list_stored()):
         names = ", ".join(sorted({stored.repository for stored in list_stored()}))
         raise ModelError(
-            f"`repository` should be one on this disk: {names or 'there is none'}. "
+            f"`repository` should be a repository on this disk: {names or 'there is none'}. "
             f"Received: {repository!r}"
         )
     folder = _repository_folder(repository)
