@@ -8,23 +8,18 @@ import os
 import subprocess
 import sys
 
+import failing_disk
 import pytest
 from PIL import Image
 from small_models import RECIPE, model_files
 
-# All in one process, which alone sees the disk: that is emptied and made as large as is asked for,
-# the command is run there, and again when there is room.
-PROGRAM = """
-import json, os, shutil, subprocess, sys, tempfile
+# All in one process: the disk is emptied, the command is run there, and again when there is room.
+RUN = """
+import builtins, json, os, shutil, subprocess, sys, tempfile
 from pathlib import Path
 from kh_cli.main import main
 
 disk, work = Path(sys.argv[1]), json.load(open(sys.argv[2]))
-subprocess.run(["mount", "-t", "tmpfs", "none", disk], check=True)
-
-def resize(**limits):
-    given = ",".join(f"{name}={value}" for name, value in limits.items())
-    subprocess.run(["mount", "-o", f"remount,{given}", disk], check=True)
 
 def run(arguments):
     sys.argv[1:] = arguments
@@ -43,15 +38,39 @@ def run(arguments):
         said.seek(0)
         return code, said.read().decode(errors="replace")
 
-for number, limits in enumerate(work["limits"]):
-    resize(size="1g", nr_inodes=9999)
+def empty():
     for path in disk.iterdir():
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+"""
+# The process alone sees the disk, which is made as large as is asked for.
+OF_SIZES = f"""{RUN}
+subprocess.run(["mount", "-t", "tmpfs", "none", disk], check=True)
+
+def resize(**limits):
+    given = ",".join(f"{{name}}={{value}}" for name, value in limits.items())
+    subprocess.run(["mount", "-o", f"remount,{{given}}", disk], check=True)
+
+for number, limits in enumerate(work["limits"]):
+    resize(size="1g", nr_inodes=9999)
+    empty()
     arguments = [word.format(number) for word in work["command"]]
     resize(**limits)
     first = run(arguments)
     resize(size="1g", nr_inodes=9999)
     print(json.dumps([limits, *first, *run(arguments)]), flush=True)
+"""
+# It is full from each call in turn, until several are more than a command and its processes make.
+AT_CALLS = f"""{RUN}
+at, done = 1, 0
+while done < 5:
+    empty()
+    arguments = [word.format(at) for word in work["command"]]
+    builtins.failing_disk.begin(at)
+    first = run(arguments)
+    done = 0 if first[0] else done + 1
+    builtins.failing_disk.begin(0)
+    print(json.dumps([at, *first, *run(arguments)]), flush=True)
+    at += 1
 """
 ROOM = {"size": "1g", "nr_inodes": 9999}
 PAGE = 4096
@@ -65,8 +84,8 @@ COMMANDS = {
 
 
 @pytest.fixture
-def full(hub, model, pictures, tmp_path):
-    """Runs a command on disks of these limits, and checks what becomes of it."""
+def desk(hub, model, pictures, tmp_path):
+    """Runs a program of the above with a command, and checks what becomes of it."""
     disk = tmp_path / "disk"
     for folder in (disk, tmp_path / "dir", tmp_path / "home"):
         folder.mkdir()
@@ -76,18 +95,17 @@ def full(hub, model, pictures, tmp_path):
     card = {"README.md": b"---\nlicense: mit\n---\n"}
     hub.put("eve/sound", {**model_files(tmp_path / "made"), **card})
 
-    def full(what, limits):
+    def run(program, what, before=(), limits=(), **environment):
         places = {"MODEL": str(model), "DATA": str(pictures.folder)}
         line = [places.get(word, word) for word in COMMANDS[what]]
         (tmp_path / "work.json").write_text(json.dumps({"command": line, "limits": limits}))
-        environment = {"HF_TOKEN": hub.token_of("ada"), "HOME": str(tmp_path / "home")}
+        environment |= {"HF_TOKEN": hub.token_of("ada"), "HOME": str(tmp_path / "home")}
         if what == "pull":
             environment["HF_HUB_CACHE"] = str(disk / "hub")
         if what == "publish":
             environment["TMPDIR"] = str(disk)
-        own = ["unshare", "--map-root-user", "--mount", sys.executable, "-c", PROGRAM]
         result = subprocess.run(
-            [*own, disk, "work.json"],
+            [*before, sys.executable, "-c", program, disk, "work.json"],
             cwd=tmp_path,
             env={**os.environ, **environment},
             capture_output=True,
@@ -97,7 +115,7 @@ def full(hub, model, pictures, tmp_path):
         cases = [json.loads(line) for line in result.stdout.splitlines()]
         if not cases and "mount" in result.stderr:
             pytest.skip("this system lets nobody mount a small disk")
-        assert len(cases) == len(limits), result.stderr
+        assert result.returncode == 0, result.stderr
         codes = []
         for of, code, said, again, said_again in cases:
             assert "Traceback" not in said, (of, said)
@@ -107,7 +125,14 @@ def full(hub, model, pictures, tmp_path):
             codes.append(code)
         return codes
 
-    return full
+    return run
+
+
+@pytest.fixture
+def full(desk):
+    """Runs a command on disks of these limits."""
+    own = ("unshare", "--map-root-user", "--mount")
+    return lambda what, limits: desk(OF_SIZES, what, own, limits)
 
 
 def test_a_full_disk(full):
@@ -128,3 +153,11 @@ def test_a_disk_that_is_full_at_any_write(full, what):
     codes = full(what, limits)
     print(f"{what}: {len(codes) - codes.count(0)} of {len(codes)} refused")
     assert codes.count(0) < len(codes) - 9
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("what", COMMANDS)
+def test_a_disk_that_is_full_from_each_call_on(desk, what, tmp_path):
+    codes = desk(AT_CALLS, what, **failing_disk.install(tmp_path / "disk", tmp_path / "place"))
+    print(f"{what}: {len(codes) - codes.count(0)} of {len(codes)} refused")
+    assert codes.count(0) < len(codes) - 5

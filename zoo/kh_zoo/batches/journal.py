@@ -1,5 +1,6 @@
 """What was done in an output folder, so that a run that was ended goes on, and changes are seen."""
 
+import contextlib
 import dataclasses
 import datetime
 import hashlib
@@ -109,31 +110,35 @@ class Journal:
 
     def __enter__(self) -> "Journal":
         """Open it to be written to, alone."""
-        try:
-            make_folder(self.root)
-            self._file = self._open(os.O_RDWR | os.O_APPEND | os.O_CREAT)
-            sync_folder(self.root)
-        except OSError as error:
-            raise OutputError(f"can't write to {self.path}: {error.strerror or error}") from error
-        if not lock(self._file, self._shared):
-            os.close(self._file)
-            raise OutputError(
-                f"another run is writing to {self.root}: let it end, or use another `output`"
+        with contextlib.ExitStack() as stack:
+            try:
+                make_folder(self.root)
+                self._file = self._open(os.O_RDWR | os.O_APPEND | os.O_CREAT)
+                stack.callback(self._close)
+                sync_folder(self.root)
+            except OSError as error:
+                raise OutputError(
+                    f"can't write to {self.path}: {error.strerror or error}"
+                ) from error
+            if not lock(self._file, self._shared):
+                raise OutputError(
+                    f"another run is writing to {self.root}: let it end, or use another `output`"
+                )
+            end = os.lseek(self._file, 0, os.SEEK_END)
+            if end:
+                os.lseek(self._file, end - 1, os.SEEK_SET)
+                if os.read(self._file, 1) != b"\n":  # a line that was cut must not spoil the next
+                    os.write(self._file, b"\n")
+            self._write(
+                {
+                    "event": "run",
+                    "settings": self.key,
+                    "values": self.settings,
+                    "version": version("keras-hypercolumns"),
+                    "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+                }
             )
-        end = os.lseek(self._file, 0, os.SEEK_END)
-        if end:
-            os.lseek(self._file, end - 1, os.SEEK_SET)
-            if os.read(self._file, 1) != b"\n":  # a line that was cut must not spoil the next
-                os.write(self._file, b"\n")
-        self._write(
-            {
-                "event": "run",
-                "settings": self.key,
-                "values": self.settings,
-                "version": version("keras-hypercolumns"),
-                "time": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-            }
-        )
+            stack.pop_all()
         return self
 
     def __exit__(
@@ -146,8 +151,12 @@ class Journal:
             try:
                 os.fsync(self._file)
             finally:
-                os.close(self._file)  # which also unlocks it
-                self._file = None
+                self._close()
+
+    def _close(self) -> None:
+        if self._file is not None:
+            os.close(self._file)  # which also unlocks it
+            self._file = None
 
     def forget(self) -> None:
         """Keep nothing in memory of what was read, when all is judged."""
