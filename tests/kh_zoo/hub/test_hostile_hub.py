@@ -688,7 +688,14 @@ def test_one_ctrl_c_ends_what_waits(hub, bad, tmp_path, what, command):
     assert not list((tmp_path / "hf").rglob("*.incomplete"))
 
 
-@pytest.mark.parametrize("what", ["POST /api/repos/create", "POST /api/.*/preupload", "/commit/"])
+@pytest.mark.parametrize(
+    "what",
+    [
+        "POST /api/repos/create",
+        pytest.param("POST /api/.*/preupload", marks=pytest.mark.long),
+        pytest.param("/commit/", marks=pytest.mark.long),
+    ],
+)
 def test_one_ctrl_c_ends_publishing(hub, tmp_path, what):
     model_files(tmp_path / "made")
     hub.fail(what, lambda handler: time.sleep(30), times=99)
