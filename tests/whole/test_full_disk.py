@@ -158,6 +158,7 @@ def test_a_disk_that_is_full_at_any_write(full, what):
 @pytest.mark.long
 @pytest.mark.parametrize("what", COMMANDS)
 def test_a_disk_that_is_full_from_each_call_on(desk, what, tmp_path):
+    """Of `train` these are some 290, half an hour."""
     codes = desk(AT_CALLS, what, **failing_disk.install(tmp_path / "disk", tmp_path / "place"))
     print(f"{what}: {len(codes) - codes.count(0)} of {len(codes)} refused")
     assert codes.count(0) < len(codes) - 5
