@@ -29,6 +29,7 @@ from kh_zoo.colors.guided_upsampling import GuidedUpsampling
 from kh_zoo.colors.lab import srgb_to_lab
 from kh_zoo.films.steady import steady
 from kh_zoo.networks.working_size import working_size
+from kh_zoo.pictures.reducing import reduced
 
 WIDTH, HEIGHT = 480, 320
 FRAMES, SCENE = 48, 16
@@ -123,12 +124,10 @@ def _motion(before: np.ndarray, now: np.ndarray) -> tuple[np.ndarray, np.ndarray
     return back, np.hypot(*(backward + again)) < ASTRAY
 
 
-def reduced(lightness: np.ndarray, size: int) -> np.ndarray:
-    width, height = working_size(lightness.shape[1], lightness.shape[0], size)
+def small_copy(lightness: np.ndarray, size: int) -> np.ndarray:
     image = pyvips.Image.new_from_array(lightness)
-    scale = width / image.width
-    small = image.resize(scale, vscale=height / image.height, kernel="lanczos3").numpy()
-    return np.clip(small, 0, 100).astype(np.float32)
+    small = reduced(image, *working_size(image.width, image.height, size))
+    return np.clip(small.numpy(), 0, 100).astype(np.float32)
 
 
 def change(before: np.ndarray, now: np.ndarray, frame: Frame) -> float:
@@ -140,7 +139,7 @@ def change(before: np.ndarray, now: np.ndarray, frame: Frame) -> float:
 
 def measure(colorizer: Colorizer, frames: list[Frame]) -> np.ndarray:
     """Change and squared error, alone and steady, and the largest difference of a first frame."""
-    small = [reduced(frame.lightness, colorizer.size) for frame in frames]
+    small = [small_copy(frame.lightness, colorizer.size) for frame in frames]
     alone = [colorizer.engine.predict_ab(light) for light in small]
     triples = zip(range(len(frames)), small, alone, strict=True)
     together = [ab for _, ab in steady(triples)]

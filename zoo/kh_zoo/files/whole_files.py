@@ -5,6 +5,7 @@ name after that. All that renames a file to where it belongs does it here.
 """
 
 import errno
+import itertools
 import os
 from pathlib import Path
 
@@ -63,7 +64,7 @@ def make_folder(path: Path) -> None:
     Raises:
         OSError: If that can't be done.
     """
-    missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+    missing = [*itertools.takewhile(lambda folder: not folder.exists(), (path, *path.parents))]
     path.mkdir(parents=True, exist_ok=True)
     for folder in missing:
         sync_folder(folder.parent)

@@ -441,21 +441,23 @@ def _lab_of_numbers(image: pyvips.Image, kind: str) -> pyvips.Image:
 
 def _inverted(image: pyvips.Image, bands: int) -> pyvips.Image:
     """The negative, but for what follows the colour."""
-    colors = image.extract_band(0, n=bands)
-    inverted = ((255 if image.format == "uchar" else 65535) - colors).cast(image.format)
-    if image.bands > bands:
-        inverted = inverted.bandjoin(image.extract_band(bands, n=image.bands - bands))
-    return inverted.copy(interpretation=image.interpretation)
+    most = 255 if image.format == "uchar" else 65535
+    return _with_colors(image, bands, most - image.extract_band(0, n=bands))
 
 
 def _full_range(image: pyvips.Image, bands: int) -> pyvips.Image:
     """Stretch numbers from 16 to 235, of 255, to all."""
     factor = 257 if image.format == "ushort" else 1
     stretched = (image.extract_band(0, n=bands) - 16 * factor) * (255 / 219)
-    stretched = stretched.rint().cast(image.format).copy(interpretation=image.interpretation)
+    return _with_colors(image, bands, stretched.rint())
+
+
+def _with_colors(image: pyvips.Image, bands: int, colors: pyvips.Image) -> pyvips.Image:
+    """A picture with other colours, and what follows them as it was."""
+    colors = colors.cast(image.format).copy(interpretation=image.interpretation)
     if image.bands == bands:
-        return stretched
-    return stretched.bandjoin(image.extract_band(bands, n=image.bands - bands))
+        return colors
+    return colors.bandjoin(image.extract_band(bands, n=image.bands - bands))
 
 
 def _depth(image: pyvips.Image) -> int:
