@@ -115,6 +115,7 @@ MISTAKES = {
     "export lite out --whole": (
         "`--whole` should go along with `--to` 'onnx'. Received: `--to` 'kh'"
     ),
+    "publish": "`kh publish` needs a model and a repository: kh publish runs/mine me/mine",
     "publish lite": "`kh publish` needs a model and a repository: kh publish runs/mine me/mine",
     "publish lite x": (
         "`repository` should be owner/repo on the Hugging Face Hub, or owner/repo@revision. "

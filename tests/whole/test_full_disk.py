@@ -131,8 +131,13 @@ def desk(hub, model, pictures, tmp_path):
 @pytest.fixture
 def full(desk):
     """Runs a command on disks of these limits."""
-    own = ("unshare", "--map-root-user", "--mount")
-    return lambda what, limits: desk(OF_SIZES, what, own, limits)
+
+    def run(what, limits):
+        codes = desk(OF_SIZES, what, ("unshare", "--map-root-user", "--mount"), limits)
+        assert len(codes) == len(limits)
+        return codes
+
+    return run
 
 
 def test_a_full_disk(full):
