@@ -82,7 +82,7 @@ def write(results, rows):
 def alignment(init, data, seed):
     """A row for each convention: solved on training pictures, the ridge chosen on validation."""
     model = load_full_trunk(init)
-    trunk, scale = model.get_layer("trunk"), model.get_layer("scale_lightness")
+    trunk, scale = model.trunk, model.scaling
     samplers = {
         coordinates: HyperColumnSampler(
             TAPS,

@@ -24,6 +24,7 @@ from keras_hypercolumns.backbones.efficientnet_lite import efficientnet_lite
 from keras_hypercolumns.backbones.vgg19.taps import STUDY_VARIANTS, VARIANTS
 from keras_hypercolumns.backbones.vgg19.vgg19_gray import vgg19_gray
 from keras_hypercolumns.colorizers.colorizer import colorizer, joint_colorizer
+from keras_hypercolumns.colorizers.colorizer_model import ColorizerModel
 from keras_hypercolumns.colors.lab import lab_to_srgb, srgb_to_lab
 from keras_hypercolumns.graphs.feature_info import FeatureInfo, feature_info
 from keras_hypercolumns.graphs.fold_batch_norm import fold_batch_norm
@@ -43,6 +44,7 @@ __all__ = [
     "STUDY_VARIANTS",
     "VARIANTS",
     "AnnealedMean",
+    "ColorizerModel",
     "FeatureInfo",
     "HyperColumn",
     "HyperColumnProjection",

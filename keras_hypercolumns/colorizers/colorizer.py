@@ -13,6 +13,7 @@ from keras_hypercolumns.backbones.vgg19.taps import ARCHITECTURES, LITE, STUDY_V
 from keras_hypercolumns.backbones.vgg19.vgg19_gray import vgg19_gray
 from keras_hypercolumns.backbones.vgg19.weights.load import load_vgg19_weights
 from keras_hypercolumns.choices import unknown_name
+from keras_hypercolumns.colorizers.colorizer_model import SCALING, TRUNK, ColorizerModel
 from keras_hypercolumns.colorizers.hidden_head import (
     AB_SCALE,
     VIVID_STRIDE,
@@ -69,7 +70,7 @@ def colorizer(
     trunk_input: str | None = None,
     head: str | None = None,
     trunk: str | keras.Model | None = None,
-) -> keras.Model:
+) -> ColorizerModel:
     """Build a network that predicts the colour of a picture from its lightness.
 
     (`kh_zoo.Colorizer`, with a capital letter, colours picture files with a trained one.)
@@ -88,7 +89,7 @@ def colorizer(
 
     A head that chooses among colours, instead of taking their mean:
 
-    >>> colorizer("pool1to4", head="vivid").get_layer("head_pool1to4").filters
+    >>> colorizer("pool1to4", head="vivid").heads["pool1to4"].filters
     313
 
     A backbone of one's own:
@@ -149,7 +150,7 @@ def colorizer(
         `(batch, height, width, 3)`: L, A and B.
 
     Returns:
-        A `keras.Model`.
+        A `ColorizerModel`, which has its `trunk`, its `heads` and their `taps`.
 
     Raises:
         ValueError: If a name is unknown; `dense` or a vivid head is asked of `"layered"` or
@@ -188,7 +189,7 @@ def colorizer(
     ab = outputs[name]
     if output == "lab":
         ab = layers.Concatenate(dtype="float32", name="lab")([lightness, ab])
-    return keras.Model(lightness, ab, name=f"colorizer_{name}")
+    return ColorizerModel(lightness, ab, name=f"colorizer_{name}")
 
 
 def joint_colorizer(
@@ -201,7 +202,7 @@ def joint_colorizer(
     vivid: Sequence[str] = (),
     trunk: str | None = None,
     head: str | None = None,
-) -> keras.Model:
+) -> ColorizerModel:
     """Build one trunk with the heads of several variants, for training them together.
 
     Example:
@@ -240,7 +241,7 @@ def joint_colorizer(
         A dict from variant to `(batch, height, width, 2)`: A and B of CIELAB.
 
     Returns:
-        A `keras.Model`.
+        A `ColorizerModel`, which has its `trunk`, its `heads` and their `taps`.
 
     Raises:
         ValueError: If a name is unknown, the variants have several trunks, or the trunk lacks
@@ -253,12 +254,7 @@ def joint_colorizer(
     lightness, outputs = _trunk_and_heads(
         specs, pooling, batch_norm, weights, first_convolution, trunk_input
     )
-    return keras.Model(lightness, outputs, name="joint_colorizer")
-
-
-def variant_taps(variant: str) -> tuple[str, ...]:
-    """Return the taps of the variant named `variant`, published or of the study."""
-    return _spec(variant).taps
+    return ColorizerModel(lightness, outputs, name="joint_colorizer")
 
 
 @dataclass(frozen=True)
@@ -322,7 +318,7 @@ def _trunk_and_heads(
             batch_norm,
             first_convolution=first_convolution,
             data_format="channels_last",
-            name="trunk",
+            name=TRUNK,
         )
         # Loaded here, because the file tells what the trunk has to see.
         sees_gray = weights is not None and load_vgg19_weights(trunk, weights, first_convolution)
@@ -332,9 +328,9 @@ def _trunk_and_heads(
         trunk_input = "gray" if sees_gray else "scaled"
     lightness = keras.Input((None, None, 1), name="lightness")
     if trunk_input == "gray":
-        x = LightnessToGray(name="scale_lightness")(lightness)
+        x = LightnessToGray(name=SCALING)(lightness)
     else:
-        x = layers.Rescaling(1 / 50, offset=-1, name="scale_lightness")(lightness)
+        x = layers.Rescaling(1 / 50, offset=-1, name=SCALING)(lightness)
     if kind == VGG19:
         found = trunk(x)
     else:
@@ -373,7 +369,7 @@ def _other_trunk(
     """The model, named "trunk", that gives the taps of an EfficientNet-Lite or a given model."""
     if isinstance(kind, str):
         trunk = efficientnet_lite(
-            int(kind[-1]), taps, weights=weights, data_format="channels_last", name="trunk"
+            int(kind[-1]), taps, weights=weights, data_format="channels_last", name=TRUNK
         )
         for layer in trunk.layers:
             if weights is not None and isinstance(layer, layers.BatchNormalization):
@@ -391,7 +387,7 @@ def _other_trunk(
             f"last axis. Received: {kind!r} of {channels}"
         )
     extractor = tap_extractor(kind, taps)
-    return keras.Model(extractor.inputs, extractor.output, name="trunk")
+    return keras.Model(extractor.inputs, extractor.output, name=TRUNK)
 
 
 def _places(trunk: keras.Model, taps: Sequence[str]) -> dict[str, FeatureInfo]:

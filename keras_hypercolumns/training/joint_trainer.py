@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_hypercolumns.colorizers.colorizer import VIVID
+from keras_hypercolumns.colorizers.colorizer_model import ColorizerModel
 from keras_hypercolumns.colorizers.hidden_head import AB_SCALE, VIVID_STRIDE
 from keras_hypercolumns.colors.ab_bins import ab_bins, rebalancing, soft_encoding
 from keras_hypercolumns.training.data.picture_dataset import PictureDataset, lab_of
@@ -50,7 +51,7 @@ class JointTrainer(keras.Model):
 
     def __init__(
         self,
-        colorizer: keras.Model,
+        colorizer: ColorizerModel,
         weighting: float = 0.0,
         loss: str = "squared",
         vivid_loss: float = 0.0,
@@ -68,7 +69,7 @@ class JointTrainer(keras.Model):
         self.bin_weights = self.add_weight(
             name="bin_weights", shape=(len(ab_bins()),), initializer="ones", trainable=False
         )
-        scores = {f"{name}{SCORES}": colorizer.get_layer(f"head_{name}") for name in self.vivid}
+        scores = {f"{name}{SCORES}": colorizer.heads[name] for name in self.vivid}
         outputs = {name: layer.output for name, layer in scores.items()}
         self.scorer = keras.Model(colorizer.input, {**colorizer.output, **outputs})
         cells = (np.arange(-_REACH, _REACH, CELL) + CELL / 2).astype("float32")

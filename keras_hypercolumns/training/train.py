@@ -6,8 +6,7 @@ import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import keras
-
+from keras_hypercolumns.colorizers.colorizer_model import ColorizerModel
 from keras_hypercolumns.training.finish import add_vivid, finish, head_steps, vivid_steps
 from keras_hypercolumns.training.recipe import Recipe, read_recipe
 from keras_hypercolumns.training.train_jointly import train_jointly
@@ -17,7 +16,7 @@ from keras_hypercolumns.training.train_jointly import train_jointly
 class Trained:
     """What a training has come to."""
 
-    model: keras.Model
+    model: ColorizerModel
     """A `joint_colorizer`: an output for every variant, and for every vivid head."""
     recipe: Recipe
     steps: int
@@ -31,7 +30,7 @@ def train(
     run: str | os.PathLike[str],
     *,
     init: str | None = None,
-    load_model: Callable[[str], keras.Model] | None = None,
+    load_model: Callable[[str], ColorizerModel] | None = None,
     on_progress: Callable[[str, int, int, float | None], object] | None = None,
     tensorboard: bool = False,
     in_memory: bool = False,

@@ -15,6 +15,7 @@ import numpy as np
 from keras import ops
 from PIL import Image
 
+from keras_hypercolumns.colorizers.colorizer_model import ColorizerModel
 from keras_hypercolumns.colors.lab import srgb_to_lab
 from keras_hypercolumns.training.data.augmentation import Augmentation
 from keras_hypercolumns.training.data.picture_dataset import (
@@ -29,7 +30,6 @@ from keras_hypercolumns.training.initial_colorizer import (
     build_colorizer,
     freeze_statistics,
     initial_colorizer,
-    trunk_input,
 )
 from keras_hypercolumns.training.joint_trainer import JointTrainer
 from keras_hypercolumns.training.layer_changes import layer_changes, save_kernels
@@ -59,10 +59,10 @@ def train_jointly(
     run: str | Path,
     on_step: Callable[[int, float], object] | None = None,
     init: str | None = None,
-    load_model: Callable[[str], keras.Model] | None = None,
+    load_model: Callable[[str], ColorizerModel] | None = None,
     tensorboard: bool = False,
     in_memory: bool = False,
-) -> tuple[keras.Model, int]:
+) -> tuple[ColorizerModel, int]:
     """Train as `recipe` says, or go on where the run folder left off.
 
     The run folder holds the recipe, the last checkpoint (weights and optimizer), `state.json` (its
@@ -141,7 +141,7 @@ def train_jointly(
                         picture = _judge(trainer, judges, row, devices)
                     with whole_file(run / "sheets" / f"step-{step:06d}.jpg") as file:
                         picture.save(file, "JPEG", quality=90)
-                    seen = trunk_input(trainer.colorizer)
+                    seen = trainer.colorizer.trunk_input
                     save_checkpoint(run, trainer, row, trunk_input=seen)
                     if board:
                         rate = float(ops.convert_to_numpy(trainer.optimizer.learning_rate))
@@ -251,7 +251,7 @@ def _begin(
     recipe: Recipe,
     data: Sequence[str | Path],
     run: Path,
-    load_model: Callable[[str], keras.Model] | None,
+    load_model: Callable[[str], ColorizerModel] | None,
 ) -> tuple[JointTrainer, int]:
     """Build the trainer, in the state that the run folder holds, or at the beginning."""
     keras.utils.set_random_seed(recipe.seed)
@@ -277,9 +277,9 @@ def _begin(
     return trainer, int(state["step"])
 
 
-def _set_precision(colorizer: keras.Model, precision: str) -> None:
+def _set_precision(colorizer: ColorizerModel, precision: str) -> None:
     """Set what the trunk computes in; its weights are in float32 either way."""
-    for layer in colorizer.get_layer("trunk").layers:
+    for layer in colorizer.trunk.layers:
         layer.dtype_policy = precision
 
 
@@ -331,7 +331,7 @@ def _compile(trainer: JointTrainer, recipe: Recipe) -> None:
     else:
         settings |= {"weight_decay": recipe.weight_decay}
         if recipe.trunk_rate != 1 or recipe.ema:
-            trunk = trainer.colorizer.get_layer("trunk").trainable_variables
+            trunk = trainer.colorizer.trunk.trainable_variables
             optimizer = TrunkAdamW(
                 trunk, recipe.trunk_rate, recipe.ema, learning_rate=schedule, **settings
             )

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-import keras
 import numpy as np
 from keras import ops
 
+from keras_hypercolumns.colorizers.colorizer_model import ColorizerModel
 from keras_hypercolumns.layers.hypercolumn_projection import HyperColumnProjection
 from keras_hypercolumns.training.data.picture_dataset import PictureDataset, lab_of
 from keras_hypercolumns.training.heads.gram_matrix import GramMatrix
@@ -14,7 +14,7 @@ from keras_hypercolumns.training.heads.sample_hypercolumns import sample_hyperco
 
 
 def fit_heads(
-    colorizer: keras.Model,
+    colorizer: ColorizerModel,
     batches: PictureDataset,
     points: int,
     ridge: float,
@@ -38,14 +38,12 @@ def fit_heads(
     Returns:
         The `GramMatrix`.
     """
-    trunk = colorizer.get_layer("trunk")
     channels = _channels(colorizer)
-    scale = colorizer.get_layer("scale_lightness")
     heads = _kernels(colorizer)
     gram = GramMatrix(sum(channels.values()), 2)
     for index in range(len(batches)):
         lab = ops.convert_to_numpy(lab_of(batches[index][0]))
-        maps = trunk.predict_on_batch(np.asarray(scale(lab[..., :1])))
+        maps = colorizer.trunk.predict_on_batch(np.asarray(colorizer.scaling(lab[..., :1])))
         random = np.random.default_rng((batches.seed, batches.first_step + index))
         where = random.integers(0, lab.shape[1], (len(lab), 2, points))
         rows = sample_hypercolumns(maps, list(channels), where, lab.shape[1])
@@ -59,29 +57,32 @@ def fit_heads(
     return gram
 
 
-def solve_heads(colorizer: keras.Model, gram: GramMatrix, ridge: float) -> None:
+def solve_heads(colorizer: ColorizerModel, gram: GramMatrix, ridge: float) -> None:
     """Replace the linear heads by the solutions of a `GramMatrix` that `fit_heads` returned."""
     columns = _columns(colorizer)
     for name, head in linear_heads(colorizer).items():
         kernel, bias = gram.solve(columns[name], ridge)
-        unit = colorizer.get_layer(f"ab_{name}").scale
+        unit = colorizer.unit(name)
         head.set_weights([(kernel / unit)[None, None], bias / unit])
 
 
-def linear_heads(colorizer: keras.Model) -> dict[str, HyperColumnProjection]:
+def linear_heads(colorizer: ColorizerModel) -> dict[str, HyperColumnProjection]:
     """Return the heads of a `joint_colorizer` that are linear in their hypercolumn, by variant."""
-    heads = {name: colorizer.get_layer(f"head_{name}") for name in colorizer.output}
-    return {name: head for name, head in heads.items() if isinstance(head, HyperColumnProjection)}
+    return {
+        name: head
+        for name, head in colorizer.heads.items()
+        if isinstance(head, HyperColumnProjection)
+    }
 
 
-def _channels(colorizer: keras.Model) -> dict[str, int]:
+def _channels(colorizer: ColorizerModel) -> dict[str, int]:
     """Channels of each tap of the linear heads, in the order in which the Gram matrix has them."""
     used = {tap for head in linear_heads(colorizer).values() for tap in head.taps}
-    maps = colorizer.get_layer("trunk").output
+    maps = colorizer.trunk.output
     return {tap: maps[tap].shape[-1] for tap in maps if tap in used}
 
 
-def _columns(colorizer: keras.Model) -> dict[str, np.ndarray]:
+def _columns(colorizer: ColorizerModel) -> dict[str, np.ndarray]:
     """Where in the rows of the Gram matrix the inputs of each linear head are, by variant."""
     channels = _channels(colorizer)
     starts = dict(zip(channels, np.cumsum([0, *channels.values()]), strict=False))
@@ -93,11 +94,11 @@ def _columns(colorizer: keras.Model) -> dict[str, np.ndarray]:
     }
 
 
-def _kernels(colorizer: keras.Model) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+def _kernels(colorizer: ColorizerModel) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Columns, kernel and bias of each linear head, whose product is AB in CIELAB units."""
     columns, found = _columns(colorizer), []
     for name, head in linear_heads(colorizer).items():
-        unit = colorizer.get_layer(f"ab_{name}").scale
+        unit = colorizer.unit(name)
         kernel, bias = head.get_weights()
         found.append((columns[name], kernel[0, 0] * unit, bias * unit))
     return found

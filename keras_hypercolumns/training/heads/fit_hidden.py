@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 
+from keras_hypercolumns.colorizers.colorizer_model import ColorizerModel
 from keras_hypercolumns.layers.hypercolumn_sampler import HyperColumnSampler
 from keras_hypercolumns.training.data.picture_dataset import PictureDataset, lab_of
 from keras_hypercolumns.training.heads.gram_matrix import GramMatrix
@@ -13,7 +14,7 @@ from keras_hypercolumns.training.heads.picture_weights import picture_weights
 
 
 def fit_hidden_heads(
-    colorizer: keras.Model,
+    colorizer: ColorizerModel,
     batches: PictureDataset,
     points: int,
     ridge: float,
@@ -36,7 +37,7 @@ def fit_hidden_heads(
     """
     names = hidden_heads(colorizer)
     sampler = _sampler(colorizer, names)
-    grams = {name: GramMatrix(_head(colorizer, name).input.shape[-1], 2) for name in names}
+    grams = {name: GramMatrix(colorizer.heads[name].input.shape[-1], 2) for name in names}
     for index in range(len(batches)):
         lab = ops.convert_to_numpy(lab_of(batches[index][0]))
         random = np.random.default_rng((batches.seed, batches.first_step + index))
@@ -45,8 +46,8 @@ def fit_hidden_heads(
         picture = np.arange(len(lab))[:, None]
         colors = lab[picture, where[..., 0], where[..., 1], 1:]
         for name in names:
-            kernel, bias = _head(colorizer, name).get_weights()
-            unit = colorizer.get_layer(f"ab_{name}").scale
+            kernel, bias = colorizer.heads[name].get_weights()
+            unit = colorizer.unit(name)
             left = (found[name] @ kernel[0, 0] + bias) * unit - colors
             weights = picture_weights(np.mean(left**2, axis=(1, 2)), weighting)
             rows = found[name].reshape(-1, len(kernel[0, 0]))
@@ -55,21 +56,17 @@ def fit_hidden_heads(
             on_batch(index + 1)
     for name, gram in grams.items():
         kernel, bias = gram.solve(np.arange(len(gram.input_sum)), ridge)
-        unit = colorizer.get_layer(f"ab_{name}").scale
-        _head(colorizer, name).set_weights([(kernel / unit)[None, None], bias / unit])
+        unit = colorizer.unit(name)
+        colorizer.heads[name].set_weights([(kernel / unit)[None, None], bias / unit])
 
 
-def hidden_heads(colorizer: keras.Model) -> list[str]:
+def hidden_heads(colorizer: ColorizerModel) -> list[str]:
     """Return the variants of a `joint_colorizer` with hidden heads, without the vivid ones."""
     known = {layer.name for layer in colorizer.layers}
-    return [name for name in colorizer.output if f"head_{name}_hidden" in known]
+    return [name for name in colorizer.heads if f"head_{name}_hidden" in known]
 
 
-def _head(colorizer: keras.Model, name: str) -> layers.Conv2D:
-    return colorizer.get_layer(f"head_{name}")
-
-
-def _sampler(colorizer: keras.Model, names: list[str]) -> keras.Model:
+def _sampler(colorizer: ColorizerModel, names: list[str]) -> keras.Model:
     """From lightness and pixels to the hidden maps there."""
     where = keras.Input((None, 2), name="where")
     rows = {}
@@ -80,6 +77,6 @@ def _sampler(colorizer: keras.Model, names: list[str]) -> keras.Model:
         sample = HyperColumnSampler(
             **{key: config[key] for key in keys}, data_format="channels_last"
         )
-        maps = {"ab": _head(colorizer, name).input, "lightness": colorizer.input}
+        maps = {"ab": colorizer.heads[name].input, "lightness": colorizer.input}
         rows[name] = sample((maps, where))
     return keras.Model([colorizer.input, where], rows)

@@ -10,8 +10,8 @@ from keras_hypercolumns.colorizers.colorizer import (
     VIVID,
     coarse_maps,
     coarse_placing,
-    variant_taps,
 )
+from keras_hypercolumns.colorizers.colorizer_model import ColorizerModel
 from keras_hypercolumns.colorizers.hidden_head import VIVID_STRIDE
 from keras_hypercolumns.colors.ab_bins import ab_bins, rebalancing, soft_encoding
 from keras_hypercolumns.graphs.feature_info import feature_info
@@ -27,7 +27,7 @@ LEARNING_RATE = 1e-3
 
 
 def fit_vivid(
-    colorizer: keras.Model,
+    colorizer: ColorizerModel,
     variant: str,
     batches: PictureDataset,
     points: int,
@@ -60,11 +60,11 @@ def fit_vivid(
     kernel, bias = fit_scores(rows, colors, uniform, ridge, batches.seed)
     name = f"{variant}{VIVID}"
     scale = colorizer.get_layer(f"mean_{name}").temperature / temperature
-    colorizer.get_layer(f"head_{name}").set_weights([kernel[None, None] * scale, bias * scale])
+    colorizer.heads[name].set_weights([kernel[None, None] * scale, bias * scale])
 
 
 def vivid_rows(
-    colorizer: keras.Model,
+    colorizer: ColorizerModel,
     variant: str,
     batches: PictureDataset,
     points: int,
@@ -77,7 +77,7 @@ def vivid_rows(
     Returns:
         Two arrays, `(cells, channels)` of float16 and `(cells, 2)`, A and B.
     """
-    head = colorizer.get_layer(f"head_{variant}{VIVID}")
+    head = colorizer.heads[f"{variant}{VIVID}"]
     linear = isinstance(head, HyperColumnProjection)  # in the hypercolumn, not in a hidden map
     sampler = (_sampler if linear else _hidden_sampler)(colorizer, variant)
     random = np.random.default_rng((batches.seed, batches.first_step))
@@ -176,20 +176,20 @@ class _Cells(keras.utils.PyDataset):
         self.order = self.random.permutation(len(self.rows))
 
 
-def _hidden_sampler(colorizer: keras.Model, variant: str) -> keras.Model:
+def _hidden_sampler(colorizer: ColorizerModel, variant: str) -> keras.Model:
     """From lightness and cells to what the head of a variant sees of the hidden map there."""
-    cells = colorizer.get_layer(f"head_{variant}{VIVID}").input
+    cells = colorizer.heads[f"{variant}{VIVID}"].input
     where = keras.Input((None, 2), name="where")
     rows = HyperColumnSampler(("cells",), data_format="channels_last")(({"cells": cells}, where))
     return keras.Model([colorizer.input, where], rows)
 
 
-def _sampler(colorizer: keras.Model, variant: str) -> keras.Model:
+def _sampler(colorizer: ColorizerModel, variant: str) -> keras.Model:
     """From lightness and cells to the hypercolumns that the vivid head of a variant sees there."""
-    scaled = colorizer.get_layer("scale_lightness").output
-    taps = variant_taps(variant)
-    maps = {**colorizer.get_layer("trunk")(scaled), "lightness": scaled}
-    places = feature_info(colorizer.get_layer("trunk"), taps)
+    scaled = colorizer.scaling.output
+    taps = colorizer.taps[variant]
+    maps = {**colorizer.trunk(scaled), "lightness": scaled}
+    places = feature_info(colorizer.trunk, taps)
     maps |= coarse_maps(maps, taps, places)
     sampler = HyperColumnSampler(**coarse_placing(taps, places))
     where = keras.Input((None, 2), name="where")

@@ -4,12 +4,12 @@ import itertools
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-import keras
 import numpy as np
 import scipy.linalg
 from keras import ops
 
 from keras_hypercolumns.backbones.vgg19.taps import tap_block, tap_channels
+from keras_hypercolumns.colorizers.colorizer_model import ColorizerModel
 from keras_hypercolumns.colors.lab import srgb_to_lab
 from keras_hypercolumns.training.data.picture_dataset import center_crop
 from keras_hypercolumns.training.heads.gram_matrix import GramMatrix
@@ -127,7 +127,7 @@ class TapStudy:
 
 
 def sum_hypercolumns(
-    colorizer: keras.Model,
+    colorizer: ColorizerModel,
     groups: Sequence[Sequence[str]],
     pictures: Sequence[Path],
     size: int,
@@ -150,13 +150,12 @@ def sum_hypercolumns(
     Returns:
         A `GramMatrix` of each group.
     """
-    trunk, scale = colorizer.get_layer("trunk"), colorizer.get_layer("scale_lightness")
     grams = [GramMatrix(sum(map(tap_channels, taps)), 2) for taps in groups]
     random = np.random.default_rng(seed)
     for start in range(0, len(pictures), BATCH):
         rgb = np.stack([center_crop(path, size) for path in pictures[start : start + BATCH]])
         lab = ops.convert_to_numpy(srgb_to_lab(rgb.astype("float32") / 255))
-        maps = trunk.predict_on_batch(np.asarray(scale(lab[..., :1])))
+        maps = colorizer.trunk.predict_on_batch(np.asarray(colorizer.scaling(lab[..., :1])))
         where = random.integers(0, size, (len(lab), 2, points))
         colors = np.concatenate([lab[i][tuple(where[i])][:, 1:] for i in range(len(lab))])
         for gram, taps in zip(grams, groups, strict=True):

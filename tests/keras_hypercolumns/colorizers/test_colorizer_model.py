@@ -14,6 +14,7 @@ from keras import ops
 from keras_hypercolumns import (
     STUDY_VARIANTS,
     VARIANTS,
+    ColorizerModel,
     HyperColumn,
     LightnessToGray,
     colorizer,
@@ -26,9 +27,9 @@ from keras_hypercolumns.backbones.vgg19.taps import (
     tap_names,
     tap_stride,
 )
-from keras_hypercolumns.colorizers.colorizer import variant_taps
 
 LINEAR = {**VARIANTS, **STUDY_VARIANTS}
+TAPS = {**LINEAR, **ARCHITECTURES}
 
 
 def lightness_of(size, random, batch=1):
@@ -139,7 +140,7 @@ def test_layered_and_residual_are_what_the_founding_document_says(
     name = head.__name__
     lightness, colors = predictions[size]
     maps = joint.get_layer("trunk")(lightness / 50 - 1)
-    maps = {tap: ops.convert_to_numpy(maps[tap]) for tap in variant_taps(name)}
+    maps = {tap: ops.convert_to_numpy(maps[tap]) for tap in TAPS[name]}
     kernel, bias = weights_of(joint, f"head_{name}")
     expected = 128 * 50 / channels * (head(maps, joint, size) @ kernel[0, 0] + bias)
     assert expected.std() > 0.1
@@ -413,3 +414,43 @@ def test_a_joint_model_of_another_trunk_and_other_heads(random):
 def test_heads_and_trunks_that_do_not_fit_are_refused(arguments, message):
     with pytest.raises(ValueError, match=message):
         joint_colorizer(**{"variants": ("relu1to3",), **arguments})
+
+
+def test_a_joint_model_says_what_it_is_made_of(joint, tmp_path):
+    assert joint.taps == TAPS
+    assert set(joint.trunk.output) == {tap for taps in TAPS.values() for tap in taps}
+    assert list(joint.heads) == list(joint.output)
+    for name, head in joint.heads.items():
+        assert head.name == f"head_{name}"
+    # A head of 960 channels, as wide as 128 * 50 / 960 units.
+    assert joint.unit("pool1to4") == pytest.approx(128 * 50 / 960)
+    joint.save(tmp_path / "joint.keras")
+    again = keras.saving.load_model(tmp_path / "joint.keras")
+    assert type(again) is ColorizerModel
+    assert again.taps == TAPS
+
+
+@pytest.mark.parametrize("head", ["linear", "hidden", "vivid"])
+def test_the_taps_of_a_model_of_ones_own_are_those_that_were_asked_for(head):
+    backbone = keras.applications.MobileNetV2(
+        include_top=False, weights=None, input_shape=(None, None, 3), alpha=0.35
+    )
+    taps = ("block_6_expand_relu", "block_1_expand_relu", "out_relu")
+    model = colorizer(taps, trunk=backbone, head=head, output="lab")
+    assert set(model.taps) == set(model.heads) == {"custom"}
+    assert sorted(model.taps["custom"]) == sorted(taps)
+    assert model.trunk_input == "gray"
+    assert colorizer(["relu1_1"], dense=True).taps == {"custom": ("relu1_1",)}
+    given = [weight for weight in backbone.trainable_weights if "block_16" not in weight.path]
+    model.trunk.trainable = False
+    assert not {id(x) for x in given} & {id(x) for x in model.trainable_weights}
+
+
+def test_vivid_heads_have_the_taps_of_their_variants():
+    model = joint_colorizer(("lite",), vivid=("lite",), trunk="efficientnet_lite0")
+    stages = tuple(f"stage{i}" for i in range(1, 8))
+    assert model.taps == {"lite": stages, "lite-vivid": stages}
+    assert {name: head.filters for name, head in model.heads.items()} == {
+        "lite": 2,
+        "lite-vivid": 313,
+    }

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import keras
 import numpy as np
 
-from keras_hypercolumns import AnnealedMean, colorizer, joint_colorizer
+from keras_hypercolumns import AnnealedMean, ColorizerModel, colorizer, joint_colorizer
 from keras_hypercolumns.backbones.vgg19 import taps
 from keras_hypercolumns.backbones.vgg19.taps import STUDY_VARIANTS, VARIANTS
 from kh_zoo.catalog.find import open_model
@@ -18,7 +18,7 @@ from kh_zoo.networks.vgg19 import TAPS as VGG19_TAPS
 LITE = "lite"
 
 
-def load_joint_model(model: str) -> keras.Model:
+def load_joint_model(model: str) -> ColorizerModel:
     """Load a trained model with all of its variants, as one trunk with several heads.
 
     Args:
@@ -70,7 +70,7 @@ def _holds_lite(folder: ModelFolder) -> bool:
     return LITE in folder.config.heads and {"stem", f"{LITE}_hidden_sum"} <= names
 
 
-def _lite(folder: ModelFolder) -> keras.Model:
+def _lite(folder: ModelFolder) -> ColorizerModel:
     """The variant `lite` of a folder, its vivid head too, with all of its normalisations.
 
     In the folder they are folded; in the model each of them becomes what leaves all as it is.
@@ -79,8 +79,8 @@ def _lite(folder: ModelFolder) -> keras.Model:
     joint = joint_colorizer((LITE,), vivid=vivid)
     tensors = read_tensors(folder)
     try:
-        for layer in (*joint.get_layer("trunk").layers, *joint.layers):
-            if layer.weights and layer is not joint.get_layer("trunk"):
+        for layer in (*joint.trunk.layers, *joint.layers):
+            if layer.weights and layer is not joint.trunk:
                 layer.set_weights(_unfolded(layer, tensors))
     except (KeyError, ValueError) as error:
         raise ModelError(
@@ -125,7 +125,7 @@ def _normalization(
     return [factor * np.sqrt(1 + layer.epsilon), offset, 0 * channels, channels]
 
 
-def load_full_trunk(model: str) -> keras.Model:
+def load_full_trunk(model: str) -> ColorizerModel:
     """Load the trunk of a trained model, with the taps of all variants that have linear heads.
 
     Args:
@@ -143,7 +143,7 @@ def load_full_trunk(model: str) -> keras.Model:
     joint = joint_colorizer(("full", *STUDY_VARIANTS), pooling, trunk_input=trunk_input)
     missing = [
         layer.name
-        for layer in joint.get_layer("trunk").layers
+        for layer in joint.trunk.layers
         if layer.weights and f"{layer.name}.kernel" not in folder.tensors
     ]
     if missing:
@@ -164,11 +164,11 @@ def _trunk_of(network: Network) -> tuple[str, str]:
     )
 
 
-def _fill(model: keras.Model, folder: ModelFolder, heads: Mapping[str, str]) -> None:
+def _fill(model: ColorizerModel, folder: ModelFolder, heads: Mapping[str, str]) -> None:
     """Set the weights of a `joint_colorizer`; `heads` maps its heads to those of the folder."""
     tensors = read_tensors(folder)
     nodes = {node.name: node for node in folder.config.network.nodes}
-    for layer in model.get_layer("trunk").layers:
+    for layer in model.trunk.layers:
         if layer.weights:
             kernel = tensors[f"{layer.name}.kernel"].transpose(2, 3, 1, 0)
             layer.set_weights([kernel, tensors[f"{layer.name}.bias"]])
@@ -176,8 +176,8 @@ def _fill(model: keras.Model, folder: ModelFolder, heads: Mapping[str, str]) -> 
         taps = [nodes[f"{head}_{tap}"].tensors for tap in folder.config.heads[head]]
         kernels = [tensors[tap["kernel"]].transpose(2, 3, 1, 0) for tap in taps]
         # The file's heads may be in another unit.
-        unit = _unit(folder.config.network, head) / model.get_layer(f"ab_{name}").scale
-        model.get_layer(f"head_{name}").set_weights(
+        unit = _unit(folder.config.network, head) / model.unit(name)
+        model.heads[name].set_weights(
             [np.concatenate(kernels, axis=2) * unit, tensors[taps[0]["bias"]] * unit]
         )
 
