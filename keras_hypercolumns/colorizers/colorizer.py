@@ -406,14 +406,14 @@ def _projected_head(
     maps: Mapping[str, Any], taps: Sequence[str], places: Mapping[str, FeatureInfo], name: str
 ) -> Any:
     maps = {tap: maps[tap] for tap in (*taps, "lightness")}
-    return HyperColumnProjection(2, taps, **_placing(taps, places), name=name)(maps)
+    return HyperColumnProjection(2, taps, **placing(taps, places), name=name)(maps)
 
 
 def _dense_head(
     maps: Mapping[str, Any], taps: Sequence[str], places: Mapping[str, FeatureInfo], name: str
 ) -> Any:
     maps = {tap: maps[tap] for tap in (*taps, "lightness")}
-    column = HyperColumn(taps, **_placing(taps, places), name="hypercolumn")(maps)
+    column = HyperColumn(taps, **placing(taps, places), name="hypercolumn")(maps)
     return layers.Conv2D(2, 1, data_format="channels_last", name=name)(column)
 
 
@@ -463,9 +463,9 @@ def coarse_placing(taps: Sequence[str], places: Mapping[str, FeatureInfo]) -> di
 def _vivid_head(
     maps: Mapping[str, Any], taps: Sequence[str], places: Mapping[str, FeatureInfo], name: str
 ) -> Any:
-    placing = coarse_placing(taps, places)
-    inputs = {tap: maps[tap] for tap in (*placing["taps"], f"{COARSE}lightness")}
-    scores = HyperColumnProjection(len(ab_bins()), **placing, name=f"head_{name}")(inputs)
+    coarse = coarse_placing(taps, places)
+    inputs = {tap: maps[tap] for tap in (*coarse["taps"], f"{COARSE}lightness")}
+    scores = HyperColumnProjection(len(ab_bins()), **coarse, name=f"head_{name}")(inputs)
     ab = AnnealedMean(dtype="float32", name=f"mean_{name}")(scores)
     # A hypercolumn of one map brings it to the size of the picture.
     upsampling = HyperColumn(
@@ -479,7 +479,7 @@ def _vivid_head(
     return upsampling({"ab": ab, "lightness": maps["lightness"]})
 
 
-def _placing(taps: Sequence[str], places: Mapping[str, FeatureInfo]) -> dict[str, Any]:
+def placing(taps: Sequence[str], places: Mapping[str, FeatureInfo]) -> dict[str, Any]:
     """Arguments of the hypercolumn layers that put every tap in its place over the picture."""
     return {
         "reference": "lightness",

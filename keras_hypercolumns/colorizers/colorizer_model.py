@@ -63,9 +63,16 @@ class ColorizerModel(keras.Model):
         return {name: self.get_layer(f"{HEAD}{name}") for name in self._names()}
 
     @property
+    def maps(self) -> dict[str, Any]:
+        """The feature maps of the trunk within this model, symbolic, by tap."""
+        call = next(call for call in calls_of(self) if call.operation is self.trunk)
+        found: dict[str, Any] = keras.tree.pack_sequence_as(self.trunk.output, call.outputs)
+        return found
+
+    @property
     def taps(self) -> dict[str, tuple[str, ...]]:
         """The taps that every head sees, in the order of the trunk's output."""
-        maps = {id(x): tap for tap, x in self._called_trunk().items()}
+        maps = {id(x): tap for tap, x in self.maps.items()}
         found = {}
         for name in self._names():
             seen = _seen(self, self.get_layer(f"{AB}{name}").output)
@@ -80,12 +87,6 @@ class ColorizerModel(keras.Model):
         if isinstance(self.output, dict):
             return list(self.output)
         return [x.name.removeprefix(AB) for x in self.layers if x.name.startswith(AB)]
-
-    def _called_trunk(self) -> dict[str, Any]:
-        """What the trunk gives within this model, by tap."""
-        call = next(call for call in calls_of(self) if call.operation is self.trunk)
-        maps: dict[str, Any] = keras.tree.pack_sequence_as(self.trunk.output, call.outputs)
-        return maps
 
 
 def _seen(model: keras.Model, output: Any) -> set[int]:

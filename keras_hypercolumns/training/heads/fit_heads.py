@@ -9,8 +9,8 @@ from keras_hypercolumns.colorizers.colorizer_model import ColorizerModel
 from keras_hypercolumns.layers.hypercolumn_projection import HyperColumnProjection
 from keras_hypercolumns.training.data.picture_dataset import PictureDataset, lab_of
 from keras_hypercolumns.training.heads.gram_matrix import GramMatrix
+from keras_hypercolumns.training.heads.hypercolumn_rows import hypercolumn_rows
 from keras_hypercolumns.training.heads.picture_weights import picture_weights
-from keras_hypercolumns.training.heads.sample_hypercolumns import sample_hypercolumns
 
 
 def fit_heads(
@@ -40,13 +40,14 @@ def fit_heads(
     """
     channels = _channels(colorizer)
     heads = _kernels(colorizer)
+    sampler = hypercolumn_rows(colorizer, list(channels))
     gram = GramMatrix(sum(channels.values()), 2)
     for index in range(len(batches)):
         lab = ops.convert_to_numpy(lab_of(batches[index][0]))
-        maps = colorizer.trunk.predict_on_batch(np.asarray(colorizer.scaling(lab[..., :1])))
         random = np.random.default_rng((batches.seed, batches.first_step + index))
         where = random.integers(0, lab.shape[1], (len(lab), 2, points))
-        rows = sample_hypercolumns(maps, list(channels), where, lab.shape[1])
+        pixels = where.transpose(0, 2, 1).astype("float32")
+        rows = sampler.predict_on_batch([lab[..., :1], pixels])
         colors = [lab[i][tuple(where[i])][:, 1:] for i in range(len(lab))]
         errors = np.array([_error(heads, *pair) for pair in zip(rows, colors, strict=True)])
         weights = np.repeat(picture_weights(errors, weighting), points)

@@ -188,7 +188,7 @@ def _sampler(colorizer: ColorizerModel, variant: str) -> keras.Model:
     """From lightness and cells to the hypercolumns that the vivid head of a variant sees there."""
     scaled = colorizer.scaling.output
     taps = colorizer.taps[variant]
-    maps = {**colorizer.trunk(scaled), "lightness": scaled}
+    maps = {**colorizer.maps, "lightness": scaled}
     places = feature_info(colorizer.trunk, taps)
     maps |= coarse_maps(maps, taps, places)
     sampler = HyperColumnSampler(**coarse_placing(taps, places))

@@ -13,7 +13,7 @@ from keras_hypercolumns.colorizers.colorizer_model import ColorizerModel
 from keras_hypercolumns.colors.lab import srgb_to_lab
 from keras_hypercolumns.training.data.picture_dataset import center_crop
 from keras_hypercolumns.training.heads.gram_matrix import GramMatrix
-from keras_hypercolumns.training.heads.sample_hypercolumns import sample_hypercolumns
+from keras_hypercolumns.training.heads.hypercolumn_rows import hypercolumn_rows
 
 BATCH = 8
 RIDGES = (0.01, 0.1, 1.0, 3.0)
@@ -150,16 +150,21 @@ def sum_hypercolumns(
     Returns:
         A `GramMatrix` of each group.
     """
+    every = list(dict.fromkeys(tap for taps in groups for tap in taps))
+    ends = np.cumsum([tap_channels(tap) for tap in every])
+    sampler = hypercolumn_rows(colorizer, every)
     grams = [GramMatrix(sum(map(tap_channels, taps)), 2) for taps in groups]
     random = np.random.default_rng(seed)
     for start in range(0, len(pictures), BATCH):
         rgb = np.stack([center_crop(path, size) for path in pictures[start : start + BATCH]])
         lab = ops.convert_to_numpy(srgb_to_lab(rgb.astype("float32") / 255))
-        maps = colorizer.trunk.predict_on_batch(np.asarray(colorizer.scaling(lab[..., :1])))
         where = random.integers(0, size, (len(lab), 2, points))
         colors = np.concatenate([lab[i][tuple(where[i])][:, 1:] for i in range(len(lab))])
+        pixels = where.transpose(0, 2, 1).astype("float32")
+        rows = np.concatenate(sampler.predict_on_batch([lab[..., :1], pixels]))
+        of_tap = dict(zip(every, np.split(rows, ends[:-1], axis=1), strict=True))
         for gram, taps in zip(grams, groups, strict=True):
-            gram.add(np.concatenate(sample_hypercolumns(maps, taps, where, size)), colors)
+            gram.add(np.concatenate([of_tap[tap] for tap in taps], axis=1), colors)
         if on_picture:
             on_picture(start + len(lab))
     return grams
