@@ -1,5 +1,6 @@
 """The colorizer: from the lightness of a picture to its colour."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -200,8 +201,9 @@ def joint_colorizer(
     first_convolution: str = "sum",
     trunk_input: str | None = None,
     vivid: Sequence[str] = (),
-    trunk: str | None = None,
+    trunk: str | keras.Model | None = None,
     head: str | None = None,
+    taps: Mapping[str, Sequence[str]] | None = None,
 ) -> ColorizerModel:
     """Build one trunk with the heads of several variants, for training them together.
 
@@ -213,9 +215,9 @@ def joint_colorizer(
     {'relu1to5': (None, None, None, 2), 'pool1to4': (None, None, None, 2)}
 
     Args:
-        variants: Names of variants of one trunk: `"lite"`; or some of `VARIANTS` and
-            `STUDY_VARIANTS`, `"layered"` and `"residual"`. Defaults to the four of VGG-19 that are
-            published.
+        variants: Names of variants of one trunk: `"lite"`; some of `VARIANTS` and
+            `STUDY_VARIANTS`, `"layered"` and `"residual"`; or of those in `taps`. Defaults to the
+            four of VGG-19 that are published.
         pooling: Of VGG-19: `"average"` or `"max"`.
         batch_norm: Whether each convolution of VGG-19 is followed by batch normalisation.
         weights: Of the trunk: `None` for random ones; `"imagenet"`; or, of a VGG-19,
@@ -228,11 +230,12 @@ def joint_colorizer(
         vivid: Names of variants that get a vivid head too, scores of 313 colours whose
             `AnnealedMean` is taken, with the output `"VARIANT-vivid"`. That of `lite` reads the
             same hidden map as its other head.
-        trunk: One by name that has the variants' taps: `"efficientnet_lite0"`,
-            `"efficientnet_lite1"` or `"efficientnet_lite2"` for `"lite"`, else `"vgg19_gray"`.
-            Defaults to `None`: the variants' own.
+        trunk: One that has the variants' taps: by name, `"efficientnet_lite0"`,
+            `"efficientnet_lite1"` or `"efficientnet_lite2"` for `"lite"`, else `"vgg19_gray"`; or a
+            functional `keras.Model`, as of `colorizer`. Defaults to `None`: the variants' own.
         head: Of all the variants: `"linear"`, or `"hidden"`, a projection of each tap, normalised,
             to 128 channels, ReLU, then A and B. Defaults to `None`: the variants' own.
+        taps: Dict from the names of variants of your own to their taps of the trunk.
 
     Input shape:
         `(batch, height, width, 1)`: L of CIELAB, 0..100.
@@ -244,13 +247,16 @@ def joint_colorizer(
         A `ColorizerModel`, which has its `trunk`, its `heads` and their `taps`.
 
     Raises:
-        ValueError: If a name is unknown, the variants have several trunks, or the trunk lacks
-            their taps; and what `vgg19_gray` and `efficientnet_lite` raise for `weights`.
+        ValueError: If a name is unknown, or can't be that of a variant; if the variants have
+            several trunks, or the trunk lacks their taps; and what `vgg19_gray` and
+            `efficientnet_lite` raise for `weights`.
     """
     if head not in (None, *JOINT_HEADS):
         raise ValueError(unknown_name("head", head, JOINT_HEADS))
-    specs = {name: _specified(name, _spec(name), trunk, head) for name in variants}
-    specs |= {f"{name}{VIVID}": _specified(name, _spec(name), trunk, "vivid") for name in vivid}
+    known = {name: _own_spec(name, of) for name, of in (taps or {}).items()}
+    known |= {name: _spec(name, known) for name in (*variants, *vivid) if name not in known}
+    specs = {name: _specified(name, known[name], trunk, head) for name in variants}
+    specs |= {f"{name}{VIVID}": _specified(name, known[name], trunk, "vivid") for name in vivid}
     lightness, outputs = _trunk_and_heads(
         specs, pooling, batch_norm, weights, first_convolution, trunk_input
     )
@@ -283,12 +289,26 @@ def _specified(name: str, spec: _Spec, trunk: str | keras.Model | None, head: st
     return replace(spec, trunk=trunk or spec.trunk, head=head or spec.head)
 
 
-def _spec(variant: str) -> _Spec:
+def _spec(variant: str, own: Iterable[str] = ()) -> _Spec:
     if variant == "lite":
         return _Spec(LITE, "efficientnet_lite2", "hidden")
     if variant not in _TAPS:
-        raise ValueError(unknown_name("variant", variant, (*_TAPS, "lite")))
+        raise ValueError(unknown_name("variant", variant, (*_TAPS, "lite", *own)))
     return _Spec(_TAPS[variant])
+
+
+def _own_spec(variant: str, taps: Sequence[str]) -> _Spec:
+    # As a model folder has them; "-vivid" ends the name of another head.
+    if not re.fullmatch(r"[a-z][a-z0-9_-]{0,57}", variant) or variant.endswith(VIVID):
+        raise ValueError(
+            "`taps` should have names of small letters, digits, - and _, that begin with a letter "
+            f"and do not end in {VIVID!r}. Received: {variant!r}"
+        )
+    if variant in (*_TAPS, "lite"):
+        raise ValueError(
+            f"`taps` should name variants that the library does not have. Received: {variant!r}"
+        )
+    return _Spec(tuple(taps))
 
 
 def _trunk_and_heads(

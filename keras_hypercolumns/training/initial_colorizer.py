@@ -1,6 +1,6 @@
 """The network that a training starts from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import keras
 import numpy as np
@@ -61,9 +61,24 @@ def build_colorizer(
         recipe.first_convolution,
         trunk_input,
         recipe.joint_vivid if vivid is None else vivid,
-        trunk=recipe.trunk or None,
+        trunk=_trunk(recipe),
         head=recipe.head or None,
+        taps=recipe.taps,
     )
+
+
+def _trunk(recipe: Recipe) -> str | keras.Model | None:
+    """What a recipe says of the trunk, as `joint_colorizer` takes it."""
+    if not recipe.trunk_file:
+        return recipe.trunk or None
+    try:
+        return keras.saving.load_model(recipe.trunk, compile=False)
+    except Exception as error:  # Keras raises whatever is wrong with a file
+        reason = " ".join(str(error).split())[:300]
+        raise ValueError(
+            "`trunk` should be a file that `keras.Model.save` wrote, of a functional model. "
+            f"Received: {recipe.trunk} ({reason})"
+        ) from error
 
 
 def freeze_statistics(colorizer: ColorizerModel, recipe: Recipe) -> None:
@@ -74,20 +89,28 @@ def freeze_statistics(colorizer: ColorizerModel, recipe: Recipe) -> None:
 
     Args:
         colorizer: The `joint_colorizer` of the recipe.
-        recipe: With an `init` from ImageNet, the trunk's are kept; of a trained model, all.
+        recipe: With a trunk from a file, or an `init` from ImageNet, the trunk's are kept; of a
+            trained model, all.
     """
-    if recipe.init == "random" or is_vgg19(colorizer):
+    of_trunk = recipe.trunk_file or _from_file(recipe)
+    if (recipe.init == "random" and not of_trunk) or is_vgg19(colorizer):
         return
-    found = colorizer.trunk.layers
-    if not _from_file(recipe):
-        found = [*found, *colorizer.layers]
-    for layer in found:
+    for layer in _layers(colorizer.trunk if of_trunk else colorizer):
         if isinstance(layer, layers.BatchNormalization):
             # Keras: one that is not trainable is in inference mode.
             layer.trainable = False
             for weight in (layer.gamma, layer.beta):
                 if weight is not None:
                     weight.trainable = True
+
+
+def _layers(model: keras.Model) -> Iterator[keras.Layer]:
+    """The layers of a model, and of the models in it."""
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _layers(layer)
+        else:
+            yield layer
 
 
 def _from_file(recipe: Recipe) -> bool:

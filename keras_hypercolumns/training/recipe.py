@@ -9,8 +9,10 @@ from typing import Any, Literal
 
 from keras_hypercolumns.backbones.vgg19.taps import ARCHITECTURES
 from keras_hypercolumns.choices import unknown_name
+from keras_hypercolumns.colorizers.colorizer import TRUNKS
 from keras_hypercolumns.training.data.augmentation import Augmentation
 
+KERAS_FILE = ".keras"
 FOLDER = Path(__file__).parent / "recipes"
 SHARES = ("final_rate", "ema", "crop", "aged", "mounted", "neutral", "vivid_uniform")
 """Keys whose values are 0..1."""
@@ -37,10 +39,11 @@ class Recipe:
     variants: tuple[str, ...]
     """The variants whose heads are trained together on one trunk."""
     stages: tuple[Stage, ...]
-    trunk: Literal[
-        "", "vgg19_gray", "efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"
-    ] = ""
-    """In place of the variants' own, one that has their taps, as for `joint_colorizer`."""
+    trunk: str = ""
+    """In place of the variants' own, one that has their taps: by the name that `joint_colorizer`
+    has for it, or a `.keras` file of a functional model. The weights of a file are begun with."""
+    taps: dict[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """Variants of your own: from the name of each to its taps of the trunk."""
     head: Literal["", "linear", "hidden"] = ""
     """In place of the variants' own, likewise."""
     init: str = "random"
@@ -121,6 +124,11 @@ class Recipe:
         return sum(stage.steps for stage in self.stages)
 
     @property
+    def trunk_file(self) -> bool:
+        """Whether the trunk is that of a Keras file."""
+        return self.trunk.endswith(KERAS_FILE)
+
+    @property
     def joint_vivid(self) -> tuple[str, ...]:
         """Variants whose vivid heads are trained with the trunk."""
         return self.vivid if self.vivid_loss else ()
@@ -171,6 +179,15 @@ def recipe_from_table(table: dict[str, Any], where: str) -> Recipe:
             f"`optimizer of {where}` should be 'adamw', for a `trunk_rate` or an `ema`. "
             "Received: 'adam'"
         )
+    if recipe.trunk and not recipe.trunk_file and recipe.trunk not in TRUNKS:
+        raise ValueError(
+            unknown_name(f"trunk of {where}", recipe.trunk, (*TRUNKS, f"FILE{KERAS_FILE}"))
+        )
+    if recipe.trunk_file and recipe.init != "random":
+        raise ValueError(
+            f"`init of {where}` should be 'random' for a trunk from a file, which has its weights. "
+            f"Received: {recipe.init!r}"
+        )
     linear = [variant for variant in recipe.variants if variant not in ARCHITECTURES]
     for variant in recipe.vivid:
         if variant not in linear:
@@ -188,13 +205,13 @@ def known_part(table: dict[str, Any]) -> dict[str, Any]:
 
 
 def _is_known(key: str, value: Any) -> bool:
-    hint = typing.get_type_hints(Recipe).get(key)
+    fields = {field.name: field for field in dataclasses.fields(Recipe)}
+    if key not in fields:
+        return False
     try:
-        if hint is None:
-            return False
-        _checked(value, hint, key)
+        _checked(value, typing.get_type_hints(Recipe)[key], key)
     except ValueError:
-        return value == [] and typing.get_origin(hint) is tuple
+        return _is_default(value, fields[key])
     return True
 
 
@@ -206,16 +223,20 @@ def _from_table(cls: Any, table: dict[str, Any], where: str) -> Any:
     missing = [
         name
         for name, field in fields.items()
-        if field.default is dataclasses.MISSING and name not in table
+        if dataclasses.MISSING is field.default is field.default_factory and name not in table
     ]
     if missing:
         raise ValueError(f"`{where}` should set {', '.join(missing)}. Received: {sorted(table)}")
-    # A list may be empty where that is its default.
-    table = {key: value for key, value in table.items() if value != [] or fields[key].default != ()}
+    # A list, or a table, may be empty where that is its default.
+    table = {key: value for key, value in table.items() if not _is_default(value, fields[key])}
     hints = typing.get_type_hints(cls)
     return cls(
         **{key: _checked(value, hints[key], f"{key} of {where}") for key, value in table.items()}
     )
+
+
+def _is_default(value: Any, field: dataclasses.Field[Any]) -> bool:
+    return (value == [] and field.default == ()) or (value == {} and field.default_factory is dict)
 
 
 def _checked(value: Any, hint: Any, where: str) -> Any:

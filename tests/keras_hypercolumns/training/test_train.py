@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_hypercolumns import colorizer, joint_colorizer, srgb_to_lab
+from keras_hypercolumns import joint_colorizer, srgb_to_lab
 from keras_hypercolumns.training.data.picture_dataset import (
     PictureDataset,
     center_crop,
@@ -846,8 +846,9 @@ class TestSmallTrunk:
             x = keras.layers.BatchNormalization(name=f"norm_{number}")(x)
             x = keras.layers.ReLU(name=f"tap_{number}")(x)
             taps.append(f"tap_{number}")
-        model = colorizer(taps, trunk=keras.Model(picture, x), head="hidden")
-        return keras.Model(model.input, {"custom": model.output})
+        return joint_colorizer(
+            ("custom",), trunk=keras.Model(picture, x), head="hidden", taps={"custom": taps}
+        )
 
     def test_statistics_that_came_with_the_weights_stay_and_their_scales_learn(
         self, small, shallow, random

@@ -255,10 +255,11 @@ def _recipe(path: Path) -> dict[str, Any]:
         return {}
     table = read_json(file)
     table = known_part(table) if isinstance(table, dict) else {}
-    init = Path(table.get("init", ""))
-    if init.is_absolute() or ".." in init.parts or str(init).startswith("~"):
-        # Where it lay on this disk is nobody's business.
-        table["init"] = init.name
+    for key in ("init", "trunk"):
+        given = Path(table.get(key, ""))
+        if given.is_absolute() or ".." in given.parts or str(given).startswith("~"):
+            # Where it lay on this disk is nobody's business.
+            table[key] = given.name
     return table
 
 
