@@ -13,6 +13,7 @@ from keras_hypercolumns.training.heads.fit_vivid import fit_vivid
 from keras_hypercolumns.training.initial_colorizer import (
     build_colorizer,
     is_vgg19,
+    trunk_settings,
 )
 from keras_hypercolumns.training.recipe import Recipe
 
@@ -61,7 +62,7 @@ def add_vivid(
         data: List of folders of colour pictures.
         on_batch: Called with the number of batches done, of `vivid_steps(recipe)`.
     """
-    model = build_colorizer(recipe, trunk_input=plain.trunk_input, vivid=recipe.vivid)
+    model = build_colorizer(recipe, vivid=recipe.vivid, of_trunk=trunk_settings(plain))
     for layer in plain.layers:
         if layer.weights:
             model.get_layer(layer.name).set_weights(layer.get_weights())
@@ -91,7 +92,7 @@ def fold(trained: ColorizerModel, recipe: Recipe) -> ColorizerModel:
     """
     if not is_vgg19(trained):
         return trained
-    plain: ColorizerModel = build_colorizer(recipe, trunk_input=trained.trunk_input)
+    plain: ColorizerModel = build_colorizer(recipe, of_trunk=trunk_settings(trained))
     fold_batch_norm(trained, plain)
     return plain
 

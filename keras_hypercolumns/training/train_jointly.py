@@ -30,6 +30,7 @@ from keras_hypercolumns.training.initial_colorizer import (
     build_colorizer,
     freeze_statistics,
     initial_colorizer,
+    trunk_settings,
 )
 from keras_hypercolumns.training.joint_trainer import JointTrainer
 from keras_hypercolumns.training.layer_changes import layer_changes, save_kernels
@@ -141,8 +142,7 @@ def train_jointly(
                         picture = _judge(trainer, judges, row, devices)
                     with whole_file(run / "sheets" / f"step-{step:06d}.jpg") as file:
                         picture.save(file, "JPEG", quality=90)
-                    seen = trainer.colorizer.trunk_input
-                    save_checkpoint(run, trainer, row, trunk_input=seen)
+                    save_checkpoint(run, trainer, row, **trunk_settings(trainer.colorizer))
                     if board:
                         rate = float(ops.convert_to_numpy(trainer.optimizer.learning_rate))
                         board.write(row, rate, picture, trainer.trainable_variables)
@@ -236,6 +236,8 @@ def _recipe_of(run: Path, recipe: Recipe, init: str | None) -> Recipe:
     if init is None:
         # It may have been given only when the run began.
         recipe = dataclasses.replace(recipe, init=begun.init)
+    # Recipes once had to say it.
+    recipe = dataclasses.replace(recipe, pooling=recipe.pooling or begun.pooling)
     one, other = dataclasses.asdict(recipe), dataclasses.asdict(begun)
     different = [key for key in one if one[key] != other[key]]
     if different:
@@ -257,7 +259,7 @@ def _begin(
     keras.utils.set_random_seed(recipe.seed)
     state = read_state(run)
     if state and (run / KERNELS).exists():
-        colorizer = build_colorizer(recipe, recipe.batch_norm, state.get("trunk_input"))
+        colorizer = build_colorizer(recipe, recipe.batch_norm, of_trunk=state)
     else:
         colorizer = initial_colorizer(recipe, load_model, lambda: _first_batch(recipe, data))
         # Not before: what can't be begun with can be given anew, and leaves no folder behind.

@@ -51,7 +51,7 @@ def test_what_a_file_leaves_out_has_defaults(write):
     assert recipe.seed == 1
     assert recipe.variants == ("full",)
     assert recipe.stages == (Stage(size=32, steps=4, batch={"flowers": 2, ".": 1}),)
-    assert (recipe.pooling, recipe.batch_norm, recipe.learning_rate) == ("average", True, 1e-3)
+    assert (recipe.pooling, recipe.batch_norm, recipe.learning_rate) == ("", True, 1e-3)
 
 
 def test_a_whole_number_will_do_for_a_float(write):

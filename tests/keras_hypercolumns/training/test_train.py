@@ -642,6 +642,18 @@ class TestInit:
         np.testing.assert_array_equal(last, kernels_of(source, "block{}_conv{}")[1])
         np.testing.assert_allclose(seen_by(model), [-1, 0, 1], atol=1e-6)
 
+    def test_the_pooling_is_that_of_the_trained_model(self, shallow, pictures, tmp_path):
+        source = joint_colorizer(("relu1to3",), pooling="max")
+        recipe = dataclasses.replace(shallow(init="mine"), batch_norm=False)
+        run = tmp_path / "run"
+        with pytest.raises(Killed):
+            train_jointly(recipe, [pictures.folder], run, kill_at(3), load_model=lambda _: source)
+        # The checkpoint is all that is needed to go on.
+        model, _ = train_jointly(recipe, [pictures.folder], run)
+        for network in (model, fold(model, recipe)):
+            kinds = {type(layer).__name__ for layer in network.trunk.layers if "pool" in layer.name}
+            assert kinds == {"MaxPooling2D"}
+
     def test_what_is_nothing_to_start_from_is_told(self, trained, shallow, pictures, tmp_path):
         folder, _ = trained
         for keys, message in (
@@ -649,7 +661,8 @@ class TestInit:
             ({"init": "gone.mat"}, r"`init` should be there.*'gone\.mat'"),
             (
                 {"init": str(folder), "pooling": "max"},
-                "`pooling` of the recipe should be that of `init`, 'average'. Received: 'max'",
+                "`pooling` of the recipe should be that of `init`, 'average', or be left out. "
+                "Received: 'max'",
             ),
             ({"init": str(folder), "variants": ("relu5",)}, "reaches as deep .*'(conv4_1|pool3)'"),
         ):
