@@ -232,7 +232,8 @@ def joint_colorizer(
             same hidden map as its other head.
         trunk: One that has the variants' taps: by name, `"efficientnet_lite0"`,
             `"efficientnet_lite1"` or `"efficientnet_lite2"` for `"lite"`, else `"vgg19_gray"`; or a
-            functional `keras.Model`, as of `colorizer`. Defaults to `None`: the variants' own.
+            functional `keras.Model` with one or three input channels, to which the grey value is
+            given. Defaults to `None`: the variants' own.
         head: Of all the variants: `"linear"`, or `"hidden"`, a projection of each tap, normalised,
             to 128 channels, ReLU, then A and B. Defaults to `None`: the variants' own.
         taps: Dict from the names of variants of your own to their taps of the trunk.

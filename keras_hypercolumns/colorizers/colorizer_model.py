@@ -26,7 +26,7 @@ class ColorizerModel(keras.Model):
     >>> model = joint_colorizer(("relu3to5", "pool1to4"))
     >>> model.taps["relu3to5"]
     ('relu3_4', 'relu4_4', 'relu5_4')
-    >>> model.heads["pool1to4"].kernel.shape
+    >>> tuple(model.heads["pool1to4"].kernel.shape)
     (1, 1, 960, 2)
     >>> model.trunk.output["pool4"].shape
     (None, None, None, 512)
