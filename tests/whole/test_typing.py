@@ -24,6 +24,7 @@ from keras_hypercolumns import (
     STUDY_VARIANTS,
     VARIANTS,
     AnnealedMean,
+    ColorizerModel,
     FeatureInfo,
     HyperColumn,
     HyperColumnProjection,
@@ -95,6 +96,8 @@ colorizer(taps, dense=True, trunk_input="gray").predict(rgb)
 colorizer("relu1to5", batch_norm="no")  # wrong: arg-type
 joint = joint_colorizer(("full", "relu5"), batch_norm=True, first_convolution="new")
 joint_colorizer(3)  # wrong: arg-type
+made_of: ColorizerModel = joint
+taps_of: dict[str, tuple[str, ...]] = made_of.taps
 fold_batch_norm(joint, joint_colorizer(("full", "relu5"))).save("model.keras")
 unproject(project(model), model)  # wrong: call-arg
 assert_type(train("small", Path("photos"), "run", init="lite"), Trained)
