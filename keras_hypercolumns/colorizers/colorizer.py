@@ -466,7 +466,7 @@ def coarse_placing(taps: Sequence[str], places: Mapping[str, FeatureInfo]) -> di
     """Arguments of the hypercolumn layers that put every tap in its place over the cells."""
     strides, centers = {}, {}
     for tap in taps:
-        stride, center = places[tap].stride, float(places[tap].center or 0)
+        stride, center = places[tap].stride, places[tap].center_at(0) or 0.0
         name = tap
         if stride < VIVID_STRIDE:
             # The mean of some cells lies in the middle of them.
@@ -505,6 +505,6 @@ def placing(taps: Sequence[str], places: Mapping[str, FeatureInfo]) -> dict[str,
     return {
         "reference": "lightness",
         "strides": {tap: places[tap].stride for tap in taps},
-        "centers": {tap: places[tap].center for tap in taps},
+        "centers": {tap: places[tap].center_at(0) for tap in taps},
         "data_format": "channels_last",
     }

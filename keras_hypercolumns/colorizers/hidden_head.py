@@ -73,7 +73,7 @@ def hidden_head(
         taps,
         reference=finest(taps, places),
         strides={tap: places[tap].stride for tap in taps},
-        centers={tap: at for tap in taps if (at := places[tap].center) is not None},
+        centers={tap: at for tap in taps if (at := places[tap].center_at(0)) is not None},
         data_format="channels_last",
         use_bias=False,
         name=f"head_{name}_hidden",
@@ -94,7 +94,7 @@ def hidden_ab(
     ab = layers.Conv2D(
         2, 1, data_format="channels_last", kernel_initializer="zeros", name=f"head_{name}"
     )(hidden)
-    ab = _upsampled(maps, ab, place.stride, place.center, f"up_{name}")
+    ab = _upsampled(maps, ab, place.stride, place.center_at(0), f"up_{name}")
     return layers.Rescaling(AB_SCALE, dtype="float32", name=f"ab_{name}")(ab)
 
 

@@ -7,6 +7,7 @@ from fractions import Fraction
 from typing import Any
 
 import keras
+import numpy as np
 
 from keras_hypercolumns.choices import nearest
 from keras_hypercolumns.graphs.model_graph import (
@@ -15,7 +16,7 @@ from keras_hypercolumns.graphs.model_graph import (
     check_functional,
     is_functional,
 )
-from keras_hypercolumns.graphs.reach import Reach, Reaches, through
+from keras_hypercolumns.graphs.reach import Reach, Reaches, depends_on_size, through
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ class FeatureInfo:
     >>> from keras_hypercolumns import FeatureInfo
     >>> FeatureInfo(channels=512, stride=16, receptive_field=252).stride
     16
+    >>> info = FeatureInfo(channels=8, stride=2, receptive_field=3, center=(1.0, 0.0))
+    >>> info.center_at(64), info.center_at(65)
+    (1.0, 0.0)
 
     Args:
         channels: Number of channels.
@@ -37,13 +41,21 @@ class FeatureInfo:
             whose first pixel has its centre at 0; the same down and across. The hypercolumn
             layers take it in `centers`. It is (stride - 1) / 2 in VGG and ConvNeXt, 0 in ResNet,
             and stride - 1 in MobileNet and EfficientNet, which pad at the end only where they
-            reduce. `None` where it isn't known, or differs down and across.
+            reduce. Where it depends on the size, since padding "same" does at a stride, it is a
+            tuple: a height or width of n pixels has `center[n % len(center)]`. `None` where it
+            isn't known, or differs down and across.
     """
 
     channels: int
     stride: int
     receptive_field: int | None
-    center: float | None = None
+    center: float | tuple[float, ...] | None = None
+
+    def center_at(self, size: int) -> float | None:
+        """Return the centre in a picture whose height, or width, is `size` pixels."""
+        if isinstance(self.center, tuple):
+            return self.center[size % len(self.center)]
+        return self.center
 
 
 def feature_info(model: keras.Model, taps: Iterable[str] | None = None) -> dict[str, FeatureInfo]:
@@ -72,8 +84,8 @@ def feature_info(model: keras.Model, taps: Iterable[str] | None = None) -> dict[
     - Behind an upsampling the fields of neighbouring cells differ; it is the least square that
       holds each of them, around the middle of the pixels that they stand for.
     - Padding "same" depends on the size where the stride is not 1: an odd size moves the centre.
-      It is that of the model's own height and width where they are known, else that of sizes that
-      the strides divide.
+      It is that of the model's own height and width where they are known, else one for each
+      remainder of the size, for which the layers look it up.
     - It is `None` behind a layer that is none of Keras's convolutions, poolings, paddings,
       croppings, upsamplings, merges and layers that work on each place alone: attention, a
       `Lambda`, a layer of your own. The stride is found there too, from the shapes that the
@@ -101,7 +113,7 @@ def feature_info(model: keras.Model, taps: Iterable[str] | None = None) -> dict[
     if taps is not None:
         taps = check_taps(model, taps)
     check_functional(model)
-    known = _Survey(model).infos()
+    known = _infos(model)
     if taps is None:
         return known
     for tap in taps:
@@ -172,14 +184,34 @@ def _unknown_tap(model: keras.Model, tap: str, calls: dict[str, list[Any]]) -> s
     )
 
 
-class _Survey:
-    """A walk through the graph of a model that notes where the cells of each tensor lie."""
+def _infos(model: keras.Model) -> dict[str, FeatureInfo]:
+    survey = _Survey(model)
+    infos = survey.infos()
+    if not survey.depends_on_size:
+        return infos
+    # Where cells lie depends on what the strides leave of the size. Sizes large enough for any
+    # convolution without padding.
+    reached = (reaches for outputs in survey.found.values() for _, reaches in outputs)
+    strides = {reach.stride.numerator for reaches in reached for reach in reaches if reach}
+    period = math.lcm(*strides)
+    return _Survey(model, period * math.ceil(2**16 / period) + np.arange(period)).infos()
 
-    def __init__(self, model: keras.Model) -> None:
-        self.picture = next((x.shape for x in model.inputs if len(x.shape) == 4), None)
+
+class _Survey:
+    """A walk through the graph of a model that notes where the cells of each tensor lie.
+
+    Args:
+        sizes: Heights and widths of the picture that are looked at, with all the remainders by
+            the strides, from 0 on. Defaults to `None`: such as all strides divide.
+    """
+
+    def __init__(self, model: keras.Model, sizes: np.ndarray | None = None) -> None:
+        pictures = [x.shape for x in model.inputs if len(x.shape) == 4]
+        self.picture = pictures[0] if pictures else None
+        self.depends_on_size = False
         self.channel_axis = 3 if keras.config.image_data_format() == "channels_last" else 1
         self.found: dict[str, list[tuple[Any, Reaches]]] = {}
-        self.walk(model, [_start(x) for x in model.inputs])
+        self.walk(model, [_start(x, sizes) for x in model.inputs])
 
     def walk(self, model: keras.Model, inputs: list[Reaches], prefix: str = "") -> list[Reaches]:
         """Note what `model` gives for such inputs; return the reaches of its outputs."""
@@ -193,6 +225,7 @@ class _Survey:
                     reached = self.walk(call.operation, given, f"{name}/")
                 else:
                     reached = through(call, given)
+                    self.depends_on_size |= depends_on_size(call.operation)
                 known.update(zip(map(id, call.outputs), reached, strict=True))
             self.found.setdefault(name, []).extend((x, known[id(x)]) for x in call.outputs)
         return [known[id(x)] for x in model.outputs]
@@ -226,12 +259,22 @@ class _Survey:
         channels = x.shape[channel_axis]
         if strides or stride.denominator != 1 or channels is None:
             return None
-        side = max(reach.last - reach.first + 1 for reach in places.values())
+        # What is known of the size of the picture leaves one of the sizes that are looked at.
+        down, across = (self.at_known_size(reach) for reach in places.values())
+        side = max(float((reach.last - reach.first).max()) + 1 for reach in (down, across))
         if math.isinf(side):
             return FeatureInfo(channels, int(stride), None)
-        centers = {(reach.first + reach.last) / 2 for reach in places.values()}
-        center = float(centers.pop()) if len(centers) == 1 else None
-        return FeatureInfo(channels, int(stride), math.floor(side), center)
+        # Of a size that isn't square it may differ, where that of any size does not.
+        center = _common_center(down, across)
+        center = _common_center(*places.values()) if center is None else center
+        return FeatureInfo(channels, int(stride), math.floor(side + 1e-6), center)
+
+    def at_known_size(self, reach: Reach) -> Reach:
+        size = self.picture[reach.axis] if self.picture else None
+        if size is None or len(reach.first) == 1:
+            return reach
+        chosen = [size % len(reach.first)]
+        return reach._replace(first=reach.first[chosen], last=reach.last[chosen])
 
     def info_from_sizes(self, x: Any) -> FeatureInfo | None:
         """By the ratio of the sizes of the picture and the map, where they are known."""
@@ -247,8 +290,23 @@ class _Survey:
         )
 
 
-def _start(x: Any) -> Reaches:
+def _start(x: Any, sizes: np.ndarray | None) -> Reaches:
     """Each cell of a picture sees itself. Other inputs have no place."""
     if len(x.shape) != 4:
         return (None,) * len(x.shape)
-    return (None, *(Reach(axis, Fraction(1), 0, 0) for axis in (1, 2, 3)))
+    own = np.zeros(1 if sizes is None else len(sizes))
+    return (None, *(Reach(axis, Fraction(1), own, own, sizes) for axis in (1, 2, 3)))
+
+
+def _common_center(down: Reach, across: Reach) -> float | tuple[float, ...] | None:
+    """The centres of the first cells, as few as repeat themselves; None if the axes differ."""
+    centers, others = ((reach.first + reach.last) / 2 for reach in (down, across))
+    if not np.array_equal(centers, others):
+        return None
+    period = next(
+        n
+        for n in range(1, len(centers) + 1)
+        if len(centers) % n == 0 and np.array_equal(centers[n:], centers[:-n])
+    )
+    found = tuple(float(center) for center in centers[:period])
+    return found[0] if period == 1 else found

@@ -3,33 +3,37 @@
 import math
 from collections.abc import Callable, Sequence
 from fractions import Fraction
+from functools import reduce
 from typing import Any, NamedTuple
 
 import keras
+import numpy as np
 from keras import layers, tree
 
 
 class Reach(NamedTuple):
     """Along one axis: cell i sees the pixels from `first + i * stride` to `last + i * stride`.
 
-    `axis` is the axis of the input. `first` and `last` are infinite where they aren't known.
+    `axis` is the axis of the input. `first`, `last` and `cells`, how many there are, are arrays
+    with an entry for each size of the input that is looked at. The first two are infinite where
+    they aren't known; the number is then None.
     """
 
     axis: int
     stride: Fraction
-    first: Fraction | float
-    last: Fraction | float
+    first: np.ndarray
+    last: np.ndarray
+    cells: np.ndarray | None
 
-    def widened(
-        self, first: Fraction | float, last: Fraction | float, stride: Fraction | None = None
-    ) -> "Reach":
-        """The reach of cells that see the cells from `first` to `last`, counted from their own."""
-        return Reach(
-            self.axis,
-            self.stride if stride is None else stride,
-            self.first + first * self.stride,
-            self.last + last * self.stride,
-        )
+    def widened(self, first: Any, last: Any, stride: Fraction, cells: Any) -> "Reach":
+        """The reach of `cells` cells that see those from `first` to `last`, from their own on."""
+        step = float(self.stride)
+        return Reach(self.axis, stride, self.first + first * step, self.last + last * step, cells)
+
+    def moved(self, before: int, after: int) -> "Reach":
+        """Behind a padding by so many cells; negative ones are cropped away."""
+        cells = None if self.cells is None else self.cells + before + after
+        return self.widened(-before, -before, self.stride, cells)
 
 
 # A reach for each axis of a tensor; None for an axis that has no place in the input: the batch,
@@ -122,17 +126,17 @@ def through(call: Any, inputs: list[Reaches]) -> list[Reaches]:
     if not any(reach for reaches in inputs for reach in reaches):
         outputs = [_nowhere(x) for x in call.outputs]
     elif isinstance(layer, _WINDOWS):
-        outputs = [_through_window(layer, inputs[0], shapes[0])]
+        outputs = [_through_window(layer, inputs[0])]
     elif isinstance(layer, layers.Conv2DTranspose):
         outputs = [_through_transposed(layer, inputs[0])]
     elif isinstance(layer, layers.UpSampling2D):
         outputs = [_through_upsampling(layer, inputs[0])]
     elif isinstance(layer, layers.ZeroPadding2D):
-        outputs = [_shifted(layer, inputs[0], [-before for before, _ in layer.padding])]
+        outputs = [_padded(layer, inputs[0], layer.padding)]
     elif _is_named(layer, {"Pad"}):
         outputs = [_through_pad(layer, inputs[0])]
     elif isinstance(layer, layers.Cropping2D):
-        outputs = [_shifted(layer, inputs[0], [before for before, _ in layer.cropping])]
+        outputs = [_padded(layer, inputs[0], [(-cut[0], -cut[1]) for cut in layer.cropping])]
     elif isinstance(layer, layers.Permute):
         outputs = [(None, *(inputs[0][axis] for axis in layer.dims))]
     elif isinstance(layer, layers.Dense):
@@ -173,19 +177,32 @@ def _replaced(
     return replaced
 
 
-def _through_window(layer: Any, reaches: Reaches, shape: Sequence[int | None]) -> Reaches:
+def depends_on_size(operation: Any) -> bool:
+    """Whether where the cells of its output lie is decided by how many there are in its input."""
+    return (
+        isinstance(operation, _WINDOWS)
+        and operation.padding.lower() == "same"
+        and max(operation.strides) > 1
+    )
+
+
+def _through_window(layer: Any, reaches: Reaches) -> Reaches:
     pooling = not hasattr(layer, "kernel_size")
     sizes = layer.pool_size if pooling else layer.kernel_size
     dilations = (1, 1) if pooling else layer.dilation_rate
     axes = _spatial(layer)
 
     def slide(reach: Reach, i: int) -> Reach:
-        window, stride, cells = (sizes[i] - 1) * dilations[i] + 1, layer.strides[i], shape[axes[i]]
-        before = 0
+        window, stride, cells = (sizes[i] - 1) * dilations[i] + 1, layer.strides[i], reach.cells
+        before: Any = 0
         if layer.padding.lower() == "same":
-            # As TensorFlow pads, on every backend; an unknown size as if the stride divided it.
-            before = max(window - ((cells or 0) % stride or stride), 0) // 2
-        return reach.widened(-before, window - 1 - before, reach.stride * stride)
+            # As TensorFlow pads, on every backend; an unknown number as if the stride divided it.
+            rest = 0 if cells is None else cells % stride
+            before = np.maximum(window - np.where(rest, rest, stride), 0) // 2
+            cells = None if cells is None else -(-cells // stride)
+        elif cells is not None:
+            cells = (cells - window) // stride + 1
+        return reach.widened(-before, window - 1 - before, reach.stride * stride, cells)
 
     replaced = _replaced(reaches, axes, slide)
     if not pooling:
@@ -203,14 +220,19 @@ def _through_transposed(layer: Any, reaches: Reaches) -> Reaches:
         stride = layer.strides[i]
         # Zeros before the input, once zeros stand between its cells.
         before = window - 1
+        added = None if layer.output_padding is None else layer.output_padding[i]
+        more = max(window - stride, 0) if added is None else window - stride + added
         if layer.padding == "same":
             padding = stride + window - 2
-            if layer.output_padding is not None:
-                padding = window + window % 2 - 2 + layer.output_padding[i]
+            more = 0
+            if added is not None:
+                padding = window + window % 2 - 2 + added
+                more = window % 2 - stride + added
             before = min(math.ceil(padding / 2), before)
         return _spread(
             reach,
             stride,
+            more,
             lambda phase: (
                 math.ceil(Fraction(phase - before, stride)),
                 (phase - before + window - 1) // stride,
@@ -231,25 +253,27 @@ def _through_upsampling(layer: Any, reaches: Reaches) -> Reaches:
             centre = Fraction(2 * phase + 1, 2 * layer.size[i]) - Fraction(1, 2)
             return math.floor(centre - radius) + 1, math.ceil(centre + radius) - 1
 
-        return _spread(reach, layer.size[i], cells)
+        return _spread(reach, layer.size[i], 0, cells)
 
     return tuple(_replaced(reaches, _spatial(layer), spread))
 
 
-def _spread(reach: Reach, factor: int, cells: Callable[[int], tuple[int, int]]) -> Reach:
-    """Through an upsampling: cell `factor * i + phase` sees the cells `cells(phase)` from i."""
+def _spread(reach: Reach, factor: int, more: int, cells: Callable[[int], tuple[int, int]]) -> Reach:
+    """Through an upsampling: cell `factor * i + phase` sees the cells `cells(phase)` from i.
+
+    There are `factor` times as many, and `more`.
+    """
     seen = [cells(phase) for phase in range(factor)]
     return reach.widened(
-        min(first - Fraction(phase, factor) for phase, (first, _) in enumerate(seen)),
-        max(last - Fraction(phase, factor) for phase, (_, last) in enumerate(seen)),
+        float(min(first - Fraction(phase, factor) for phase, (first, _) in enumerate(seen))),
+        float(max(last - Fraction(phase, factor) for phase, (_, last) in enumerate(seen))),
         reach.stride / factor,
+        None if reach.cells is None else reach.cells * factor + more,
     )
 
 
-def _shifted(layer: Any, reaches: Reaches, cells: Sequence[int]) -> Reaches:
-    return tuple(
-        _replaced(reaches, _spatial(layer), lambda reach, i: reach.widened(cells[i], cells[i]))
-    )
+def _padded(layer: Any, reaches: Reaches, widths: Sequence[tuple[int, int]]) -> Reaches:
+    return tuple(_replaced(reaches, _spatial(layer), lambda reach, i: reach.moved(*widths[i])))
 
 
 def _through_pad(operation: Any, reaches: Reaches) -> Reaches:
@@ -258,7 +282,7 @@ def _through_pad(operation: Any, reaches: Reaches) -> Reaches:
     if len(widths) == 1:
         widths *= len(reaches)
     return tuple(
-        None if reach is None else reach.widened(-width[0], -width[0])
+        None if reach is None else reach.moved(*width)
         for reach, width in zip(reaches, widths, strict=True)
     )
 
@@ -281,8 +305,10 @@ def _union(
         ]
         places = {(reach.axis, reach.stride) for reach in seen}
         if len(places) == 1:
-            first, last = min(reach.first for reach in seen), max(reach.last for reach in seen)
-            united.append(Reach(*places.pop(), first, last))
+            first = reduce(np.minimum, [reach.first for reach in seen])
+            last = reduce(np.maximum, [reach.last for reach in seen])
+            cells = next((reach.cells for reach in seen if reach.cells is not None), None)
+            united.append(Reach(*places.pop(), first, last, cells))
         else:
             united.append(None)
     return tuple(united)
@@ -339,4 +365,6 @@ def _grown(
     if old is None or new is None or new <= old:
         return reach
     # An axis that grows with two, such as tokens, has no place in either.
-    return Reach(axis, growth / (new - old), -math.inf, math.inf) if reach is None else None
+    if reach is not None:
+        return None
+    return Reach(axis, growth / (new - old), np.array([-math.inf]), np.array([math.inf]), None)

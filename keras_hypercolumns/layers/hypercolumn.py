@@ -64,8 +64,9 @@ class HyperColumn(TapLayer):
             network's input, whose pixel i has its centre at i; `FeatureInfo.center` is that. Only
             along with `strides`, and for half-pixel coordinates. A tap that it leaves out has
             (stride - 1) / 2, as poolings have it; strided convolutions of padded maps move the
-            cells by up to 15 pixels at a stride of 32. Defaults to `None`: all have
-            (stride - 1) / 2.
+            cells by up to 15 pixels at a stride of 32. Where the picture is the reference it may be
+            a list, of which a height or width of n has `center[n % len(center)]`: padding "same"
+            moves cells at odd sizes. Defaults to `None`: all have (stride - 1) / 2.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to Keras's
             `image_data_format`.
 

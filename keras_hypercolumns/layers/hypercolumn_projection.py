@@ -1,6 +1,6 @@
 """The `HyperColumnProjection` layer."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -58,8 +58,9 @@ class HyperColumnProjection(TapLayer):
             network's input, whose pixel i has its centre at i; `FeatureInfo.center` is that. Only
             along with `strides`, and for half-pixel coordinates. A tap that it leaves out has
             (stride - 1) / 2, as poolings have it; strided convolutions of padded maps move the
-            cells by up to 15 pixels at a stride of 32. Defaults to `None`: all have
-            (stride - 1) / 2.
+            cells by up to 15 pixels at a stride of 32. Where the picture is the reference it may be
+            a list, of which a height or width of n has `center[n % len(center)]`: padding "same"
+            moves cells at odd sizes. Defaults to `None`: all have (stride - 1) / 2.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to Keras's
             `image_data_format`.
         activation: Applied to the sum. Defaults to `None`: linear.
@@ -103,7 +104,7 @@ class HyperColumnProjection(TapLayer):
         interpolation: str = "bilinear",
         coordinates: str = "half_pixel",
         strides: Mapping[str, int] | None = None,
-        centers: Mapping[str, float] | None = None,
+        centers: Mapping[str, float | Sequence[float]] | None = None,
         data_format: str | None = None,
         activation: Any = None,
         use_bias: bool = True,

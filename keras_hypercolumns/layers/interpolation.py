@@ -6,6 +6,7 @@ sizes, runs on every backend, exports everywhere, and gives all three convention
 float64 or float32 throughout; only the weights take the type of the maps.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -23,7 +24,7 @@ def source_cells(
     interpolation: str,
     coordinates: str,
     scale: float | None = None,
-    offset: float | None = None,
+    offset: Any = None,
 ) -> tuple[Any, Any]:
     """Return where `pixels` of the output fall among the cells of a map, along one axis.
 
@@ -102,7 +103,7 @@ def interpolation_matrix(
     interpolation: str,
     coordinates: str,
     scale: float | None = None,
-    offset: float | None = None,
+    offset: Any = None,
     dtype: str = "float32",
 ) -> Any:
     """Return the `(output_size, input_size)` matrix that interpolates along one axis.
@@ -124,6 +125,21 @@ def interpolation_matrix(
     return ops.convert_to_tensor(weights, dtype=dtype)
 
 
+def entry_of_remainder(table: Sequence[float], size: Any) -> Any:
+    """Return `table[size % len(table)]`, of a size that may be known in the graph only.
+
+    With PyTorch it is a tensor always, see `interpolation_matrix`.
+    """
+    remainder = size % len(table)
+    if isinstance(size, int) and keras.backend.backend() != "torch":
+        return table[remainder]
+    if ops.is_tensor(remainder):
+        remainder = ops.cast(remainder, "float32")
+    distance = ops.arange(len(table), dtype="float32") - remainder
+    weights = _at_least_zero(1 - ops.abs(distance))
+    return ops.sum(weights * ops.convert_to_tensor(table, dtype="float32"))
+
+
 def coordinates_dtype(dtype: str) -> str:
     """The type that places are computed in, for maps of a type: never less than float32."""
     return "float64" if keras.backend.standardize_dtype(dtype) == "float64" else "float32"
@@ -137,18 +153,23 @@ def resize(
     coordinates: str,
     scale: float | None,
     data_format: str,
-    offset: float | None = None,
+    offsets: tuple[Any, Any] | None = None,
 ) -> Any:
-    """Interpolate `maps` to `height` x `width`; `scale` and `offset` as in `source_cells`."""
+    """Interpolate `maps` to `height` x `width`.
+
+    `scale` as in `source_cells`, and `offsets` like its `offset`, down and across.
+    """
     rows, columns = (1, 2) if data_format == "channels_last" else (2, 3)
     shape = ops.shape(maps)
     sizes = (shape[rows], shape[columns], height, width)
     known = all(isinstance(size, int) for size in sizes)
-    if known and scale in (None, 1) and not offset and sizes[:2] == sizes[2:]:
+    down, across = offsets or (None, None)
+    still = not any(ops.is_tensor(offset) or offset for offset in (down, across))
+    if known and scale in (None, 1) and still and sizes[:2] == sizes[2:]:
         return maps
-    settings = (interpolation, coordinates, scale, offset, coordinates_dtype(maps.dtype))
-    vertical = interpolation_matrix(height, shape[rows], *settings)
-    horizontal = interpolation_matrix(width, shape[columns], *settings)
+    settings, dtype = (interpolation, coordinates, scale), coordinates_dtype(maps.dtype)
+    vertical = interpolation_matrix(height, shape[rows], *settings, down, dtype)
+    horizontal = interpolation_matrix(width, shape[columns], *settings, across, dtype)
     along_rows, along_columns = (
         ("bhwc,ph->bpwc", "bhwc,qw->bhqc")
         if data_format == "channels_last"
@@ -167,7 +188,7 @@ def sample(
     coordinates: str,
     scale: float | None,
     data_format: str,
-    offset: float | None = None,
+    offsets: tuple[Any, Any] | None = None,
 ) -> Any:
     """Interpolate `maps` at `points`: `(batch, points, channels)`, in either data format.
 
@@ -187,7 +208,13 @@ def sample(
         last = ops.cast(last, points.dtype) if ops.is_tensor(last) else last
         pixels = _at_most(_at_least_zero(points[:, :, axis]), last)
         cell, share = source_cells(
-            pixels, output_size, input_size, interpolation, coordinates, scale, offset
+            pixels,
+            output_size,
+            input_size,
+            interpolation,
+            coordinates,
+            scale,
+            None if offsets is None else offsets[axis],
         )
         first = ops.cast(cell, "int32")
         if interpolation == "nearest":

@@ -2,14 +2,19 @@
 
 import math
 import numbers
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_hypercolumns.choices import unknown_name
-from keras_hypercolumns.layers.interpolation import COORDINATES, INTERPOLATIONS, resize
+from keras_hypercolumns.layers.interpolation import (
+    COORDINATES,
+    INTERPOLATIONS,
+    entry_of_remainder,
+    resize,
+)
 
 
 class TapLayer(keras.layers.Layer):
@@ -25,7 +30,7 @@ class TapLayer(keras.layers.Layer):
         interpolation: str = "bilinear",
         coordinates: str = "half_pixel",
         strides: Mapping[str, int] | None = None,
-        centers: Mapping[str, float] | None = None,
+        centers: Mapping[str, float | Sequence[float]] | None = None,
         data_format: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -80,19 +85,21 @@ class TapLayer(keras.layers.Layer):
             )
         return {name: int(stride) for name, stride in strides.items()}
 
-    def _check_centers(self, centers: Mapping[str, float]) -> dict[str, float]:
+    def _check_centers(
+        self, centers: Mapping[str, float | Sequence[float]]
+    ) -> dict[str, float | tuple[float, ...]]:
         names = set(self.taps) | ({self.reference} if self.reference else set())
-        if (
-            not isinstance(centers, Mapping)
-            or not set(centers) <= names
-            or not all(
-                isinstance(center, numbers.Real) and math.isfinite(center)
-                for center in centers.values()
-            )
-        ):
+        given = centers if isinstance(centers, Mapping) else {}
+        plain = {
+            name: center
+            for name, one in given.items()
+            if (center := _numbers(one)) is not None and name in names
+        }
+        if not isinstance(centers, Mapping) or len(plain) < len(centers):
             raise ValueError(
                 "`centers` should map taps (and may map the reference) to the place of the centre "
-                "of their first cell, a number in pixels of the network's input, with the taps "
+                "of their first cell, a number in pixels of the network's input (or a list of "
+                "them, one for each remainder of its size), with the taps "
                 f"{list(self.taps)}; leave out what isn't known. Received: {centers!r}"
             )
         if self.strides is None or self.coordinates != "half_pixel":
@@ -101,7 +108,14 @@ class TapLayer(keras.layers.Layer):
                 f"Received: {centers!r} with the strides {self.strides!r} and the coordinates "
                 f"{self.coordinates!r}"
             )
-        return {name: float(center) for name, center in centers.items()}
+        several = [name for name, center in plain.items() if isinstance(center, tuple)]
+        if several and (self.reference is None or self.reference in (*self.strides, *plain)):
+            raise ValueError(
+                f"`centers` of {several[0]!r} should be one number where `reference` is not the "
+                "picture itself, without a stride and a centre: only its size tells which of "
+                f"several holds. Received: {centers!r} and reference={self.reference!r}"
+            )
+        return plain
 
     @property
     def input_names(self) -> tuple[str, ...]:
@@ -199,25 +213,43 @@ class TapLayer(keras.layers.Layer):
         """Return the output's pixels per cell of a tap, and what is added to a pixel's place.
 
         Pixel i of the output lies at the cell `(i + offset) / scale` of the tap's map. For a layer
-        with `strides` whose coordinates are not `"align_corners"`.
+        with `strides` whose coordinates are not `"align_corners"`, and a picture whose size all of
+        them divide.
         """
         scale = self._scale(tap)
         assert scale is not None  # there are strides
         if self.coordinates == "legacy":
             return scale, 0.0
         offset = self._offset(tap)
+        if isinstance(offset, tuple):
+            offset = offset[0]
         return scale, (1 - scale) / 2 if offset is None else offset
 
-    def _offset(self, tap: str) -> float | None:
-        """As in `source_cells`, or None without `centers`."""
+    def _offset(self, tap: str) -> float | tuple[float, ...] | None:
+        """As in `source_cells`, by the remainder of the output's size; None without `centers`."""
         if self.centers is None or self.strides is None:
             return None
         # Where none is named, the finest tap is; the first of them.
         reference = self.reference or min(self.taps, key=self.strides.__getitem__)
         stride = self.strides.get(reference, 1)
-        return (self._center(reference, stride) - self._center(tap, self.strides[tap])) / stride
+        origin = self._center(reference, stride)
+        assert not isinstance(origin, tuple)  # see `_check_centers`
+        center = self._center(tap, self.strides[tap])
+        if isinstance(center, tuple):
+            return tuple((origin - one) / stride for one in center)
+        return (origin - center) / stride
 
-    def _center(self, name: str, stride: int) -> float:
+    def _offsets(self, tap: str, size: tuple[Any, Any]) -> tuple[Any, Any] | None:
+        """Down and across in an output of such a size, as in `source_cells`."""
+        offset = self._offset(tap)
+        if offset is None:
+            return None
+        down, across = (
+            entry_of_remainder(offset, n) if isinstance(offset, tuple) else offset for n in size
+        )
+        return down, across
+
+    def _center(self, name: str, stride: int) -> float | tuple[float, ...]:
         """Place of the centre of the first cell, in pixels of the network's input."""
         return (self.centers or {}).get(name, (stride - 1) / 2)
 
@@ -231,7 +263,7 @@ class TapLayer(keras.layers.Layer):
             self.coordinates,
             self._scale(tap),
             self.data_format,
-            self._offset(tap),
+            self._offsets(tap, size),
         )
 
     def _batch(self, shapes: Mapping[str, tuple[int | None, ...]]) -> int | None:
@@ -254,9 +286,24 @@ class TapLayer(keras.layers.Layer):
             "interpolation": self.interpolation,
             "coordinates": self.coordinates,
             "strides": None if self.strides is None else dict(self.strides),
-            "centers": None if self.centers is None else dict(self.centers),
+            "centers": None
+            if self.centers is None
+            else {
+                name: list(center) if isinstance(center, tuple) else center
+                for name, center in self.centers.items()
+            },
             "data_format": self.data_format,
         }
+
+
+def _numbers(center: object) -> float | tuple[float, ...] | None:
+    """A centre as plain numbers, or None if it is none."""
+    several = isinstance(center, (list, tuple))
+    found = tuple(center) if isinstance(center, (list, tuple)) else (center,)
+    if not found or not all(isinstance(n, numbers.Real) and math.isfinite(n) for n in found):
+        return None
+    plain = tuple(float(n) for n in found)
+    return plain if several else plain[0]
 
 
 def _is_shape(value: Any) -> bool:

@@ -45,14 +45,15 @@ def measured_ends(model, size, cells, output_and_gradients):
     return fields
 
 
-def random_stack(random, x):
+def random_stack(random, x, square=False):
     """A few layers of kinds, windows, strides and paddings drawn at random."""
 
     def padding():
         return str(random.choice(["same", "valid"]))
 
     def pair(low, high):
-        return tuple(int(n) for n in random.integers(low, high, 2))
+        down, across = (int(n) for n in random.integers(low, high, 2))
+        return (down, down) if square else (down, across)
 
     def positive(kind, name, **options):
         return getattr(layers, name)(**options, **{kind: "ones"}, use_bias=False, **LAST)
@@ -83,8 +84,10 @@ def random_stack(random, x):
         return layers.AveragePooling2D(pair(1, 5), strides, padding(), **LAST)(x)
 
     def frame(x):
-        x = layers.ZeroPadding2D((pair(0, 3), pair(0, 3)), **LAST)(x)
-        return layers.Cropping2D((pair(0, 3), pair(0, 3)), **LAST)(x)
+        before, after = pair(0, 3), pair(0, 3)
+        x = layers.ZeroPadding2D(tuple(zip(before, after, strict=True)), **LAST)(x)
+        before, after = pair(0, 3), pair(0, 3)
+        return layers.Cropping2D(tuple(zip(before, after, strict=True)), **LAST)(x)
 
     def branches(x):
         paths = [
@@ -122,21 +125,19 @@ def test_the_receptive_field_is_what_the_gradient_reaches(seed, output_and_gradi
 
 
 @pytest.mark.parametrize("seed", range(8))
-@pytest.mark.parametrize("odd", [0, 1])
-def test_the_center_is_that_of_what_the_gradient_reaches(seed, odd, output_and_gradients):
-    size = 161 + odd
-    # Of a known size, which padding "same" depends on.
-    inputs = keras.Input((size, size, 2))
-    model = keras.Model(inputs, random_stack(np.random.default_rng(seed), inputs))
-    tap = model.layers[-1].name
-    info = feature_info(model, [tap])[tap]
+@pytest.mark.parametrize("size", [161, 164])
+def test_the_center_is_that_of_what_the_gradient_reaches(seed, size, output_and_gradients):
+    # Of a known size, which padding "same" depends on, and of any.
+    known, unknown = (keras.Input((*sides, 2)) for sides in ((size, size), (None, None)))
+    model, free = (
+        keras.Model(x, random_stack(np.random.default_rng(seed), x, square=True))
+        for x in (known, unknown)
+    )
+    info, others = (feature_info(one)[one.layers[-1].name] for one in (model, free))
     (ends,) = measured_ends(model, size, [(0, 0)], output_and_gradients)
-    middles = [cells // 2 for cells in model.output_shape[1:3]]
-    centers = {
-        (first + last) / 2 - middle * info.stride
-        for (first, last), middle in zip(ends, middles, strict=True)
-    }
-    assert info.center == (centers.pop() if len(centers) == 1 else None)
+    middle = model.output_shape[1] // 2
+    for first, last in ends:
+        assert info.center == others.center_at(size) == (first + last) / 2 - middle * info.stride
 
 
 @pytest.mark.parametrize(

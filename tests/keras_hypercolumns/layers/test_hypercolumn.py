@@ -313,6 +313,11 @@ WRONG_CENTERS = {
         {"centers": {"early": float("nan")}, "strides": {"early": 2}},
         ["a number in pixels", "nan"],
     ),
+    "a list of nothing": ({"centers": {"early": []}, "strides": {"early": 2}}, ["(or a list"]),
+    "a list of text": (
+        {"centers": {"early": [1, "0"]}, "strides": {"early": 2}, "reference": "picture"},
+        ["one for each remainder", "[1, '0']"],
+    ),
     "without names": ({"centers": (1,), "strides": {"early": 2}}, ["Received: (1,)"]),
 }
 
