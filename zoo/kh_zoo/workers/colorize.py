@@ -28,15 +28,18 @@ def colorize(colorizer: "Colorizer", source: Path, target: Path, settings: Setti
     """
     started = time.monotonic()
     try:
-        read = Stamp.of(source, digest=True)
-        if read is None and source.exists() and not source.is_file():
+        before = Stamp.of(source)
+        if before is None and source.exists() and not source.is_file():
             raise PictureError("no file any more")
         notes = colorizer.colorize_file(
             source, target, quality=settings.quality, compare=settings.compare
         )
-        written = Stamp.of(target)
-        if read is None or written is None:
+        # Behind the colouring: of a file of terabytes that is no picture, nothing is summed up.
+        read, written = Stamp.of(source, digest=True), Stamp.of(target)
+        if before is None or read is None or written is None:
             raise OutputError("vanished while it was coloured")
+        if (read.size, read.mtime_ns) != (before.size, before.mtime_ns):
+            read = before  # by which it has changed since
     except Exception as error:
         return Answer(
             reason=describe(error),
