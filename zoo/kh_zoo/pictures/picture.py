@@ -44,7 +44,10 @@ _OVERSHOOT = 0.1
 _COLORED = 10
 _LAB = ("lab", "labs")
 # In the reasons of libvips that mean a sound file.
-_OF_A_KIND = ("not configured", "samples out of range", "not supported", "whole number of bytes")
+_OF_A_KIND = (
+    *("not configured", "not implemented", "samples out of range", "not supported"),
+    "whole number of bytes",
+)
 # No code of a JPEG file ends within.
 _NOISE = b"\x55\xaa" * 32
 _PROFILE = "icc-profile-data"
@@ -184,7 +187,11 @@ class Picture:
         try:
             if self._read is not None and self._by_plugin:
                 return image_metadata(self._read)
-            metadata = read_metadata(self.path, lambda: self._read or self._open_file("sequential"))
+            metadata = read_metadata(
+                self.path,
+                lambda: self._read or self._open_file("sequential"),
+                self._header.directory,
+            )
         except OSError as error:
             raise PictureError(error.strerror or str(error)) from error
         except pyvips.Error as error:
@@ -306,8 +313,14 @@ class Picture:
         if header.gray:
             image = image.copy(interpretation="grey16" if image.format == "ushort" else "b-w")
         bands = _COLOR_BANDS.get(image.interpretation, image.bands)
-        if image.bands > bands and not header.alpha:
-            image = image.extract_band(0, n=bands)
+        if image.bands > bands:
+            colors = image.extract_band(0, n=bands)
+            if header.alpha is None:
+                image = colors
+            elif header.alpha:
+                image = colors.bandjoin(image[min(bands + header.alpha, image.bands - 1)])
+            if header.premultiplied and self._read is None:
+                image = _undarkened(image, bands)
         if header.white_is_zero and image.format in ("uchar", "ushort"):
             image = _inverted(image, bands)
         if header.limited:
@@ -437,6 +450,13 @@ def _lab_of_numbers(image: pyvips.Image, kind: str) -> pyvips.Image:
         # Alpha in 16 bits, as the output of such pictures has it.
         lab = lab.bandjoin(image.extract_band(3, n=image.bands - 3) * (257 if unit == 1 else 1))
     return lab.cast("float").copy(interpretation="lab")
+
+
+def _undarkened(image: pyvips.Image, bands: int) -> pyvips.Image:
+    """Colours as they are without their alpha."""
+    most = 255 if image.format == "uchar" else 65535
+    colors = image.unpremultiply(max_alpha=most).extract_band(0, n=bands).rint()
+    return _with_colors(image, bands, colors)
 
 
 def _inverted(image: pyvips.Image, bands: int) -> pyvips.Image:

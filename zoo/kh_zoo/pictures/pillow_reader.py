@@ -30,6 +30,7 @@ from kh_zoo.pictures.formats import TIFF_STARTS
 from kh_zoo.pictures.headers.boxes import boxes
 from kh_zoo.pictures.headers.raster_headers import jpeg2000_size
 from kh_zoo.pictures.metadata.exif import Exif
+from kh_zoo.pictures.metadata.photoshop import RESOLUTION, resolution_of
 
 # By the file's first bytes. The classes themselves: `Image.open` would add warnings of its own.
 _KINDS: tuple[tuple[int, bytes, type[ImageFile.ImageFile]], ...] = (
@@ -52,10 +53,14 @@ _KINDS: tuple[tuple[int, bytes, type[ImageFile.ImageFile]], ...] = (
 _PSD_DEPTH = 22
 """Where the bits of a PSD file stand."""
 _TARGA = (".tga", ".icb", ".vda", ".vst")
-_FEWER_MODES = {"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "PA": "RGBA"}
+_FEWER_MODES = {
+    **{"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "PA": "RGBA"},
+    **{"La": "LA", "RGBa": "RGBA"},  # whose colours are darker by their alpha
+}
 # The boxes in which JPEG 2000 files carry metadata.
 _XMP = uuid.UUID("be7acfcb-97a9-42e8-9c71-999491e3afac").bytes
 _EXIF = b"JpgTiffExif->JP2"
+_IPTC = uuid.UUID("33c7a4d2-b81d-4723-a0ba-f1a3e097ad38").bytes
 # The resources in which PSD files do.
 _PHOTOSHOP = {1028: "iptc", 1058: "exif", 1060: "xmp"}
 _LOCK = threading.Lock()
@@ -129,22 +134,28 @@ def _decoded(image: ImageFile.ImageFile, path: Path) -> pyvips.Image:
     if image.format == "PPM" and mode == "I":  # brought to 16 bits
         pixels = pixels.astype(np.uint16)
     pixels = pixels.astype(pixels.dtype.newbyteorder("="))
-    if image.format == "JPEG2000" and pixels.dtype == np.uint8:
+    if image.format == "JPEG2000" and pixels.dtype == np.uint8 and image.mode != "P":
         pixels = _with_white(pixels, path)
     interpretation = "cmyk" if mode == "CMYK" else "auto"
     return pyvips.Image.new_from_array(pixels, interpretation=interpretation)
 
 
 def _with_white(pixels: np.ndarray, path: Path) -> np.ndarray:
-    """Mend the white of JPEG 2000 of more than 8 bits, which Pillow rounds up to 256: black.
+    """Mend the white of JPEG 2000, which Pillow shifts to 8 bits.
 
-    Told that there is a bit more, it makes a picture of half the contrast, white far above 128.
+    Of more bits it rounds white up to 256: black. Told that there is a bit more, it makes a picture
+    of half the contrast, white far above 128. Of fewer bits white is what they can hold, shifted.
     """
     with path.open("rb") as file:
         size = jpeg2000_size(file)
         end = file.tell()
         content = bytearray(path.read_bytes())
-    if size is None or not any(depth & 127 > 7 for depth in size[40::3]):
+    depths = [1 + (depth & 127) for depth in size[40::3]] if size else []
+    if depths and max(depths) < 8:
+        bands = pixels.shape[2] if pixels.ndim > 2 else 1
+        whites = np.array([256 - 2 ** (8 - depth) for depth in depths[:bands]])
+        return np.rint(pixels * (255 / whites)).astype(np.uint8)
+    if size is None or max(depths, default=8) == 8:
         return pixels
     for at in range(end - len(size) + 40, end, 3):
         content[at] += 1
@@ -163,13 +174,10 @@ def _with_metadata(decoded: pyvips.Image, image: ImageFile.ImageFile, path: Path
     if image.format == "JPEG2000":
         info.update(_jpeg2000_metadata(path))
     elif isinstance(image, PsdImagePlugin.PsdImageFile):
-        info.update(
-            {
-                _PHOTOSHOP[number]: body
-                for number, _, body in image.resources
-                if number in _PHOTOSHOP
-            }
-        )
+        resources = {number: body for number, _, body in image.resources}
+        info.update({name: resources.get(number) for number, name in _PHOTOSHOP.items()})
+        if resolution := resolution_of(resources.get(RESOLUTION, b"")):
+            info["dpi"] = resolution
     x, y = (float(value) / 25.4 for value in info.get("dpi") or (0, 0))
     if x > 0 and y > 0:
         decoded = decoded.copy(xres=x, yres=y)
@@ -193,6 +201,8 @@ def _jpeg2000_metadata(path: Path) -> dict[str, bytes]:
     for kind, body in _inner_boxes(content) if content[4:8] == b"jP  " else ():
         if kind == b"uuid" and body[:16] == _XMP:
             found["xmp"] = body[16:]
+        elif kind == b"uuid" and body[:16] == _IPTC:
+            found["iptc"] = body[16:]
         elif kind == b"uuid" and body[:16] == _EXIF:
             found["exif"] = b"Exif\0\0" + body[16:].removeprefix(b"Exif\0\0")
         elif kind == b"colr" and body[:1] in (b"\2", b"\3"):

@@ -36,7 +36,11 @@ class Header:
     """Whether the first band alone is the picture, however many there are."""
     white_is_zero: bool = False
     """Whether white is zero in what libvips gives."""
-    alpha: bool = True
-    """Whether the first band behind those of colour is alpha."""
+    alpha: int | None = 0
+    """Which of the bands behind those of colour is alpha; None: none of them."""
+    premultiplied: bool = False
+    """Whether the colours are darker by their alpha, which libvips does not undo."""
+    directory: int = 0
+    """Where in a TIFF file the fields of the picture begin."""
     limited: bool = False
     """Whether black is at 16 and white at 235 of 255, which libvips does not undo."""

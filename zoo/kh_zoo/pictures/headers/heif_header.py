@@ -28,6 +28,7 @@ class _Item:
     properties: list[tuple[bytes, bytes]] = dataclasses.field(default_factory=list)
     parts: list[int] = dataclasses.field(default_factory=list)
     """The items that it is put together of, such as the tiles of a grid."""
+    premultiplied: bool = False
     offset: int | None = None
     """Where it begins in the file."""
 
@@ -53,6 +54,7 @@ def read(file: BinaryIO) -> Header:
         picture = items.get(primary, _Item())
         parts = (items[part] for part in picture.parts if part in items)
         _describe(header, picture, next(parts, picture))
+        header.premultiplied = picture.premultiplied
         for body in picture.of(b"ispe"):
             header.width, header.height = struct.unpack_from(">II", body, 4)
         # Alpha and others are pictures of their own.
@@ -154,7 +156,9 @@ def _items(meta: dict[bytes, bytes], kinds: dict[int, bytes]) -> dict[int, _Item
     size = 4 if references[:1] > b"\0" else 2
     for kind, body in boxes(references[4:]):
         number = int.from_bytes(body[:size])
-        if kind == b"dimg" and number in items:
+        if kind == b"prem" and number in items:
+            items[number].premultiplied = True
+        elif kind == b"dimg" and number in items:
             rest = body[size + 2 :]
             items[number].parts = [
                 int.from_bytes(rest[at : at + size]) for at in range(0, len(rest), size)

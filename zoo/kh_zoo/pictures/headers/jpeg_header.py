@@ -20,6 +20,8 @@ _LINES = b"\xff\xdc\0\4"
 _COEFFICIENT = 4  # bytes: two, and libvips keeps those of the small copy while it has a cache
 _MOST_SEGMENTS = 1_000_000
 _CONVERTED = "save it as a JPEG of 8 bits or a TIFF with ImageMagick 7 or djpeg of libjpeg-turbo 3"
+_LS = 0xF7  # begins a frame of JPEG-LS
+_CONVERTED_LS = "save it as PNG with FFmpeg, or Pillow with pillow-jpls"
 _SEARCHED = 2**20
 
 
@@ -37,6 +39,8 @@ def read(file: BinaryIO) -> Header:
                 header.notes.append(GAIN_MAP)
         elif kind == _SCAN and body:
             scanned, pixels = body[0], at + len(body)
+        elif kind == _LS:
+            header.rare = f"JPEG-LS: {_CONVERTED_LS}"
     if not frame:
         return header
     kind, bits, height, width, count = struct.unpack(">BBHHB", frame[:7])

@@ -13,11 +13,22 @@ from kh_zoo.pictures.headers.header import Header
 NOT_ALPHA = "its further channel is no alpha, such as infrared of a scanner: not used"
 """The note of a picture that has one."""
 
-_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 254, 256, 257, 258, 259, 262
+_SUBFILE, _OLD_SUBFILE = 254, 255
+_WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIPS, _ORIENTATION, _SAMPLES, _ROWS, _PLANES, _TILE_WIDTH = 273, 274, 277, 278, 284, 322
 _TILE_HEIGHT, _DIRECTORIES, _EXTRA, _FORMAT, _SUBSAMPLING = 323, 330, 338, 339, 530
 _WANTED = {
-    *(_SUBFILE, _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC, _STRIPS, _ORIENTATION),
+    *(
+        _SUBFILE,
+        _OLD_SUBFILE,
+        _WIDTH,
+        _HEIGHT,
+        _BITS,
+        _COMPRESSION,
+        _PHOTOMETRIC,
+        _STRIPS,
+        _ORIENTATION,
+    ),
     *(_SAMPLES, _ROWS, _PLANES, _TILE_WIDTH, _TILE_HEIGHT, _DIRECTORIES, _EXTRA, _FORMAT),
     _SUBSAMPLING,
 }
@@ -30,10 +41,12 @@ _MOST_VALUES = 32
 _MOST_ENTRIES = 1_000_000
 """Of all directories: libtiff reads them all to count the pages."""
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
+_OLD_REDUCED = 2  # of SubfileType
 _WHITE_IS_ZERO, _RGB, _YCBCR, _CIELAB, _ICCLAB = 0, 2, 6, 8, 9
 _PALETTE = 3
 _RAW = (32803, 34892)  # of a sensor's filters, or linear
 _COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3, 9: 3}
+_WHOLE = (1, 4)  # numbers without a sign, or of which nothing is known, which are taken for such
 _ALPHA = (1, 2)  # premultiplied, which libvips undoes, or not
 _JPEG = (6, 7)
 # Compressions that not every libtiff decodes.
@@ -53,6 +66,8 @@ class _Directory(NamedTuple):
     as_rgb: tuple[int, bytes]
     """Position and bytes of PhotometricInterpretation, were it RGB."""
     next: int
+    at: int
+    """Where it begins in the file."""
 
     def first(self, tag: int, otherwise: int) -> int:
         return (self.fields.get(tag) or (otherwise,))[0]
@@ -62,8 +77,13 @@ class _Directory(NamedTuple):
         return self.first(_WIDTH, 0) * self.first(_HEIGHT, 0)
 
     @property
+    def mask(self) -> bool:
+        return bool(self.first(_SUBFILE, 0) & _MASK)
+
+    @property
     def whole(self) -> bool:
-        return not self.first(_SUBFILE, 0) & (_REDUCED | _MASK)
+        reduced = self.first(_SUBFILE, 0) & _REDUCED
+        return not (self.mask or reduced or self.first(_OLD_SUBFILE, 0) == _OLD_REDUCED)
 
 
 def read(file: BinaryIO) -> Header:
@@ -82,10 +102,17 @@ def read(file: BinaryIO) -> Header:
     if larger := [x for x in within if x.whole and (not picture.whole or x.area > picture.area)]:
         picture = max(larger, key=lambda directory: directory.area)
         header.options["subifd"] = within.index(picture)
-    elif not picture.whole and (others := [page for page in pages if page.whole]):
-        picture = others[0]
-        header.options["page"] = pages.index(picture)
-    header.pages = sum(page.whole for page in pages)
+    elif not picture.whole:
+        # Where all are said to be reduced copies, the largest is what there is.
+        others = [page for page in pages if page.whole]
+        copies = [page for page in (*pages, *within) if not page.mask] or pages
+        picture = others[0] if others else max(copies, key=lambda page: page.area)
+        if picture in within:
+            header.options["subifd"] = within.index(picture)
+        elif picture is not pages[0]:
+            header.options["page"] = pages.index(picture)
+    header.pages = max(sum(page.whole for page in pages), 1)
+    header.directory = picture.at
     if picture is not pages[0] and _ORIENTATION not in picture.fields:
         header.orientation = pages[0].first(_ORIENTATION, 1)
     _describe(header, picture)
@@ -118,13 +145,14 @@ def _describe(header: Header, picture: _Directory) -> None:
     if gray and apart:
         # libvips mixes the rows of such channels up, unless it takes them for RGB.
         header.patches.update([picture.as_rgb])
-    header.white_is_zero = kind == _WHITE_IS_ZERO and (numbers != 1 or apart)
+    header.white_is_zero = kind == _WHITE_IS_ZERO and (numbers not in _WHOLE or apart)
     header.gray = gray and (samples > 2 or apart)
     if samples > colors:
         extra = picture.fields.get(_EXTRA)
         # Without the field, most take what follows for alpha, as libtiff and Pillow do.
-        header.alpha = not extra or extra[0] in _ALPHA
-        if not header.alpha:
+        alphas = [at for at, use in enumerate(extra or _ALPHA) if use in _ALPHA]
+        header.alpha = alphas[0] if alphas else None
+        if not alphas:
             header.notes.append(NOT_ALPHA)
     if kind in (_CIELAB, _ICCLAB) and bits in ({8}, {16}) and samples >= 3:
         header.lab = "cielab" if kind == _CIELAB else "icclab"
@@ -215,7 +243,7 @@ class _Reader:
                 as_rgb = (at + count_size + i * entry_size + (12 if self._big else 8), value)
         complete = len(following) == struct.calcsize(next_code)
         follows = self._numbers(next_code, following)[0] if complete else 0
-        return _Directory(fields, as_rgb, follows)
+        return _Directory(fields, as_rgb, follows, at)
 
     def _values(self, entry: bytes) -> tuple[int, ...]:
         kind, count = self._numbers("HQ" if self._big else "HI", entry[2 : 12 if self._big else 8])

@@ -88,10 +88,15 @@ class Exif:
         return cls.from_file(io.BytesIO(content[at + 6 if at >= 0 else 0 :]))
 
     @classmethod
-    def from_file(cls, file: BinaryIO) -> "Exif":
-        """Read what describes the picture in the first directory of a TIFF or BigTIFF file."""
+    def from_file(cls, file: BinaryIO, at: int = 0) -> "Exif":
+        """Read what describes the picture in a directory of a TIFF or BigTIFF file.
+
+        Args:
+            file: The file.
+            at: Where the directory is; that of the first one if it is 0.
+        """
         reader = Reader(file)
-        main = reader.directory(reader.first)
+        main = reader.directory(at or reader.first)
         kept = {
             tag: entry
             for tag, entry in main.items()

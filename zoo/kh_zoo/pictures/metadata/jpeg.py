@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from typing import BinaryIO
 
+from kh_zoo.pictures.formats import TIFF_STARTS
 from kh_zoo.pictures.metadata.exif import (
     ORIENTATION,
     RESOLUTION_UNIT,
@@ -24,8 +25,16 @@ from kh_zoo.pictures.metadata.metadata import (
     Resolution,
     Text,
     chosen_resolution,
+    decoded,
 )
-from kh_zoo.pictures.metadata.photoshop import HEADER, block_of, records_in
+from kh_zoo.pictures.metadata.photoshop import (
+    HEADER,
+    RESOLUTION,
+    block_of,
+    records_in,
+    resolution_of,
+    resource,
+)
 from kh_zoo.pictures.metadata.xmp import Xmp
 
 _START = b"\xff\xd8"
@@ -49,15 +58,17 @@ def read(file: BinaryIO) -> Metadata:
     """Read the metadata of a JPEG file; what is damaged in them is left out."""
     found = Metadata()
     stated = None
-    photoshop = b""
+    exif = photoshop = b""
     extensions: defaultdict[str, bytearray] = defaultdict(bytearray)
     for kind, body in _segments(file):
         if kind == _APP0 and body.startswith(_JFIF) and len(body) >= 12:
             unit, x, y = struct.unpack_from(">BHH", body, 7)
             if x and y and unit in _JFIF_UNITS:
                 stated = Resolution(Fraction(x), Fraction(y), _JFIF_UNITS[unit])
-        elif kind == _APP1 and body.startswith(_EXIF) and not found.exif.main:
-            found.exif = Exif.from_bytes(body)
+        elif kind == _APP1 and body.startswith(_EXIF):
+            # One that is too long goes on in further segments, without a header of its own.
+            if not exif or not body.removeprefix(_EXIF).startswith(TIFF_STARTS):
+                exif += body.removeprefix(_EXIF)
         elif kind == _APP1 and body.startswith(_XMP) and not found.xmp:
             found.xmp = body.removeprefix(_XMP)
         elif kind == _APP1 and body.startswith(_EXTENSION):
@@ -70,8 +81,12 @@ def read(file: BinaryIO) -> Metadata:
         elif kind == _APP13 and body.startswith(HEADER):
             photoshop += body.removeprefix(HEADER)
         elif kind == _COMMENT:
-            found.texts.append(Text(COMMENT, _decoded(body.rstrip(b"\0"))))
+            found.texts.append(Text(COMMENT, decoded(body.rstrip(b"\0"))))
+    found.exif = Exif.from_bytes(exif)
     found.iptc = records_in(photoshop)
+    inches = resolution_of(resource(photoshop, RESOLUTION))
+    if inches and (stated is None or stated.unit == NO_UNIT):
+        stated = Resolution(*inches, INCH)
     if extensions:
         found.xmp = _joined(found.xmp, extensions)
     found.resolution = chosen_resolution(stated, found.exif)
@@ -192,10 +207,3 @@ def _density(resolution: Resolution | None) -> tuple[int, int, int]:
 
 def _segment(kind: int, body: bytes) -> bytes:
     return struct.pack(">BBH", 0xFF, kind, len(body) + 2) + body
-
-
-def _decoded(content: bytes) -> str:
-    try:
-        return content.decode()
-    except UnicodeDecodeError:
-        return content.decode("latin-1")

@@ -163,7 +163,7 @@ class Metadata:
         """
         lost: list[str] = []
         kept: list[Text] = []
-        for text in self.texts:
+        for text in map(_meant, self.texts):
             field = _FIELDS.get(text.keyword)
             if text.keyword == COMMENT and comments:
                 kept.append(text)
@@ -187,6 +187,24 @@ class Metadata:
             camera[USER_COMMENT] = Entry(_UNDEFINED, len(content), content)
 
 
+def decoded(content: bytes) -> str:
+    """A text whose encoding nobody states: UTF-8 where it can be that, else Latin-1.
+
+    Example:
+
+    >>> from kh_zoo.pictures.metadata.metadata import decoded
+    >>> decoded("Größe".encode()) == decoded("Größe".encode("latin-1")) == "Größe"
+    True
+
+    Args:
+        content: The text, without what ends it.
+    """
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
+
+
 def chosen_resolution(stated: Resolution | None, exif: Exif) -> Resolution | None:
     """The resolution of a file that may state two.
 
@@ -205,6 +223,14 @@ def chosen_resolution(stated: Resolution | None, exif: Exif) -> Resolution | Non
     known = [found for found in real if round(found.per(INCH)[0]) != _USUAL]
     shape = [found for found in both if found.unit == NO_UNIT and found.x != found.y]
     return next(iter([*known, *real, *shape]), None)
+
+
+def _meant(text: Text) -> Text:
+    """A text in UTF-8, which many programs write where PNG says Latin-1."""
+    try:
+        return text._replace(content=decoded(text.content.encode("latin-1")))
+    except UnicodeEncodeError:
+        return text
 
 
 def of_metres(x: Fraction, y: Fraction) -> Resolution:

@@ -16,6 +16,7 @@ from kh_zoo.pictures.metadata.metadata import (
     Resolution,
     Text,
     chosen_resolution,
+    decoded,
     of_metres,
 )
 from kh_zoo.pictures.metadata.photoshop import block_of, records_in
@@ -139,7 +140,7 @@ def _text(kind: bytes, body: bytes, room: int) -> Text | None:
     language, _, rest = rest.partition(b"\0")
     translated, _, content = rest.partition(b"\0")
     content = _decompressed(content, room) if compressed else content
-    words = (content.decode(errors="replace"), True, language.decode("latin-1"))
+    words = (decoded(content), True, language.decode("latin-1"))
     return Text(name, *words, translated.decode(errors="replace"))
 
 

@@ -12,12 +12,11 @@ from kh_zoo.pictures.metadata.metadata import Metadata, image_metadata
 _KINDS = (
     (b"\xff\xd8\xff", jpeg.read),
     (b"\x89PNG\r\n\x1a\n", png.read),
-    *((start, tiff.read) for start in TIFF_STARTS),
     (b"RIFF", webp.read),
 )
 
 
-def read_metadata(path: Path, opened: Callable[[], pyvips.Image]) -> Metadata:
+def read_metadata(path: Path, opened: Callable[[], pyvips.Image], directory: int = 0) -> Metadata:
     """Read what a file says besides its pixels.
 
     Example:
@@ -32,6 +31,7 @@ def read_metadata(path: Path, opened: Callable[[], pyvips.Image]) -> Metadata:
     Args:
         path: Path of the file.
         opened: Gives the file as libvips or Pillow open it, for kinds that only they take apart.
+        directory: Where in a TIFF file the fields of the picture begin, if not at the first ones.
 
     Raises:
         OSError: The file can't be read.
@@ -39,10 +39,12 @@ def read_metadata(path: Path, opened: Callable[[], pyvips.Image]) -> Metadata:
     """
     with path.open("rb") as file:
         start = file.read(8)
+        if start.startswith(TIFF_STARTS):
+            return tiff.read(file, directory)
         for magic, read in _KINDS:
             if start.startswith(magic):
                 return read(file)
         found = image_metadata(opened())
         if start.startswith(b"GIF8"):
-            found.texts += gif.read_comments(file)
+            gif.read(file, found)
     return found

@@ -19,6 +19,7 @@ from kh_zoo.pictures.metadata.metadata import Metadata, chosen_resolution
 from kh_zoo.pictures.metadata.photoshop import records_in
 
 _XMP, _IPTC, _PHOTOSHOP, _COMPRESSION = 700, 33723, 34377, 259
+_PACKETS = (_XMP, _IPTC, _PHOTOSHOP)
 _BYTE, _UNDEFINED = 1, 7
 # What libvips calls the compressions without loss that are usual for photographs.
 _COMPRESSIONS = {1: "none", 5: "lzw", 8: "deflate", 32946: "deflate", 32773: "packbits"}
@@ -26,11 +27,25 @@ _INVENTED = (X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT)
 _PIECE = 2**16
 
 
-def read(file: BinaryIO) -> Metadata:
-    """Read the metadata of a TIFF file; what is damaged in them is left out."""
+def read(file: BinaryIO, directory: int = 0) -> Metadata:
+    """Read the metadata of a TIFF file; what is damaged in them is left out.
+
+    Args:
+        file: The file.
+        directory: Where the fields of the picture begin, if not at the first ones. Those of the
+            first, which is a small copy, count where the picture has none.
+    """
     reader = Reader(file)
-    raw = reader.entries(reader.first)
-    exif = Exif.from_file(file)
+    directory = directory or reader.first
+    raw = reader.entries(directory)
+    exif = Exif.from_file(file, directory)
+    if directory != reader.first:
+        above = Exif.from_file(file).main
+        if exif.main.keys() & set(_INVENTED):
+            above = {tag: entry for tag, entry in above.items() if tag not in _INVENTED}
+        exif.main = {**above, **exif.main}
+        first = reader.entries(reader.first)
+        raw = {**{tag: first[tag] for tag in _PACKETS if tag in first}, **raw}
     iptc = records_in(_content(reader, raw, _IPTC)) or records_in(_content(reader, raw, _PHOTOSHOP))
     code = raw.get(_COMPRESSION, Raw(0, 0, bytes(2))).place[:2]
     compression = int.from_bytes(code, "little" if reader.order == "<" else "big")

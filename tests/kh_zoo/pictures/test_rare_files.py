@@ -1,0 +1,205 @@
+"""Files that few programs write: read as others read them, or called by their name."""
+
+import base64
+import struct
+
+import numpy as np
+import pytest
+import tifffile
+from PIL import Image
+from skimage import data
+from skimage.color import rgb2lab
+
+from kh_zoo.errors import PictureError
+from kh_zoo.pictures.headers.tiff_header import NOT_ALPHA
+from kh_zoo.pictures.picture import Picture
+
+RGB = np.ascontiguousarray(data.chelsea()[40:240:4, 60:300:4])  # 50 x 60
+GRAY = np.ascontiguousarray(RGB[..., 1])
+ALPHA = np.tile(np.linspace(20, 255, 60).astype(np.uint8), (50, 1))
+# Ramps of 16 steps or fewer from black to white, 16 x 4 pixels; written with imagecodecs.
+FEW_BITS = {
+    1: "/0//UQApAAAAAAAQAAAABAAAAAAAAAAAAAAAEAAAAAQAAAAAAAAAAAABAAEB/1IADAAAAAEAAAQEAAH/XAAEQAj/"
+    "ZAAlAAFDcmVhdGVkIGJ5IE9wZW5KUEVHIHZlcnNpb24gMi41LjT/kAAKAAAAAAAWAAH/k9MAEVBTGP9//9k=",
+    2: "/0//UQApAAAAAAAQAAAABAAAAAAAAAAAAAAAEAAAAAQAAAAAAAAAAAABAQEB/1IADAAAAAEAAAQEAAH/XAAEQBD/"
+    "ZAAlAAFDcmVhdGVkIGJ5IE9wZW5KUEVHIHZlcnNpb24gMi41LjT/kAAKAAAAAAAXAAH/k90cEVBCWwTJP//Z",
+    4: "/0//UQApAAAAAAAQAAAABAAAAAAAAAAAAAAAEAAAAAQAAAAAAAAAAAABAwEB/1IADAAAAAEAAAQEAAH/XAAEQCD/"
+    "ZAAlAAFDcmVhdGVkIGJ5IE9wZW5KUEVHIHZlcnNpb24gMi41LjT/kAAKAAAAAAAnAAH/k98hYBFpSxA/FSsesQbt"
+    "EfUe1TdMH/KJ/3//2Q==",
+}
+# Red and green of the ramp of 4 bits, blue at its highest.
+FEW_BITS_RGB = (
+    "/0//UQAvAAAAAAAQAAAABAAAAAAAAAAAAAAAEAAAAAQAAAAAAAAAAAADAwEBAwEBAwEB/1IADAAAAAEBAAQEAAH/XAAE"
+    "QCD/ZAAlAAFDcmVhdGVkIGJ5IE9wZW5KUEVHIHZlcnNpb24gMi41LjT/kAAKAAAAAABCAAH/k8+FIBFPiI9outZpIA80"
+    "qH8pDEF3f98hsBQAWxkKv6zSQBg5ZAdds0FolYJ/U8vLy8tcf4D/2Q=="
+)
+# Of 64 x 64 pixels of one colour, (200, 120, 60), half have an alpha of 128, and are stored darker
+# by it; written with pillow-heif.
+PREMULTIPLIED_HEIC = (
+    "AAAAHGZ0eXBoZWl4AAAAAG1pZjFoZWl4bWlhZgAAAlJtZXRhAAAAAAAAACFoZGxyAAAAAAAAAABwaWN0AAAAAAAAAAAA"
+    "AAAAAAAAADRpbG9jAAAAAERAAAIAAQAAAAACdgABAAAAAAAAAC0AAgAAAAACowABAAAAAAAAABwAAAA4aWluZgAAAAAA"
+    "AgAAABVpbmZlAgAAAAABAABodmMxAAAAABVpbmZlAgAAAAACAABodmMxAAAAAA5waXRtAAAAAAABAAABg2lwcnAAAAFd"
+    "aXBjbwAAAHdodmNDAQQIAAAAnjgAAAAAHvAA/P/4+AAADwNgAAEAF0ABDAH//wQIAAADAJ44AAADAAAeugJAYQABACpC"
+    "AQEECAAAAwCeOAAAAwAAHpAEECCy3UklNc3AQ0GBAAADABkAAAMAAQhiAAEACEQBwXKGDAIkAAAAE2NvbHJuY2x4AAEA"
+    "DQAGgAAAABRpc3BlAAAAAAAAAEAAAABAAAAAEHBpeGkAAAAAAwgICAAAAHJodmNDAQQIAAAAn/gAAAAAHvAA/Pz4+AAA"
+    "DwNgAAEAF0ABDAH//wQIAAADAJ/4AAADAAAeugJAYQABACZCAQEECAAAAwCf+AAAAwAAHsCCBBZbqSSmubAgAAADAyAA"
+    "AAMAIWIAAQAHRAHBcrAiQAAAAA5waXhpAAAAAAEIAAAAJ2F1eEMAAAAAdXJuOm1wZWc6aGV2YzoyMDE1OmF1eGlkOjEA"
+    "AAAAHmlwbWEAAAAAAAAAAgABBIECAwQAAgSFAwaHAAAAKGlyZWYAAAAAAAAADmF1eGwAAgABAAEAAAAOcHJlbQABAAEA"
+    "AgAAAFFtZGF0AAAAKSgBrwY4Wvz7V9uN///yvXeh/T1+bFL/iYo6X6fu//7LofHxhpX/y9n4AAAAGCgBrgxwdQXlv/Bz"
+    "UU2X/UiCvo2r/EEhQA=="
+)
+
+
+def lightness_of(rgb):
+    return rgb2lab(rgb if rgb.ndim == 3 else np.dstack([rgb] * 3))[..., 0]
+
+
+def check(path, expected, alpha=None, most=0.05):
+    picture = Picture(path)
+    found, band = picture.full("random")
+    np.testing.assert_allclose(found.numpy(), expected, atol=most)
+    assert (band is None) == (alpha is None)
+    if alpha is not None:
+        np.testing.assert_allclose(band.numpy(), alpha, atol=1)
+    small = picture.small_lightness(expected.shape[1], expected.shape[0])
+    assert np.abs(small - expected).mean() < 0.6
+    return picture.notes
+
+
+def plain_tiff(pixels, fields):
+    """One strip, and fields by number, each a whole number of 16 bits."""
+    content = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
+    height, width = pixels.shape
+    fields = {256: width, 257: height, 258: 8 * pixels.itemsize, 259: 1, 273: 300, **fields}
+    fields |= {277: 1, 278: height, 279: len(content)}
+    entries = b"".join(struct.pack("<HHII", tag, 3, 1, fields[tag]) for tag in sorted(fields))
+    head = b"II*\0" + struct.pack("<IH", 8, len(fields)) + entries + bytes(4)
+    return head.ljust(300, b"\0") + content
+
+
+@pytest.mark.parametrize("numbers", [1, 4])
+@pytest.mark.parametrize("white", [0, 1])
+@pytest.mark.parametrize("depth", [8, 16])
+def test_numbers_of_which_tiff_says_nothing(tmp_path, depth, white, numbers):
+    """SampleFormat 4, "undefined", is whole numbers, of either white."""
+    pixels = GRAY.astype(np.uint16) * 257 if depth == 16 else GRAY
+    stored = np.iinfo(pixels.dtype).max - pixels if white == 0 else pixels
+    (tmp_path / "a.tif").write_bytes(plain_tiff(stored, {262: white, 339: numbers}))
+    np.testing.assert_array_equal(tifffile.imread(tmp_path / "a.tif"), stored)
+    check(tmp_path / "a.tif", lightness_of(GRAY))
+
+
+@pytest.mark.parametrize("kinds", [[0, 2], [0, 0, 2], [2, 0], [2, 2], [0, 0]])
+@pytest.mark.parametrize("colors", ["gray", "rgb"])
+def test_alpha_anywhere_behind_the_colours(tmp_path, colors, kinds):
+    others = np.where(GRAY > 99, 7, 200).astype(np.uint8)
+    bands = [
+        ALPHA if kind == 2 and 2 not in kinds[:at] else others for at, kind in enumerate(kinds)
+    ]
+    color = GRAY[..., None] if colors == "gray" else RGB
+    tifffile.imwrite(
+        tmp_path / "a.tif",
+        np.dstack([color, *bands]),
+        photometric="minisblack" if colors == "gray" else "rgb",
+        extrasamples=kinds,
+        planarconfig="contig",
+    )
+    notes = check(
+        tmp_path / "a.tif",
+        lightness_of(GRAY if colors == "gray" else RGB),
+        ALPHA if 2 in kinds else None,
+    )
+    assert (NOT_ALPHA in notes) == (2 not in kinds)
+
+
+@pytest.mark.parametrize("below", [False, True])
+def test_of_nothing_but_reduced_copies_the_largest(tmp_path, below):
+    with tifffile.TiffWriter(tmp_path / "a.tif") as file:
+        file.write(RGB[::5, ::5].copy(), subfiletype=1, photometric="rgb", subifds=int(below))
+        file.write(GRAY, subfiletype=1)
+    assert check(tmp_path / "a.tif", lightness_of(GRAY)) == []
+
+
+def test_reduced_copies_by_the_field_of_before(tmp_path):
+    """SubfileType, which NewSubfileType has replaced."""
+    for number, pixels in ((2, GRAY[::5, ::5].copy()), (1, GRAY)):
+        tifffile.imwrite(
+            tmp_path / "a.tif",
+            pixels,
+            append=number == 1,
+            metadata=None,
+            extratags=[(255, "H", 1, number, True)],
+        )
+    check(tmp_path / "a.tif", lightness_of(GRAY))
+
+
+@pytest.mark.parametrize("bits", FEW_BITS)
+def test_jpeg_2000_of_few_bits(tmp_path, bits):
+    (tmp_path / "a.j2k").write_bytes(base64.b64decode(FEW_BITS[bits]))
+    steps = np.arange(16) * 2**bits // 16 / (2**bits - 1)
+    check(tmp_path / "a.j2k", lightness_of(np.tile(steps, (4, 1))), most=0.3)
+
+
+def test_jpeg_2000_of_few_bits_in_colour(tmp_path):
+    (tmp_path / "a.j2k").write_bytes(base64.b64decode(FEW_BITS_RGB))
+    ramp = np.tile(np.arange(16) / 15, (4, 1))
+    check(tmp_path / "a.j2k", lightness_of(np.dstack([ramp, ramp, ramp * 0 + 1])), most=0.3)
+
+
+def test_avif_whose_colours_are_darker_by_their_alpha(tmp_path):
+    rgba = Image.fromarray(np.dstack([RGB, ALPHA]))
+    options = {"quality": 98, "subsampling": "4:4:4", "alpha_premultiplied": True}
+    rgba.save(tmp_path / "a.avif", **options)
+    with Image.open(tmp_path / "a.avif") as image:  # libavif
+        read = np.asarray(image)
+    assert np.abs(read[..., :3].astype(int) - RGB).mean() < 5
+    picture = Picture(tmp_path / "a.avif")
+    found, alpha = picture.full("random")
+    assert np.abs(found.numpy() - lightness_of(read[..., :3]))[ALPHA > 60].mean() < 0.5
+    np.testing.assert_allclose(alpha.numpy(), ALPHA, atol=1)
+
+
+def test_heic_whose_colours_are_darker_by_their_alpha(tmp_path):
+    (tmp_path / "a.heic").write_bytes(base64.b64decode(PREMULTIPLIED_HEIC))
+    found, alpha = Picture(tmp_path / "a.heic").full("random")
+    expected = lightness_of(np.uint8([[[200, 120, 60]]]))[0, 0]
+    assert np.abs(found.numpy() - expected).mean() < 1.5
+    assert set(np.unique(alpha.numpy()[:, [5, 60]])) == {128, 255}
+
+
+OTHERS = {
+    "JPEG XL": (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n"),
+    "JPEG XR": (b"II\xbc\x01",),
+    "OpenEXR": (b"v/1\x01",),
+    "PFM": (b"Pf\n", b"PF\n"),
+    "PAM": (b"P7\n",),
+    "PSB": (b"8BPS\0\2",),
+    "XCF": (b"gimp xcf file\0",),
+    "DjVu": (b"AT&TFORM",),
+    "DICOM": (bytes(128) + b"DICM",),
+    "raw data": (b"\0\0\0\x18ftypcrx ", b"FUJIFILMCCD-RAW", b"IIRO", b"IIU\0", b"FOVb", b"\0MRM"),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_others_are_called_by_their_name(tmp_path, name):
+    for start in OTHERS[name]:
+        (tmp_path / "a.jpg").write_bytes(start.ljust(999, b"\7"))
+        with pytest.raises(PictureError, match=f"^{name}.* save it as PNG or TIFF with "):
+            Picture(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("code", [34933, 34934, 65000])
+def test_compressions_that_nobody_knows_are_no_damage(tmp_path, code):
+    (tmp_path / "a.tif").write_bytes(plain_tiff(GRAY, {262: 1, 259: code}))
+    with pytest.raises(PictureError, match=f"of a kind that can't be decoded here.*{code}"):
+        Picture(tmp_path / "a.tif").small_lightness(16, 16)
+
+
+def test_jpeg_ls_is_no_damage(tmp_path):
+    frame = b"\xff\xf7\0\x0b\x08\0\x32\0\x3c\1\1\x11\0"
+    (tmp_path / "a.jpg").write_bytes(
+        b"\xff\xd8" + frame + b"\xff\xda\0\x08\1\1\0\0\0\0" + bytes(99)
+    )
+    with pytest.raises(PictureError, match="JPEG-LS: save it as PNG"):
+        Picture(tmp_path / "a.jpg").small_lightness(16, 16)
