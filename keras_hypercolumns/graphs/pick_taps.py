@@ -14,9 +14,9 @@ from keras_hypercolumns.graphs.feature_info import (
 from keras_hypercolumns.graphs.model_graph import (
     calls_by_name,
     check_functional,
-    inputs_of,
 )
 from keras_hypercolumns.graphs.tap_extractor import tap_extractor
+from keras_hypercolumns.graphs.token_grids import token_grids
 
 PICTURE = "picture"
 """Name of the picture among the maps of an extractor."""
@@ -53,7 +53,9 @@ def pick_taps(
         backbone: A functional model with one picture as its input, or a built Sequential one. It
             shares its layers with the extractor.
         taps: Names of layers that give one 4D map (one in a nested model is `"inner/layer"`), or of
-            the `pyramid_outputs` that backbones of keras-hub have, such as `"P3"`.
+            the `pyramid_outputs` that backbones of keras-hub have, such as `"P3"`. Layers of tokens
+            (ViT, DeiT, DINOv2, Swin) count as maps, in a backbone of a known size: class and
+            register tokens are dropped, and the grid of the patches is restored.
         strides: Instead of names, pixels per cell: the last map of each stride is taken, or that of
             the `pyramid_outputs` where the backbone has one (`"P3"` has a stride of 8).
 
@@ -76,19 +78,26 @@ def pick_taps(
         raise ValueError(
             f"`taps` or `strides` should be given, and not both. Received: {taps!r} and {strides!r}"
         )
-    pyramid = _pyramid(backbone)
+    grids = token_grids(backbone)
+    pyramid = {name: layer for name, layer in _pyramid(backbone).items() if name not in grids}
     known = feature_info(backbone)
     if strides is not None:
+        known = {**{name: grid.info for name, grid in grids.items()}, **known}
         names = [_of_stride(backbone, stride, pyramid, known) for stride in strides]
     else:
         if isinstance(taps, str):
             raise ValueError(f"`taps` should be a list or tuple of names. Received: {taps!r}")
         names = list(taps or ())
     layers = {name: pyramid.get(name, name) for name in names}
-    found = feature_info(backbone, list(layers.values()))
+    data_format = channels_format(backbone)
+    found = {layer: grids[layer].info for layer in layers.values() if layer in grids}
+    maps = {layer: grids[layer].map(data_format) for layer in found}
+    others = [layer for layer in dict.fromkeys(layers.values()) if layer not in grids]
+    if others or not names:
+        found.update(feature_info(backbone, others))
+        maps.update(tap_extractor(backbone, others).output)
     infos = {name: found[layer] for name, layer in layers.items()}
-    picture = inputs_of(backbone)
-    maps = tap_extractor(backbone, list(dict.fromkeys(layers.values()))).output
+    picture = backbone.inputs[0]  # bare, also where keras-hub has it in a dict
     extractor = keras.Model(
         picture,
         {PICTURE: picture, **{name: maps[layer] for name, layer in layers.items()}},
@@ -99,7 +108,7 @@ def pick_taps(
         "reference": PICTURE,
         "strides": {name: info.stride for name, info in infos.items()},
         "centers": {name: info.center for name, info in infos.items() if info.center is not None},
-        "data_format": channels_format(backbone),
+        "data_format": data_format,
     }
 
 
