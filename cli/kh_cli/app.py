@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import shlex
 import sys
 import warnings
 from collections.abc import Callable
@@ -12,7 +13,7 @@ import typer
 from typer.main import get_group
 
 from kh_cli import built_in
-from kh_cli.output.errors import FAILED, report, show_warning
+from kh_cli.output.errors import FAILED, WrongUse, report, show_warning
 from kh_cli.output.help import Group
 from kh_cli.output.interrupt import interrupt_behind, raise_interrupts
 from kh_cli.output.stdout import write_text
@@ -79,6 +80,7 @@ def run() -> None:
     raise_interrupts()
     try:
         try:
+            _refuse_empty(sys.argv[1:])
             create_app()()
         except SystemExit as end:
             raise (interrupt_behind(end) or end) from None
@@ -91,6 +93,16 @@ def run() -> None:
         code = report(error)
         _drop_output()
         sys.exit(code)
+
+
+def _refuse_empty(arguments: list[str]) -> None:
+    """An empty path would be the folder that one is in, all of whose pictures would be coloured."""
+    for argument in arguments:
+        if not argument or (argument.startswith("--") and argument.endswith("=")):
+            raise WrongUse(
+                "an argument should not be empty, as that of a variable is which isn't set. "
+                f"Received: {shlex.join(arguments)}"
+            )
 
 
 def _open_streams() -> None:

@@ -29,6 +29,14 @@ MISTAKES = {
     "list extra": "Got unexpected extra argument(s) (extra)",
     # Of the pictures.
     "colorize": "`PATH` should be a picture or a folder of pictures. Received: none",
+    "colorize ''": (
+        "an argument should not be empty, as that of a variable is which isn't set. "
+        "Received: colorize ''"
+    ),
+    "colorize photo.png --output=": (
+        "an argument should not be empty, as that of a variable is which isn't set. "
+        "Received: colorize photo.png --output="
+    ),
     "colorize foto.png": f"{NO_PATH} Received: foto.png",
     "colorize photo.png fotos/": f"{NO_PATH} Received: fotos",
     "colorize https://example.com/photo.jpg": (
