@@ -90,11 +90,17 @@ def output_and_gradients():
             import tensorflow as tf
 
             tensors = [tf.constant(array) for array in arrays]
-            with tf.GradientTape() as tape:
-                tape.watch(tensors)
-                output = function(*tensors)
-                total = keras.ops.sum(output * weight)
-            gradients = tape.gradient(total, tensors)
+            # In a graph, which leaves out the gradients of weights: at that of some dilated kernel
+            # TensorFlow crashes.
+            @tf.function
+            def compute_both(*tensors):
+                with tf.GradientTape(watch_accessed_variables=False) as tape:
+                    tape.watch(tensors)
+                    output = function(*tensors)
+                    total = keras.ops.sum(output * weight)
+                return output, tape.gradient(total, tensors)
+
+            output, gradients = compute_both(*map(tf.constant, arrays))
         elif keras.backend.backend() == "jax":
             import jax
 
