@@ -352,7 +352,7 @@ class TestUse:
         lines = map(json.loads, kh("list", "--json").stdout.splitlines())
         records = {record["name"]: record for record in lines}
         assert records["relu1to5"]["where"] == "bundled"
-        assert records["relu1to5"]["gain"].keys() == {"flowers", "photos"}
+        assert records["relu1to5"]["gain"].keys() == {"flowers", "photos", "more", "people"}
         record = records["ada/etchings"]
         assert (record["where"], record["license"], record["taps"]) == (
             "cached",

@@ -68,7 +68,7 @@ def publish(
     >>> from kh_zoo import publish
     >>> published = publish("pool1to4", "ada/skies")
     >>> published.tag, len(published.changed), published.files["model.safetensors"]["bytes"]
-    ('v1', 7, 10619088)
+    ('v1', 7, 10619096)
     >>> publish("pool1to4", "ada/skies").changed
     ()
 
