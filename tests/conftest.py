@@ -90,6 +90,7 @@ def output_and_gradients():
             import tensorflow as tf
 
             tensors = [tf.constant(array) for array in arrays]
+
             # In a graph, which leaves out the gradients of weights: at that of some dilated kernel
             # TensorFlow crashes.
             @tf.function
