@@ -212,7 +212,7 @@ def _is_known(key: str, value: Any) -> bool:
     try:
         _checked(value, typing.get_type_hints(Recipe)[key], key)
     except ValueError:
-        return _is_default(value, fields[key])
+        return _is_empty_default(value, fields[key])
     return True
 
 
@@ -224,19 +224,23 @@ def _from_table(cls: Any, table: dict[str, Any], where: str) -> Any:
     missing = [
         name
         for name, field in fields.items()
-        if dataclasses.MISSING is field.default is field.default_factory and name not in table
+        if field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+        and name not in table
     ]
     if missing:
         raise ValueError(f"`{where}` should set {', '.join(missing)}. Received: {sorted(table)}")
     # A list, or a table, may be empty where that is its default.
-    table = {key: value for key, value in table.items() if not _is_default(value, fields[key])}
+    table = {
+        key: value for key, value in table.items() if not _is_empty_default(value, fields[key])
+    }
     hints = typing.get_type_hints(cls)
     return cls(
         **{key: _checked(value, hints[key], f"{key} of {where}") for key, value in table.items()}
     )
 
 
-def _is_default(value: Any, field: dataclasses.Field[Any]) -> bool:
+def _is_empty_default(value: Any, field: dataclasses.Field[Any]) -> bool:
     return (value == [] and field.default == ()) or (value == {} and field.default_factory is dict)
 
 

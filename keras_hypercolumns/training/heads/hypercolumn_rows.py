@@ -21,7 +21,8 @@ def hypercolumn_rows(colorizer: ColorizerModel, taps: Sequence[str]) -> keras.Mo
         A `keras.Model` from lightness `(batch, height, width, 1)` and pixels `(batch, points, 2)`,
         row and column, to `(batch, points, channels)`.
     """
-    maps = {tap: colorizer.maps[tap] for tap in taps} | {"lightness": colorizer.input}
+    found = colorizer.maps
+    maps = {tap: found[tap] for tap in taps} | {"lightness": colorizer.input}
     where = keras.Input((None, 2), name="where")
     sampler = HyperColumnSampler(taps, **placing(taps, feature_info(colorizer.trunk, taps)))
     return keras.Model([colorizer.input, where], sampler((maps, where)))
