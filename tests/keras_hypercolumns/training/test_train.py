@@ -673,6 +673,12 @@ class TestInit:
                 )  # fmt: skip
             # So that a better one can be given.
             assert not (tmp_path / "run" / "recipe.json").exists()
+        plain = keras.Sequential([keras.Input((None, None, 1)), keras.layers.Conv2D(2, 1)])
+        with pytest.raises(ValueError, match="`load_model` should return a `joint_colorizer`"):
+            train_jointly(
+                shallow(init="mine"), [pictures.folder], tmp_path / "run",
+                load_model=lambda _: plain,
+            )  # fmt: skip
         with pytest.raises(ValueError, match="need the argument `load_model`"):
             train_jointly(shallow(init="relu1to5"), [pictures.folder], tmp_path / "run")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_hypercolumns import HyperColumn, feature_info, joint_colorizer, srgb_to_lab
+from keras_hypercolumns import HyperColumn, feature_info, joint_colorizer, srgb_to_lab, vgg19_gray
 from keras_hypercolumns.training.data.picture_dataset import center_crop
 from keras_hypercolumns.training.recipe import recipe_from_table
 from keras_hypercolumns.training.train import train
@@ -92,6 +92,25 @@ def test_is_trained_resumed_and_finished_and_runs_without_keras(head, trunk, pic
         found = OnnxEngine(folder, name).predict_ab(lightness)
         assert found.std() > 0
         np.testing.assert_allclose(found, expected[name][0], rtol=0, atol=1e-3)
+
+
+def test_a_vgg19_from_a_file_is_no_other_and_the_file_is_not_needed_to_the_end(pictures, tmp_path):
+    path = tmp_path / "vgg.keras"
+    given = vgg19_gray(("pool1", "pool2"), batch_norm=True)
+    given.save(path)
+
+    def lose(what, done, total, loss):
+        if what == "fitting the heads":
+            path.unlink(missing_ok=True)
+
+    plan = recipe(path, taps={"garden": ["pool1", "pool2"]}, head="linear")
+    model = train(plan, pictures.folder, tmp_path / "run", on_progress=lose).model
+    assert not path.exists()
+    assert set(model.heads) == {"garden", "garden-vivid"}
+    now, then = (one.get_layer("norm1_1").get_weights() for one in (model.trunk, given))
+    moved = [not np.array_equal(one, other) for one, other in zip(now, then, strict=True)]
+    # Gamma and beta learn; the mean and the variance are those of the file.
+    assert moved == [True, True, False, False]
 
 
 def test_a_linear_head_is_the_least_squares_one_of_the_dense_hypercolumn(trunk, pictures, tmp_path):
