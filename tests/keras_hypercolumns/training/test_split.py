@@ -5,6 +5,7 @@ import hashlib
 import pytest
 
 from keras_hypercolumns.training.data.split import list_pictures, split_of
+from kh_zoo.measuring import split as of_the_zoo
 
 NAMES = [f"flowers/tulip/{number}_é.jpg" for number in range(400)]
 
@@ -42,3 +43,30 @@ def test_pictures_are_found_below_the_folder_by_split(tmp_path):
 def test_pictures_of_a_split_are_its_own(pictures, split):
     expected = sorted(pictures.splits[split]["flowers"] + pictures.splits[split]["photos"])
     assert list_pictures(pictures.folder, split) == expected
+
+
+LISTS = pytest.mark.parametrize("listed", [list_pictures, of_the_zoo.list_pictures])
+
+
+@LISTS
+def test_folders_that_are_linked_are_read_once_at_their_own_place(tmp_path, listed):
+    data, elsewhere = tmp_path / "data", tmp_path / "elsewhere"
+    for path in (data / "z/one.jpg", elsewhere / "deep/two.jpg"):
+        path.parent.mkdir(parents=True)
+        path.touch()
+    (data / "a").mkdir()
+    (data / "a/to_z").symlink_to("../z")
+    (data / "b").symlink_to(elsewhere)
+    (data / "up").symlink_to("..")
+    (elsewhere / "round").symlink_to(data)
+    assert listed(data) == ["b/deep/two.jpg", "z/one.jpg"]
+    (tmp_path / "link").symlink_to(data)
+    assert listed(tmp_path / "link") == ["b/deep/two.jpg", "z/one.jpg"]
+
+
+@LISTS
+def test_what_is_hidden_or_a_preview_is_no_picture(tmp_path, listed):
+    for name in (".trash/a.jpg", "@eaDir/a.jpg", "._b.jpg", ".jpg", "b.jpg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert listed(tmp_path) == ["b.jpg"]

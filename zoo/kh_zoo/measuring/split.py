@@ -4,6 +4,7 @@ The rule of `keras_hypercolumns.training.data.split`, for those who have no Kera
 """
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -27,13 +28,33 @@ def split_of(name: str) -> str:
 
 
 def list_pictures(folder: Path, split: str | None = None) -> list[str]:
-    """Return the names of the pictures below `folder`, sorted, of one split or of all."""
-    names = (
-        path.relative_to(folder).as_posix()
-        for path in Path(folder).rglob("*")
-        if path.suffix.lower() in SUFFIXES
-    )
-    return sorted(name for name in names if split in (None, split_of(name)))
+    """Return the names of the pictures below `folder`, sorted, of one split or of all.
+
+    Links to folders are followed, each folder being read once. What is hidden is passed over.
+    """
+    found, read, tops = list[str](), set[str](), [os.fspath(folder)]
+    for top in tops:
+        for place, folders, files in os.walk(top):
+            if (real := os.path.realpath(place)) in read:
+                folders.clear()
+                continue
+            read.add(real)
+            folders[:] = [name for name in folders if not _is_passed_over(name)]
+            paths = [os.path.join(place, name) for name in folders]
+            # Links last: what is also linked to is found at its own place.
+            tops += [path for path in paths if os.path.islink(path)]
+            within = Path(place).relative_to(folder)
+            found += [
+                (within / name).as_posix()
+                for name in files
+                if name.lower().endswith(SUFFIXES) and not _is_passed_over(name)
+            ]
+    return sorted(name for name in found if split in (None, split_of(name)))
+
+
+def _is_passed_over(name: str) -> bool:
+    """Whether a file or folder is hidden, or the previews that a storage box keeps."""
+    return name.startswith(".") or name == "@eaDir"
 
 
 def evenly(things: Sequence[_Thing], count: int) -> list[_Thing]:
