@@ -27,7 +27,9 @@ from keras_hypercolumns.colorizers.colorizer import colorizer, joint_colorizer
 from keras_hypercolumns.colorizers.colorizer_model import ColorizerModel
 from keras_hypercolumns.colors.lab import lab_to_srgb, srgb_to_lab
 from keras_hypercolumns.graphs.feature_info import FeatureInfo, feature_info
+from keras_hypercolumns.graphs.features import features
 from keras_hypercolumns.graphs.fold_batch_norm import fold_batch_norm
+from keras_hypercolumns.graphs.pca_picture import pca_picture
 from keras_hypercolumns.graphs.pick_taps import pick_taps
 from keras_hypercolumns.graphs.project import project, unproject
 from keras_hypercolumns.graphs.tap_extractor import tap_extractor
@@ -53,9 +55,11 @@ __all__ = [
     "colorizer",
     "efficientnet_lite",
     "feature_info",
+    "features",
     "fold_batch_norm",
     "joint_colorizer",
     "lab_to_srgb",
+    "pca_picture",
     "pick_taps",
     "project",
     "srgb_to_lab",

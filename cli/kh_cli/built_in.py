@@ -9,6 +9,7 @@ from kh_cli.commands.compare import compare
 from kh_cli.commands.doctor import doctor
 from kh_cli.commands.evaluate import evaluate
 from kh_cli.commands.export import export
+from kh_cli.commands.features import features
 from kh_cli.commands.list import list_variants
 from kh_cli.commands.page import page
 from kh_cli.commands.plugins import list_plugins
@@ -31,7 +32,12 @@ GROUPS: dict[str, dict[str, Callable[..., None]]] = {
         "compare": compare,
     },
     "Models": {"list": list_variants, "show": show, "pull": pull, "rm": rm, "verify": verify},
-    "Train and measure": {"train": train, "evaluate": evaluate, "study": study},
+    "Train and measure": {
+        "train": train,
+        "evaluate": evaluate,
+        "study": study,
+        "features": features,
+    },
     "Use elsewhere": {"export": export, "publish": publish},
     "This installation": {"plugins": list_plugins, "doctor": doctor},
 }

@@ -10,6 +10,8 @@ import keras
 import numpy as np
 from keras import layers, tree
 
+from keras_hypercolumns.layers.lightness_to_gray import LightnessToGray
+
 
 class Reach(NamedTuple):
     """Along one axis: cell i sees the pixels from `first + i * stride` to `last + i * stride`.
@@ -74,6 +76,7 @@ _POINTWISE = (
     layers.SpatialDropout2D,
     layers.Subtract,
     layers.UnitNormalization,
+    LightnessToGray,
     # Augmentations: they do nothing but in training. A crop has a size of its own.
     *(
         getattr(layers, name)

@@ -152,6 +152,49 @@ class HyperColumnProjection(TapLayer):
         self.built = True
 
     def call(self, inputs: Any) -> Any:
+        total = None
+        for term in self._terms(inputs).values():
+            total = term if total is None else total + term
+        if self.bias is not None:
+            last = self.data_format == "channels_last"
+            total = total + ops.reshape(self.bias, (1, 1, 1, -1) if last else (1, -1, 1, 1))
+        return self.activation(total)
+
+    def terms(self, inputs: Any) -> dict[str, Any]:
+        """Return what each tap adds to the output: which of them decides, pixel by pixel.
+
+        Their sum, the bias added and the activation applied, is the output, exactly.
+
+        Example:
+
+        >>> import keras
+        >>> import numpy as np
+        >>> from keras_hypercolumns import HyperColumnProjection
+        >>> maps = {"early": np.ones((1, 2, 2, 1)), "late": np.full((1, 1, 1, 1), 10.0)}
+        >>> layer = HyperColumnProjection(1, ("early", "late"), kernel_initializer="ones")
+        >>> float(layer(maps)[0, 0, 0, 0])
+        11.0
+        >>> {tap: float(term[0, 0, 0, 0]) for tap, term in layer.terms(maps).items()}
+        {'early': 1.0, 'late': 10.0}
+
+        Args:
+            inputs: The maps, as for the layer's call.
+
+        Returns:
+            A dict `{tap: term}`, each of the output's shape.
+
+        Raises:
+            ValueError: If the layer isn't built, and as its call does.
+        """
+        if not self.built:
+            raise ValueError(
+                f"layer {self.name!r} should be built before `terms`: call it on maps first"
+            )
+        # As Keras has the inputs of a call: tensors, of the type that is computed in.
+        maps = keras.tree.map_structure(lambda x: ops.cast(x, self.compute_dtype), inputs)
+        return self._terms(maps)
+
+    def _terms(self, inputs: Any) -> dict[str, Any]:
         maps, size = self._maps_and_size(inputs)
         last = self.data_format == "channels_last"
         built = dict(zip(self.taps, self.tap_channels, strict=True))
@@ -162,16 +205,13 @@ class HyperColumnProjection(TapLayer):
                 f"with, {built}. Received: {received}"
             )
         kernel = ops.convert_to_tensor(self.kernel)[0, 0]
-        total, start = None, 0
+        terms, start = {}, 0
         for tap, channels in built.items():
             part = kernel[start : start + channels]
             start += channels
             projected = ops.einsum("bhwc,cf->bhwf" if last else "bchw,cf->bfhw", maps[tap], part)
-            upsampled = self._resize(projected, tap, size)
-            total = upsampled if total is None else total + upsampled
-        if self.bias is not None:
-            total = total + ops.reshape(self.bias, (1, 1, 1, -1) if last else (1, -1, 1, 1))
-        return self.activation(total)
+            terms[tap] = self._resize(projected, tap, size)
+        return terms
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return self._shape_with_channels(self._shapes_by_name(input_shape), self.filters)

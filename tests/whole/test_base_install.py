@@ -64,7 +64,7 @@ for words in (
     assert not kh(*words), words
 for words in (
     ("evaluate", "lite", "--data", folder), ("publish", "lite", "ada/lite", "--dry-run"),
-    ("train", "best", "--data", folder), ("study", "full", "--data", folder),
+    ("train", "best", "--data", folder), ("study", "full", "--data", folder), ("features", picture),
 ):
     print(words[0], kh(*words), file=sys.stderr)
 for use in ("import keras_hypercolumns", "from kh_zoo import load_model",
@@ -87,5 +87,6 @@ def test_a_plain_install_colours_and_says_which_extra_does_more(tmp_path):
     said = result.stderr.partition("begin\n")[2]
     asked = [line for line in said.splitlines() if "pip install" in line]
     extras = [line.partition("keras-hypercolumns[")[2].partition("]")[0] for line in asked]
-    assert extras == ["evaluate"] + ["tensorflow"] * 6, said
-    assert [f"{name} 2" in said for name in ("evaluate", "publish", "train", "study")] == [True] * 4
+    assert extras == ["evaluate"] + ["tensorflow"] * 7, said
+    names = ("evaluate", "publish", "train", "study", "features")
+    assert [f"{name} 2" in said for name in names] == [True] * 5

@@ -33,9 +33,11 @@ from keras_hypercolumns import (
     colorizer,
     efficientnet_lite,
     feature_info,
+    features,
     fold_batch_norm,
     joint_colorizer,
     lab_to_srgb,
+    pca_picture,
     pick_taps,
     project,
     srgb_to_lab,
@@ -70,6 +72,10 @@ feature_info(backbone, taps=4)  # wrong: arg-type
 extractor, settings = pick_taps(backbone, strides=(4, 8))
 HyperColumnProjection(2, **settings)(extractor.output)
 pick_taps(backbone, strides=4)  # wrong: arg-type
+pictures = np.zeros((1, 32, 32, 1))
+assert_type(features(backbone, pictures, taps, points=[(1, 2)]), np.ndarray)
+assert_type(pca_picture(backbone, pictures, strides=[2, 4], points=100), np.ndarray)
+pca_picture(backbone, pictures, taps="pool4", point=1)  # wrong: call-arg
 
 column = HyperColumn(taps, reference="relu1_2", strides=strides, name="column")
 assert_type(column, HyperColumn)

@@ -82,6 +82,7 @@ SLOW = {
         ["study", "relu1to5", "--data", "DATA", "--pictures", "2", "--size", "32", "-q"],
         (),
     ),
+    "features": (["features", "dir/0.jpg", "-o", "seen.png", "--size", "32"], ["seen.png"]),
 }
 
 

@@ -6,6 +6,7 @@ import pytest
 from keras import layers
 
 from keras_hypercolumns import FeatureInfo, feature_info, tap_extractor, vgg19_gray
+from kh_zoo import load_model
 
 LAST = {"data_format": "channels_last"}
 
@@ -343,6 +344,18 @@ def test_vgg19_gray():
     assert known["relu5_4"] == FeatureInfo(512, 16, 252, 7.5)
     assert known["pool5"] == FeatureInfo(512, 32, 268, 15.5)
     assert list(feature_info(model, ("pool2", "relu1_1"))) == ["pool2", "relu1_1"]
+
+
+@pytest.mark.parametrize(
+    ("name", "tap", "known"),
+    [
+        ("relu3to5", "relu5_4", (512, 16, 252, 7.5)),
+        ("lite", "block20_project", (352, 32, 1115, 31.0)),
+    ],
+)
+def test_taps_of_trained_colorizers(name, tap, known):
+    """Those that the network format describes, behind the layer that brings L to grey."""
+    assert feature_info(load_model(name), (tap,))[tap] == FeatureInfo(*known)
 
 
 def test_channels_first_gives_the_same():

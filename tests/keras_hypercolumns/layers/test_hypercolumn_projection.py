@@ -6,7 +6,7 @@ import pytest
 from keras import ops
 from keras.src.testing import TestCase
 
-from keras_hypercolumns import VARIANTS, HyperColumn, HyperColumnProjection
+from keras_hypercolumns import VARIANTS, HyperColumn, HyperColumnProjection, colorizer
 from keras_hypercolumns.backbones.vgg19.taps import tap_channels, tap_stride
 
 EVEN, ODD = (32, 48), (37, 51)
@@ -207,3 +207,50 @@ def test_in_mixed_precision(policy, random):
     assert {keras.backend.standardize_dtype(weight.dtype) for weight in half.weights} == {"float32"}
     found = ops.convert_to_numpy(ops.cast(found, "float32"))
     np.testing.assert_allclose(found, expected, rtol=0, atol=0.03 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_terms_are_what_each_tap_adds(data_format, random):
+    taps = VARIANTS["relu3to5"]
+    settings = {
+        "reference": "picture",
+        "strides": {tap: tap_stride(tap) for tap in taps},
+        "data_format": data_format,
+    }
+    maps = feature_maps(taps, ODD, data_format, random)
+    layer = HyperColumnProjection(2, taps, activation="tanh", **settings)
+    output = ops.convert_to_numpy(layer(maps))
+    layer.bias.assign([0.25, -0.5])
+    output = ops.convert_to_numpy(layer(maps))
+    terms = layer.terms(maps)
+    assert tuple(terms) == taps
+    start = 0
+    for tap, term in terms.items():
+        # The dense pair of this tap alone.
+        channels = tap_channels(tap)
+        own = {**settings, "strides": {tap: tap_stride(tap)}}
+        column = ops.convert_to_numpy(HyperColumn((tap,), **own)(maps))
+        part = ops.convert_to_numpy(layer.kernel)[0, 0, start : start + channels]
+        start += channels
+        rule = "bhwc,cf->bhwf" if data_format == "channels_last" else "bchw,cf->bfhw"
+        expected = np.einsum(rule, column, part)
+        np.testing.assert_allclose(ops.convert_to_numpy(term), expected, atol=1e-4)
+    bias = np.reshape([0.25, -0.5], (2,) if data_format == "channels_last" else (2, 1, 1))
+    total = sum(map(ops.convert_to_numpy, terms.values())) + bias
+    np.testing.assert_allclose(output, np.tanh(total), atol=1e-5)
+
+
+def test_terms_of_a_colorizer_are_its_colours(random):
+    model = colorizer(("relu1_2", "pool3"))
+    lightness = random.uniform(0, 100, (1, 32, 48, 1))
+    [(name, head)] = model.heads.items()
+    maps = model.trunk(model.scaling(lightness))
+    terms = head.terms({**maps, head.reference: lightness})
+    total = sum(map(ops.convert_to_numpy, terms.values())) + ops.convert_to_numpy(head.bias)
+    expected = ops.convert_to_numpy(model(lightness))
+    np.testing.assert_allclose(model.unit(name) * total, expected, atol=1e-3)
+
+
+def test_terms_need_weights():
+    with pytest.raises(ValueError, match="should be built before `terms`"):
+        HyperColumnProjection(2, ("a",)).terms({"a": np.zeros((1, 4, 4, 3))})
