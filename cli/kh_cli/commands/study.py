@@ -61,14 +61,14 @@ def study(
     """Find out which taps carry the colour, on a frozen trunk.
 
     For any taps the best linear head is solved in closed form and measured on held-out pictures:
-    each tap of `full` alone, each left out, the best to add one after the other, all subsets of
-    the five blocks, and the variants; then how much of each tap is linear in each other one.
+    each tap alone, each left out, the best to add one after the other, all subsets of the last of
+    each stride, and the variants; then how much of each tap is linear in each other one. Of a
+    VGG-19 the taps are those of all variants, of another network those that its heads see.
     """
     if plot is not None:
         plot.parent.mkdir(parents=True, exist_ok=True)
     set_hub(offline, cache_dir)
     pull_model(model, quiet)
-    from keras_hypercolumns.backbones.vgg19.taps import STUDY_VARIANTS, VARIANTS
     from keras_hypercolumns.training.study.study_plot import study_plot
     from kh_zoo.measuring.study import study
 
@@ -89,7 +89,7 @@ def study(
     sampled = time.monotonic() - started
     found = studied.main
     explained = {}
-    for kind, subsets in _tables(found, list({**VARIANTS, **STUDY_VARIANTS}.items())):
+    for kind, subsets in _tables(found, list(studied.variants.items())):
         records = [_record(kind, name, subset, studied.of(subset)) for name, subset in subsets]
         _write(kind, records, json)
         explained[kind] = [
@@ -99,7 +99,7 @@ def study(
     if plot is not None:
         labels = {
             "alone": "a tap alone",
-            "blocks": "last taps of blocks",
+            "blocks": "last taps of strides",
             "added": "the best tap added",
             "variants": "variants",
         }

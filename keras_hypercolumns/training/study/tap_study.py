@@ -1,19 +1,20 @@
 """Which taps carry the colour: the best linear heads on any of them, from two passes."""
 
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
+import keras
 import numpy as np
 import scipy.linalg
 from keras import ops
 
-from keras_hypercolumns.backbones.vgg19.taps import tap_block, tap_channels
-from keras_hypercolumns.colorizers.colorizer_model import ColorizerModel
 from keras_hypercolumns.colors.lab import srgb_to_lab
+from keras_hypercolumns.graphs.feature_info import FeatureInfo, feature_info
+from keras_hypercolumns.graphs.pick_taps import pick_taps
+from keras_hypercolumns.layers.hypercolumn_sampler import HyperColumnSampler
 from keras_hypercolumns.training.data.picture_dataset import center_crop
 from keras_hypercolumns.training.heads.gram_matrix import GramMatrix
-from keras_hypercolumns.training.heads.hypercolumn_rows import hypercolumn_rows
 
 BATCH = 8
 RIDGES = (0.01, 0.1, 1.0, 3.0)
@@ -27,7 +28,7 @@ class TapStudy:
     a subset takes seconds, however many pictures there were.
 
     Args:
-        taps: The taps, in the order of their channels in the sums.
+        taps: Dict from tap to its `FeatureInfo`, in the order of their channels in the sums.
         fitted: A `GramMatrix` of the pictures that heads are solved on.
         validation: A `GramMatrix` of those that the ridge of each is chosen by: many channels need
             a larger one than few.
@@ -41,7 +42,7 @@ class TapStudy:
 
     def __init__(
         self,
-        taps: Sequence[str],
+        taps: Mapping[str, FeatureInfo],
         fitted: GramMatrix,
         validation: GramMatrix,
         held_out: GramMatrix,
@@ -52,11 +53,13 @@ class TapStudy:
         self.validation = validation
         self.held_out = held_out
         self.ridges = tuple(ridges)
-        starts = np.cumsum([0, *map(tap_channels, self.taps)])
+        channels = {tap: info.channels or 0 for tap, info in taps.items()}
+        starts = np.cumsum([0, *channels.values()])
         self._columns = {
-            tap: np.arange(start, start + tap_channels(tap))
-            for tap, start in zip(self.taps, starts, strict=False)
+            tap: np.arange(start, start + count)
+            for (tap, count), start in zip(channels.items(), starts, strict=False)
         }
+        self._last_of_stride = {info.stride: tap for tap, info in taps.items()}
         mean = fitted.output_sum / fitted.count
         self.mean_error = held_out.squared_error(np.array([], int), np.zeros((0, 2)), mean)
         """Squared error of the mean colour of the pictures that heads are solved on."""
@@ -99,12 +102,12 @@ class TapStudy:
         return subsets
 
     def blocks(self) -> list[tuple[str, ...]]:
-        """All subsets of the last taps of the blocks, the best of each size first."""
-        last = {tap_block(tap): tap for tap in self.taps}
+        """All subsets of the last taps of each stride, the best of each size first."""
+        last = self._last_of_stride.values()
         subsets = [
             subset
             for size in range(1, len(last) + 1)
-            for subset in itertools.combinations(last.values(), size)
+            for subset in itertools.combinations(last, size)
         ]
         return sorted(subsets, key=lambda subset: (len(subset), self.error(subset)))
 
@@ -127,7 +130,7 @@ class TapStudy:
 
 
 def sum_hypercolumns(
-    colorizer: ColorizerModel,
+    network: keras.Model,
     groups: Sequence[Sequence[str]],
     pictures: Sequence[Path],
     size: int,
@@ -138,7 +141,7 @@ def sum_hypercolumns(
     """Take the sums of hypercolumns and colours at random pixels of pictures.
 
     Args:
-        colorizer: A `joint_colorizer` without batch normalisation, whose trunk has the taps.
+        network: A functional model that sees L, `(batch, height, width, 1)`, and has the taps.
         groups: Lists of taps, as for `TapStudy`. Apart, because the sums of two groups take less
             memory than those of one that has the taps of both.
         pictures: The files; the largest square of each is cut from its centre.
@@ -151,17 +154,23 @@ def sum_hypercolumns(
         A `GramMatrix` of each group.
     """
     every = list(dict.fromkeys(tap for taps in groups for tap in taps))
-    ends = np.cumsum([tap_channels(tap) for tap in every])
-    sampler = hypercolumn_rows(colorizer, every)
-    grams = [GramMatrix(sum(map(tap_channels, taps)), 2) for taps in groups]
+    infos = feature_info(network, every)
+    channels = {tap: info.channels or 0 for tap, info in infos.items()}
+    ends = np.cumsum(list(channels.values()))
+    extractor, settings = pick_taps(network, every)
+    pixels = keras.Input((None, 2), name="pixels")
+    rows_of = keras.Model(
+        [extractor.input, pixels], HyperColumnSampler(**settings)((extractor.output, pixels))
+    )
+    grams = [GramMatrix(sum(channels[tap] for tap in taps), 2) for taps in groups]
     random = np.random.default_rng(seed)
     for start in range(0, len(pictures), BATCH):
         rgb = np.stack([center_crop(path, size) for path in pictures[start : start + BATCH]])
         lab = ops.convert_to_numpy(srgb_to_lab(rgb.astype("float32") / 255))
         where = random.integers(0, size, (len(lab), 2, points))
         colors = np.concatenate([lab[i][tuple(where[i])][:, 1:] for i in range(len(lab))])
-        pixels = where.transpose(0, 2, 1).astype("float32")
-        rows = np.concatenate(sampler.predict_on_batch([lab[..., :1], pixels]))
+        drawn = where.transpose(0, 2, 1).astype("float32")
+        rows = np.concatenate(rows_of.predict_on_batch([lab[..., :1], drawn]))
         of_tap = dict(zip(every, np.split(rows, ends[:-1], axis=1), strict=True))
         for gram, taps in zip(grams, groups, strict=True):
             gram.add(np.concatenate([of_tap[tap] for tap in taps], axis=1), colors)
