@@ -18,6 +18,7 @@ EXIF = Image.Exif()
 EXIF[0x0112] = 6
 KINDS = {
     **{"JPEG": {"exif": EXIF}, "PNG": {"exif": EXIF}, "TIFF": {"exif": EXIF}, "WEBP": {}},
+    **{"MPO": {"save_all": True, "append_images": [Image.fromarray(GRAY)]}},
     **{"GIF": {}, "BMP": {}, "JPEG2000": {}, "AVIF": {}, "HEIC": {}},
 }
 

@@ -407,6 +407,14 @@ KINDS = {
         _pillow(GRAY, "a.tif", save_all=True, append_images=PAGES),
         *(GREY, None, 0.01, "first of 2 pages"),
     ),
+    "jpeg of several pictures": (
+        _pillow(GRAY, "a.jpg", format="MPO", save_all=True, append_images=PAGES, quality=99),
+        *(GREY, None, 0.5, "first of 2 pictures"),
+    ),
+    "png frames": (
+        _pillow(GRAY, "a.png", save_all=True, append_images=PAGES),
+        *(GREY, None, 0.01, "its animation of 2 frames is not kept"),
+    ),
     "webp": (_pillow(RGB, "a.webp", lossless=True), COLORED, None, 0.01, COLOR),
     "webp frames": (
         _pillow(GRAY, "a.webp", save_all=True, append_images=PAGES, lossless=True),

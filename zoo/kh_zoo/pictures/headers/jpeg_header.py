@@ -3,7 +3,7 @@
 import os
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import BinaryIO, Literal
 
 from kh_zoo.errors import PictureError
 from kh_zoo.pictures.headers.header import Header
@@ -17,6 +17,9 @@ _ARITHMETIC = range(0xC9, 0xD0)
 _SCAN, _APP1, _APP2 = 0xDA, 0xE1, 0xE2
 _END = b"\xff\xd9"
 _LINES = b"\xff\xdc\0\4"
+# Multi-picture format (CIPA DC-007): its index, in the manner of TIFF, and the tag of the entries.
+_INDEX, _ENTRIES, _ENTRY = b"MPF\0", 0xB002, 16
+_PREVIEW = 1  # the kind of a smaller copy of the picture
 _COEFFICIENT = 4  # bytes: two, and libvips keeps those of the small copy while it has a cache
 _MOST_SEGMENTS = 1_000_000
 _CONVERTED = "save it as a JPEG of 8 bits or a TIFF with ImageMagick 7 or djpeg of libjpeg-turbo 3"
@@ -28,7 +31,7 @@ _SEARCHED = 2**20
 def read(file: BinaryIO) -> Header:
     """Read the header of a JPEG file."""
     header = Header()
-    frame, start, scanned, pixels = b"", 0, 0, 0
+    frame, start, scanned, pixels, pictures = b"", 0, 0, 0, 1
     for kind, at, body in _segments(file):
         if kind in _FRAMES and len(body) >= 6:
             frame, start = bytes([kind]) + body, at
@@ -37,10 +40,15 @@ def read(file: BinaryIO) -> Header:
         ):
             if GAIN_MAP not in header.notes:
                 header.notes.append(GAIN_MAP)
+        elif kind == _APP2 and body.startswith(_INDEX):
+            pictures = _pictures(body[len(_INDEX) :])
         elif kind == _SCAN and body:
             scanned, pixels = body[0], at + len(body)
         elif kind == _LS:
             header.rare = f"JPEG-LS: {_CONVERTED_LS}"
+    # A gain map is a picture of the index.
+    if pictures > 1 and GAIN_MAP not in header.notes:
+        header.notes.append(f"first of {pictures} pictures")
     if not frame:
         return header
     kind, bits, height, width, count = struct.unpack(">BBHHB", frame[:7])
@@ -80,6 +88,22 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, int, bytes]]:
         if marker[0] == _SCAN:
             return
     raise PictureError(f"more than {_MOST_SEGMENTS:,} segments before its pixels (a bomb?)")
+
+
+def _pictures(index: bytes) -> int:
+    """How many pictures a file holds, by its index; smaller copies are none."""
+    order: Literal["little", "big"] = "little" if index[:2] == b"II" else "big"
+
+    def number(at: int, size: int) -> int:
+        return int.from_bytes(index[at : at + size], order)
+
+    directory = number(4, 4)
+    for at in range(directory + 2, directory + 2 + 12 * number(directory, 2), 12):
+        if number(at, 2) == _ENTRIES:
+            start, length = number(at + 8, 4), number(at + 4, 4)
+            entries = range(start, min(start + length, len(index) - _ENTRY + 1), _ENTRY)
+            return sum((number(entry, 4) >> 16) & 0xFF != _PREVIEW for entry in entries)
+    return 1
 
 
 def _coefficients(components: bytes, count: int, width: int, height: int) -> int:

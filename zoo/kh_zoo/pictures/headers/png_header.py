@@ -27,6 +27,10 @@ def read(file: BinaryIO) -> Header:
         # Rows of the whole picture, in whole bytes.
         header.memory = width * height * _SAMPLES.get(kind, 4) * max(depth, 8) / 8
     header.signal = _signal(chunks)
+    if len(animation := chunks.get(b"acTL", b"")) == 8:
+        frames = int.from_bytes(animation[:4])
+        if frames > 1:
+            header.notes.append(f"its animation of {frames} frames is not kept")
     # Also behind the pixels, where libvips does not look.
     header.orientation = png.read(file).exif.orientation
     return header
