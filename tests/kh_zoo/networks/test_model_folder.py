@@ -188,7 +188,7 @@ def test_no_dequantization_is_left_at_run_time(tmp_path):
 
     folder = open_model_folder(BUNDLES / "vgg19")
     graph = onnx_graph(folder, "relu3to5")
-    assert any(node.op_type == "DequantizeLinear" for node in graph.graph.node)
+    assert any(node.kind == "DequantizeLinear" for node in graph.nodes)
     options = onnxruntime.SessionOptions()
     options.add_session_config_entry("session.disable_quant_qdq", "1")
     options.add_session_config_entry(
@@ -197,9 +197,7 @@ def test_no_dequantization_is_left_at_run_time(tmp_path):
     # Beyond "extended" a file would hold kernels that fit this machine only, and ORT warns.
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
-    onnxruntime.InferenceSession(
-        graph.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
+    onnxruntime.InferenceSession(graph.to_bytes(), options, providers=["CPUExecutionProvider"])
     optimized = onnx.load(tmp_path / "optimized.onnx", load_external_data=False).graph
     kinds = {node.op_type for node in optimized.node}
     assert "DequantizeLinear" not in kinds

@@ -19,7 +19,8 @@ from kh_zoo.networks.whole_graph import whole_graph
 
 @pytest.fixture(scope="module")
 def graph():
-    return whole_graph(open_model_folder(find_variant("lite").folder), "lite")
+    content = whole_graph(open_model_folder(find_variant("lite").folder), "lite").to_bytes()
+    return onnx.load_model_from_string(content)
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def test_another_head_and_size(tmp_path):
     colorizer = Colorizer("lite", vivid=True, size=64)
     wanted = colorizer.colorize(tmp_path / "a.png").numpy().astype(int)
     folder = open_model_folder(find_variant("lite").folder)
-    model = whole_graph(folder, "lite-vivid", size=64).SerializeToString()
+    model = whole_graph(folder, "lite-vivid", size=64).to_bytes()
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
     (got,) = session.run(None, {"picture": pixels, "saturation": AS_IT_IS})
     assert np.abs(got - wanted).max() <= 1

@@ -83,4 +83,4 @@ def export_model(
         write_model_folder(Path(name), config, tensors)
         graph = whole_graph(open_model_folder(Path(name)), head)
     make_folder(Path(target))
-    write_whole(Path(target) / GRAPH, graph.SerializeToString(deterministic=True))
+    write_whole(Path(target) / GRAPH, graph.to_bytes())

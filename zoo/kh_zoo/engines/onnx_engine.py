@@ -47,7 +47,7 @@ class OnnxEngine:
         options.add_session_config_entry(
             "session.model_external_initializers_file_folder_path", str(folder.tensors_path.parent)
         )
-        graph = onnx_graph(folder, head).SerializeToString()
+        graph = onnx_graph(folder, head).to_bytes()
         self.session = onnxruntime.InferenceSession(graph, options, providers=[*providers, _CPU])
         # Where a provider can't start, ONNX Runtime takes the next one.
         if self.session.get_providers()[0] != gpu:

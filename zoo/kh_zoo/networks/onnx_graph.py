@@ -3,20 +3,26 @@
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 
 from kh_zoo.files.whole_files import write_whole
 from kh_zoo.networks.model_folder import ModelFolder, scale_of
 from kh_zoo.networks.network import INPUT, Network, Node
+from kh_zoo.networks.onnx_file import (
+    FLOAT,
+    INT8,
+    OnnxGraph,
+    OnnxNode,
+    OnnxTensor,
+    OnnxValue,
+    tensor_of,
+)
 from kh_zoo.networks.operations import resize_shift
 
 GRAPH = "model.onnx"
-OPSET = 20
 OUTPUT = "ab"
 
 
-def onnx_graph(folder: ModelFolder, head: str) -> onnx.ModelProto:
+def onnx_graph(folder: ModelFolder, head: str) -> OnnxGraph:
     """Build the graph of one variant: L `(batch, 1, height, width)` in, AB of 2 channels out.
 
     The weights stay in the safetensors file, as external data.
@@ -26,8 +32,8 @@ def onnx_graph(folder: ModelFolder, head: str) -> onnx.ModelProto:
     >>> from kh_zoo.catalog.records import find_variant
     >>> from kh_zoo.networks.model_folder import open_model_folder
     >>> folder = open_model_folder(find_variant("pool1to4").folder)
-    >>> graph = onnx_graph(folder, "pool1to4").graph
-    >>> sum(node.op_type == "Conv" for node in graph.node)
+    >>> graph = onnx_graph(folder, "pool1to4")
+    >>> sum(node.kind == "Conv" for node in graph.nodes)
     16
 
     Args:
@@ -35,41 +41,34 @@ def onnx_graph(folder: ModelFolder, head: str) -> onnx.ModelProto:
         head: One of its variants.
 
     Returns:
-        An `onnx.ModelProto`.
+        An `OnnxGraph`.
     """
     return _Builder(folder, folder.config.network.part([head]), head).build()
 
 
 def write_graph(folder: ModelFolder, head: str) -> None:
     """Write the graph of one variant beside the tensors that it refers to."""
-    content = onnx_graph(folder, head).SerializeToString(deterministic=True)
-    write_whole(folder.path / GRAPH, content)
-
-
-def onnx_model(graph: onnx.GraphProto) -> onnx.ModelProto:
-    """A model of a graph, of the versions that we write."""
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10)
+    write_whole(folder.path / GRAPH, onnx_graph(folder, head).to_bytes())
 
 
 class _Builder:
     def __init__(self, folder: ModelFolder, network: Network, head: str) -> None:
         self.folder, self.network, self.head = folder, network, head
-        self.nodes: list[onnx.NodeProto] = []
-        self.initializers: dict[str, TensorProto] = {}
+        self.nodes: list[OnnxNode] = []
+        self.tensors: dict[str, OnnxTensor] = {}
 
-    def build(self) -> onnx.ModelProto:
+    def build(self) -> OnnxGraph:
         for node in self.network.nodes:
             getattr(self, f"on_{node.op}")(node)
         # What is returned may be read by others too.
         self._add("Identity", [self.network.outputs[self.head]], OUTPUT)
-        graph = helper.make_graph(
-            self.nodes,
+        return OnnxGraph(
             self.head,
-            [_value(INPUT, 1)],
-            [_value(OUTPUT, 2)],
-            initializer=list(self.initializers.values()),
+            tuple(self.nodes),
+            {INPUT: _value(1)},
+            {OUTPUT: _value(2)},
+            self.tensors,
         )
-        return onnx_model(graph)
 
     # One method for each operation, of its name.
 
@@ -234,7 +233,7 @@ class _Builder:
         if self.folder.tensors[kernel].dtype != "I8":
             return kernel
         name = f"{kernel}:expanded"
-        if all(name not in made.output for made in self.nodes):
+        if all(name not in made.outputs for made in self.nodes):
             scale = self._stored(scale_of(kernel))
             self._add("DequantizeLinear", [kernel, scale], name, axis=0)
         return name
@@ -242,7 +241,7 @@ class _Builder:
     def _per_channel(self, tensor: str) -> str:
         """In a shape that is added to a map, or multiplied by it."""
         name = f"{tensor}:channels"
-        if all(name not in made.output for made in self.nodes):
+        if all(name not in made.outputs for made in self.nodes):
             shape = self._constant("per_channel", [1, -1, 1, 1], np.int64)
             self._add("Reshape", [self._stored(tensor), shape], name)
         return name
@@ -250,30 +249,24 @@ class _Builder:
     def _stored(self, name: str) -> str:
         """Refer to a tensor of the safetensors file."""
         entry = self.folder.tensors[name]
-        tensor = TensorProto(
-            name=name,
-            data_type=TensorProto.INT8 if entry.dtype == "I8" else TensorProto.FLOAT,
-            dims=entry.shape,
-            data_location=TensorProto.EXTERNAL,
-        )
-        for key, value in (
-            ("location", self.folder.tensors_path.name),
-            ("offset", entry.offset),
-            ("length", entry.bytes),
-        ):
-            tensor.external_data.add(key=key, value=str(value))
-        self.initializers[name] = tensor
+        place: dict[str, str | int] = {
+            "location": self.folder.tensors_path.name,
+            "offset": entry.offset,
+            "length": entry.bytes,
+        }
+        kind = INT8 if entry.dtype == "I8" else FLOAT
+        self.tensors[name] = OnnxTensor(kind, tuple(entry.shape), None, place)
         return name
 
     def _scalar(self, value: float) -> str:
         return self._constant(f"scalar_{value}", value)
 
     def _constant(self, name: str, value: Any, dtype: type = np.float32) -> str:
-        self.initializers[name] = numpy_helper.from_array(np.asarray(value, dtype), name)
+        self.tensors[name] = tensor_of(np.asarray(value, dtype))
         return name
 
     def _add(self, kind: str, inputs: Any, output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
+        self.nodes.append(OnnxNode(kind, tuple(inputs), (output,), attributes))
         return output
 
 
@@ -287,6 +280,5 @@ def _window(attributes: Any) -> dict[str, Any]:
     return window
 
 
-def _value(name: str, channels: int) -> onnx.ValueInfoProto:
-    shape: list[str | int] = ["batch", channels, "height", "width"]
-    return helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+def _value(channels: int) -> OnnxValue:
+    return OnnxValue(FLOAT, ("batch", channels, "height", "width"))

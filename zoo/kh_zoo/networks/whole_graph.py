@@ -3,8 +3,6 @@
 from typing import Any
 
 import numpy as np
-import onnx
-from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file
 
 from kh_zoo.colors.gamut import LEAST_ROOM
@@ -12,13 +10,24 @@ from kh_zoo.colors.guided_upsampling import EPSILON, RADIUS
 from kh_zoo.colors.lab import RGB_FROM_XYZ, XYZ_FROM_RGB, decode_srgb
 from kh_zoo.networks.model_folder import ModelFolder
 from kh_zoo.networks.network import INPUT
-from kh_zoo.networks.onnx_graph import OUTPUT, onnx_graph, onnx_model
+from kh_zoo.networks.onnx_file import (
+    FLOAT,
+    INT32,
+    INT64,
+    UINT8,
+    OnnxGraph,
+    OnnxNode,
+    OnnxTensor,
+    OnnxValue,
+    tensor_of,
+)
+from kh_zoo.networks.onnx_graph import OUTPUT, onnx_graph
 from kh_zoo.networks.working_size import MAX_SQUARES, MULTIPLE
 
 PICTURE, COLORED, SATURATION = "picture", "colored", "saturation"
 
 
-def whole_graph(folder: ModelFolder, head: str, size: int | None = None) -> onnx.ModelProto:
+def whole_graph(folder: ModelFolder, head: str, size: int | None = None) -> OnnxGraph:
     """Build the graph of all that `Colorizer` does to the pixels of a picture.
 
     The lightness of the picture, its small copy, the network, the guided upsampling and the gamut
@@ -29,8 +38,8 @@ def whole_graph(folder: ModelFolder, head: str, size: int | None = None) -> onnx
     >>> from kh_zoo.catalog import find_variant
     >>> from kh_zoo.networks.model_folder import open_model_folder
     >>> from kh_zoo.networks.whole_graph import whole_graph
-    >>> model = whole_graph(open_model_folder(find_variant("lite").folder), "lite")
-    >>> [value.name for value in (*model.graph.input, *model.graph.output)]
+    >>> graph = whole_graph(open_model_folder(find_variant("lite").folder), "lite")
+    >>> [*graph.inputs, *graph.outputs]
     ['picture', 'saturation', 'colored']
 
     Args:
@@ -40,7 +49,7 @@ def whole_graph(folder: ModelFolder, head: str, size: int | None = None) -> onnx
             what the model says.
 
     Returns:
-        An `onnx.ModelProto` with the weights inside. Input `picture`, uint8 `(height, width, 3)`
+        An `OnnxGraph` with the weights inside. Input `picture`, uint8 `(height, width, 3)`
         or `(height, width, 1)`, sRGB as displayed; input `saturation`, one float32, a factor
         on the colours: 1 leaves them. Output `colored`, uint8 `(height, width, 3)`, sRGB.
     """
@@ -50,10 +59,10 @@ def whole_graph(folder: ModelFolder, head: str, size: int | None = None) -> onnx
 class _WholeGraph:
     def __init__(self, folder: ModelFolder, head: str, size: int) -> None:
         self.folder, self.head, self.size = folder, head, size
-        self.nodes: list[onnx.NodeProto] = []
-        self.initializers: dict[str, TensorProto] = {}
+        self.nodes: list[OnnxNode] = []
+        self.tensors: dict[str, OnnxTensor] = {}
 
-    def build(self) -> onnx.ModelProto:
+    def build(self) -> OnnxGraph:
         shape = self("Shape", PICTURE)
         height, width, channels = self._split(shape, 3)
         luminance, f = self.luminance(channels, self("Slice", shape, _ints(0), _ints(2)))
@@ -65,24 +74,17 @@ class _WholeGraph:
         channels_out = self.in_gamut(luminance, f, a, b)
         encoded = [self("Unsqueeze", self.encoded(channel), _ints(2)) for channel in channels_out]
         self("Concat", *encoded, axis=2, output=COLORED)
-        graph = helper.make_graph(
-            self.nodes,
-            self.head,
-            [
-                helper.make_tensor_value_info(
-                    PICTURE, TensorProto.UINT8, ["height", "width", "channels"]
-                ),
-                helper.make_tensor_value_info(SATURATION, TensorProto.FLOAT, [1]),
-            ],
-            [helper.make_tensor_value_info(COLORED, TensorProto.UINT8, ["height", "width", 3])],
-            initializer=list(self.initializers.values()),
-        )
-        return onnx_model(graph)
+        inputs = {
+            PICTURE: OnnxValue(UINT8, ("height", "width", "channels")),
+            SATURATION: OnnxValue(FLOAT, (1,)),
+        }
+        outputs = {COLORED: OnnxValue(UINT8, ("height", "width", 3))}
+        return OnnxGraph(self.head, tuple(self.nodes), inputs, outputs, self.tensors)
 
     def luminance(self, channels: str, size: str) -> tuple[str, str]:
         """Y of each pixel, and CIELAB's f of it, `(height, width)`."""
         table = decode_srgb(np.arange(256) / 255).astype(np.float32)
-        light = self("Gather", table, self("Cast", PICTURE, to=TensorProto.INT32))
+        light = self("Gather", table, self("Cast", PICTURE, to=INT32))
         # Behind the weights of red, green and blue that of a picture of one channel.
         weights = np.array([*XYZ_FROM_RGB[1], 1], np.float32)
         gray = self("Equal", channels, _ints(1))
@@ -96,7 +98,7 @@ class _WholeGraph:
 
     def working_size(self, height: str, width: str) -> tuple[str, str]:
         """As `working_size`: rows and columns of the copy that is predicted on."""
-        sides = [self("Cast", side, to=TensorProto.FLOAT) for side in (height, width)]
+        sides = [self("Cast", side, to=FLOAT) for side in (height, width)]
         short, long = self("Min", *sides), self("Max", *sides)
         most = float(MAX_SQUARES * self.size**2)
         squares = self("Sqrt", self("Div", most, self("Mul", short, long)))
@@ -113,7 +115,7 @@ class _WholeGraph:
         wide = self("GreaterOrEqual", width, height)
         pair = (small_short, small_long), (small_long, small_short)
         found = (self("Where", wide, across, down) for across, down in pair)
-        rows, columns = (self("Cast", side, to=TensorProto.INT64) for side in found)
+        rows, columns = (self("Cast", side, to=INT64) for side in found)
         return rows, columns
 
     def small_copy(self, lightness: str, full: tuple[str, str], small: tuple[str, str]) -> str:
@@ -128,15 +130,15 @@ class _WholeGraph:
 
     def _reduced(self, image: str, size: str, small: str) -> str:
         """Bring the first axis from `size` to `small`."""
-        sides = (self("Cast", side, to=TensorProto.FLOAT) for side in (size, small))
+        sides = (self("Cast", side, to=FLOAT) for side in (size, small))
         step = self("Div", *sides)
         block = self("Max", self("Floor", self("Div", step, 2.0)), 1.0)
         step = self("Div", step, block)
-        block = self("Cast", block, to=TensorProto.INT64)
+        block = self("Cast", block, to=INT64)
         less = self("Sub", self("Add", size, block), _ints(1))
         blocks = self("Div", less, block)
         support = self("Max", step, 1.0)
-        beyond = self("Cast", self("Ceil", self("Mul", support, 3.0)), to=TensorProto.INT64)
+        beyond = self("Cast", self("Ceil", self("Mul", support, 3.0)), to=INT64)
         beyond = self("Add", beyond, _ints(1))
         # Blocks and the pixels of each; the border is continued outwards.
         place = self._range(self("Neg", beyond), self("Add", blocks, beyond))
@@ -170,14 +172,11 @@ class _WholeGraph:
             pads = self("Concat", _ints(0, 0, 0, 0, 0, 0), missing, axis=0)
             x = self("Pad", x, pads, mode="edge")
         self("Identity", x, output=INPUT)
-        network = onnx_graph(self.folder, self.head).graph
-        self.nodes += network.node
+        network = onnx_graph(self.folder, self.head)
+        self.nodes += network.nodes
         stored = load_file(self.folder.tensors_path)
-        for tensor in network.initializer:
-            outside = tensor.name in stored
-            self.initializers[tensor.name] = (
-                numpy_helper.from_array(stored[tensor.name], tensor.name) if outside else tensor
-            )
+        for name, tensor in network.tensors.items():
+            self.tensors[name] = tensor_of(stored[name]) if name in stored else tensor
         ab = OUTPUT
         if least > 1:
             ends = self("Concat", rows, columns, axis=0)
@@ -208,7 +207,7 @@ class _WholeGraph:
 
     def _cubic(self, size: str, small: str) -> str:
         """Weights of Keys' kernel, `(size, small + 4)`: two beyond each border."""
-        sides = (self("Cast", side, to=TensorProto.FLOAT) for side in (small, size))
+        sides = (self("Cast", side, to=FLOAT) for side in (small, size))
         places = self("Mul", self._floats(self._range(_ints(0), size), 0.5), self("Div", *sides))
         places = self("Unsqueeze", self("Sub", places, 0.5), _ints(1))
         neighbours = self._floats(self._range(_ints(-2), self("Add", small, _ints(2))))
@@ -260,14 +259,14 @@ class _WholeGraph:
         curve = self("Sub", self("Mul", power, 1.055), 0.055)
         bright = self("Greater", light, 0.0031308)
         level = self("Where", bright, curve, self("Mul", light, 12.92))
-        return self("Cast", self("Round", self("Mul", level, 255.0)), to=TensorProto.UINT8)
+        return self("Cast", self("Round", self("Mul", level, 255.0)), to=UINT8)
 
     def _range(self, start: Any, end: Any) -> str:
         """The whole numbers from `start` until `end`."""
         return self("Range", *(self("Squeeze", x, _ints(0)) for x in (start, end)), np.int64(1))
 
     def _floats(self, numbers: str, more: float = 0.0) -> str:
-        return self("Add", self("Cast", numbers, to=TensorProto.FLOAT), more)
+        return self("Add", self("Cast", numbers, to=FLOAT), more)
 
     def __call__(self, kind: str, *inputs: Any, output: str = "", **attributes: Any) -> str:
         """Add an operator; inputs are names, numbers and arrays. Returns the name of its output."""
@@ -282,13 +281,13 @@ class _WholeGraph:
 
     def _add(self, kind: str, inputs: Any, outputs: list[str], attributes: dict[str, Any]) -> None:
         names = [x if isinstance(x, str) else self._constant(x) for x in inputs]
-        self.nodes.append(helper.make_node(kind, names, outputs, **attributes))
+        self.nodes.append(OnnxNode(kind, tuple(names), tuple(outputs), attributes))
 
     def _constant(self, value: Any) -> str:
         array = np.asarray(value, np.float32) if isinstance(value, float) else np.asarray(value)
         content = "_".join(map(str, array.ravel())) if array.size < 9 else f"{len(self.nodes)}"
         name = f"{array.dtype}_{array.ndim}_{content}"
-        self.initializers[name] = numpy_helper.from_array(array, name)
+        self.tensors[name] = tensor_of(array)
         return name
 
 

@@ -49,7 +49,7 @@ def write_web_folder(
         HubError: If the model is to be pulled, and the Hub can't be reached, or refuses.
     """
     folder, head = open_source(pull_source(find(model)))
-    graph = whole_graph(folder, head).SerializeToString()
+    graph = whole_graph(folder, head).to_bytes()
     found = _runtime(runtime)
     target = Path(target)
     target.mkdir(parents=True, exist_ok=True)
