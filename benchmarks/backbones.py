@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_hypercolumns import HyperColumnProjection, feature_info, pick_taps
+from keras_hypercolumns.graphs.token_grids import token_grids
 
 STRIDES = (2, 4, 8, 16, 32)
 WIDTH, HEIGHT = 512, 64
@@ -25,6 +26,7 @@ APPLICATIONS = (
     *("InceptionV3", "MobileNet", "MobileNetV2", "MobileNetV3Small", "NASNetMobile", "ResNet50"),
     *("ResNet50V2", "VGG16", "VGG19", "Xception"),
 )
+TOKENS = {"image_shape": (64, 64, 3), "num_layers": 2, "num_heads": 2, "hidden_dim": 32}
 HUB = {
     "ResNetBackbone": {
         "input_conv_filters": [64],
@@ -36,20 +38,61 @@ HUB = {
     },
     "DenseNetBackbone": {"stackwise_num_repeats": [6, 12, 24]},
     "VGGBackbone": {"stackwise_num_repeats": [2, 2, 3], "stackwise_num_filters": [64, 128, 256]},
-    "CSPDarkNetBackbone": {
+    "CSPNetBackbone": {
         "stem_filters": 16,
-        "stackwise_num_filters": [32, 64, 128],
+        "stem_kernel_size": 3,
+        "stem_strides": 1,
         "stackwise_depth": [1, 2, 2],
+        "stackwise_strides": [2, 2, 2],
+        "stackwise_num_filters": [32, 64, 128],
+        "block_type": "dark_block",
+        "stage_type": "dark",
+    },
+    "HGNetV2Backbone": {
+        "depths": [1, 2, 2],
+        "embedding_size": 32,
+        "hidden_sizes": [64, 128, 256],
+        "stem_channels": [3, 16, 32],
+        "hidden_act": "relu",
+        "use_learnable_affine_block": False,
+        "stackwise_stage_filters": [
+            (32, 16, 64, 1, 1, 3),
+            (64, 32, 128, 2, 1, 3),
+            (128, 64, 256, 2, 1, 3),
+        ],
+        "apply_downsample": [False, True, True],
+        "use_lightweight_conv_block": [False, False, False],
+    },
+    "XceptionBackbone": {
+        "stackwise_conv_filters": [[32, 64], [64, 128], [256, 256]],
+        "stackwise_pooling": [True, True, False],
     },
     "MiTBackbone": {
-        "max_drop_path_rate": 0.1,
-        "layerwise_num_layers": [1, 1, 1],
-        "hidden_dims": [32, 64, 128],
+        "layerwise_depths": [1, 1, 1],
+        "num_layers": 3,
         "layerwise_num_heads": [1, 2, 4],
         "layerwise_sr_ratios": [8, 4, 2],
+        "max_drop_path_rate": 0.1,
         "layerwise_patch_sizes": [7, 3, 3],
         "layerwise_strides": [4, 2, 2],
-        "image_shape": (HEIGHT, WIDTH, 3),
+        "hidden_dims": [32, 64, 128],
+        "image_shape": (64, 64, 3),
+    },
+    "ViTBackbone": {**TOKENS, "patch_size": 16, "mlp_dim": 64},
+    "DeiTBackbone": {**TOKENS, "patch_size": 16, "intermediate_dim": 64},
+    "DINOV2Backbone": {
+        **TOKENS,
+        "patch_size": 8,
+        "intermediate_dim": 64,
+        "num_register_tokens": 2,
+        "position_embedding_shape": (64, 64),
+    },
+    "SwinTransformerBackbone": {
+        "image_shape": (64, 64, 3),
+        "embed_dim": 24,
+        "depths": (2, 2, 2),
+        "num_heads": (3, 6, 12),
+        "window_size": 4,
     },
 }
 """Classes of keras-hub with the arguments of a small one."""
@@ -87,8 +130,9 @@ def build(name):
 
 def row(name, backbone):
     """A line of the table."""
-    known = feature_info(backbone)
-    strides = [stride for stride in STRIDES if any(i.stride == stride for i in known.values())]
+    grids = {tap: grid.info for tap, grid in token_grids(backbone).items()}
+    there = {info.stride for info in (*feature_info(backbone).values(), *grids.values())}
+    strides = [stride for stride in STRIDES if stride in there]
     extractor, settings = pick_taps(backbone, strides=strides)
     height, width = extractor.input.shape[1:3]
     size = (1, height or HEIGHT, width or WIDTH, 3)
@@ -103,9 +147,9 @@ def row(name, backbone):
         if isinstance(center, tuple):
             center = center[size[2] % len(center)]
         said = "unknown" if center is None else f"{center:g}"
-        found = measured(extractor, tap, stride, size)
-        channels = extractor.output[tap].shape[-1]
-        cells.append(f"`{tap}`: {channels} at {said} ({found:.2f})")
+        # Tokens see the whole picture.
+        found = "tokens" if tap in grids else f"{measured(extractor, tap, stride, size):.2f}"
+        cells.append(f"`{tap}`: {extractor.output[tap].shape[-1]} at {said} ({found})")
     trains = two_steps(extractor, settings, size)
     return f"| {name} | " + " | ".join(cells) + f" | {trains} |"
 

@@ -134,11 +134,12 @@ def _of_stride(
         if layer in known and known[layer].stride == stride:
             return name
     calls = calls_by_name(backbone)
-    found = {
-        info.stride: name
-        for name, info in known.items()
-        if type(calls[name][0].operation).__name__ not in ("ZeroPadding2D", "Pad")
+    paddings = {
+        name
+        for name, found in calls.items()
+        if type(found[0].operation).__name__ in ("ZeroPadding2D", "Pad")
     }
+    found = {info.stride: name for name, info in known.items() if name not in paddings}
     if stride not in found:
         raise ValueError(unknown_name("strides", stride, map(str, sorted(found))))
     return found[stride]

@@ -56,6 +56,16 @@ def test_by_strides_maps_come_before_tokens():
     assert settings["taps"] == ("patches",)
 
 
+def test_tokens_that_only_a_pyramid_names():
+    """As in DINOV2 of keras-hub, whose blocks are outputs of one layer."""
+    backbone = tokens_of()
+    backbone.pyramid_outputs = {"stage1": backbone.get_layer("deep").output}
+    assert pick_taps(backbone, strides=[8])[1]["taps"] == ("patches",)
+    extractor, settings = pick_taps(backbone, ["stage1"])
+    assert settings["strides"] == {"stage1": 8}
+    assert tuple(extractor.output["stage1"].shape) == (None, 3, 5, 6)
+
+
 def test_of_an_unknown_size_there_are_none():
     with pytest.raises(ValueError, match="without height and width"):
         pick_taps(tokens_of(shape=(None, None)), ["deep"])
