@@ -239,6 +239,7 @@ PRINTED = _lightness(
     )
 )
 PAGES = [Image.fromarray(255 - GRAY)]
+COPIES = [Image.fromarray(255 - GRAY)]  # Pillow leaves something of MPO in them
 SEPIA = np.clip(GRAY[..., None] * [1.0, 0.85, 0.6], 0, 255).astype(np.uint8)
 FRACTIONS = np.float32(GRAY / 255)
 
@@ -408,7 +409,7 @@ KINDS = {
         *(GREY, None, 0.01, "first of 2 pages"),
     ),
     "jpeg of several pictures": (
-        _pillow(GRAY, "a.jpg", format="MPO", save_all=True, append_images=PAGES, quality=99),
+        _pillow(GRAY, "a.jpg", format="MPO", save_all=True, append_images=COPIES, quality=99),
         *(GREY, None, 0.5, "first of 2 pictures"),
     ),
     "png frames": (

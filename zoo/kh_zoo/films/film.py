@@ -14,6 +14,9 @@ from av.video.reformatter import ColorRange
 from kh_zoo.errors import PictureError
 from kh_zoo.films.pixels import default_matrix
 
+_MAJOR = int(av.__version__.partition(".")[0])
+AS_BYTES: dict[str, Any] = {"metadata_errors": "surrogateescape"} if _MAJOR < 19 else {}
+"""So that metadata in any encoding stay what they are; PyAV 19 does it by itself."""
 _UNSPECIFIED = 2
 _HDR = {16: "PQ", 18: "HLG"}
 """Numbers of transfer functions, `AVColorTransferCharacteristic`."""
@@ -57,8 +60,9 @@ class Film:
             raise PictureError("there is no film in it, only sound or data")
         self.stream = stream
         stream.thread_type = "AUTO"
-        self.time_base = stream.time_base or Fraction(1, 90000)
-        self.rate = stream.average_rate or stream.guessed_rate or Fraction(25)
+        # From PyAV 19 on they are rationals of its own, and 0 where they are unknown.
+        self.time_base = Fraction(stream.time_base or Fraction(1, 90000))
+        self.rate = Fraction(stream.average_rate or stream.guessed_rate or 25)
         self._frames = self._decode()
         try:
             self.first = next(self._frames)
@@ -81,7 +85,7 @@ class Film:
         tagged = pixels.colorspace not in (0, _UNSPECIFIED)  # 0 is RGB
         self.matrix = pixels.colorspace if tagged else default_matrix(self.height)
         self.bits = max(component.bits for component in pixels.format.components)
-        self.aspect = stream.sample_aspect_ratio or None
+        self.aspect = Fraction(stream.sample_aspect_ratio or 0) or None
         matrix: Any = pixels.side_data.get("DISPLAYMATRIX")
         self.display_matrix = None if matrix is None else np.frombuffer(matrix, "<i4").tolist()
         # To see it upright: so many quarters, against the clock.
@@ -167,13 +171,14 @@ def open_film(path: Path) -> av.container.InputContainer:
         if path.stat().st_size == 0:
             raise PictureError("the file is empty (0 bytes)")
         # A name with a colon in it is no protocol.
-        return av.open(f"file:{path}", metadata_errors="surrogateescape")
+        container: av.container.InputContainer = av.open(f"file:{path}", **AS_BYTES)
     except av.FFmpegError as error:
         raise PictureError(
             f"not a film, or of an unknown format, or cut short ({error.strerror})"
         ) from error
     except OSError as error:
         raise PictureError(error.strerror or str(error)) from error
+    return container
 
 
 def packets(

@@ -9,7 +9,7 @@ import av
 
 from kh_zoo.errors import OutputError
 from kh_zoo.films.encoding import Encoding
-from kh_zoo.films.film import Film, open_film, packets
+from kh_zoo.films.film import AS_BYTES, Film, open_film, packets
 from kh_zoo.films.kinds import FORMATS
 from kh_zoo.films.segments import Encoded
 
@@ -37,12 +37,7 @@ def finish(film: Film, frames: Iterable[Encoded], encoding: Encoding, path: Path
     try:
         with (
             open_film(film.path) as source,
-            av.open(
-                f"file:{path}",
-                "w",
-                format=FORMATS[path.suffix],
-                metadata_errors="surrogateescape",
-            ) as output,
+            av.open(f"file:{path}", "w", format=FORMATS[path.suffix], **AS_BYTES) as output,
         ):
             return _write(film, source, frames, encoding, output, path.suffix)
     except (av.FFmpegError, OSError) as error:
@@ -75,7 +70,7 @@ def _write(
     waiting = _packets(frames, colored, film.time_base, ends)
     video = next(waiting, None)
     for packet in packets(source, None, lambda _: None):
-        if packet.dts is None or packet.time_base is None:
+        if packet.dts is None or not packet.time_base:
             continue
         ends.append(max(ends.pop(), _end(packet)))
         if packet.stream.index not in streams or bytes(packet) == _GAP:
