@@ -11,10 +11,12 @@ import numpy as np
 
 from keras_hypercolumns.choices import nearest
 from keras_hypercolumns.graphs.model_graph import (
-    calls_by_name,
+    Output,
     calls_of,
     check_functional,
     is_functional,
+    named_outputs,
+    outputs_by_name,
 )
 from keras_hypercolumns.graphs.reach import Reach, Reaches, depends_on_size, through
 
@@ -93,9 +95,9 @@ def feature_info(model: keras.Model, taps: Iterable[str] | None = None) -> dict[
 
     Args:
         model: A functional or a built Sequential model. Its height and width may be unknown.
-        taps: Names of layers that give one 4D map; one in a nested model is `"inner/layer"`.
-            Defaults to `None`: every layer that gives one 4D map with a stride, in the order of the
-            graph.
+        taps: Names of layers that give a 4D map; one in a nested model is `"inner/layer"`, the
+            outputs of a layer that gives several are `"layer[0]"`, `"layer[1]"` and so on. Defaults
+            to `None`: every 4D map with a stride, in the order of the graph.
 
     Returns:
         A dict from tap to `FeatureInfo`, in the order of `taps`. In a model with several inputs
@@ -143,17 +145,17 @@ def check_taps(model: keras.Model, taps: Iterable[str]) -> tuple[str, ...]:
             "twice; `feature_info(model)` tells the names. "
             f"Received: {names if is_list else taps!r}"
         )
-    calls = calls_by_name(model)
+    outputs = outputs_by_name(model)
     for tap in names:
-        if tap not in calls:
-            raise ValueError(_unknown_tap(model, tap, calls))
-        outputs = calls[tap][0].outputs
-        if len(calls[tap]) > 1:
-            problem = f"is called {len(calls[tap])} times: its name doesn't say which is meant"
-        elif len(outputs) > 1:
-            problem = f"has {len(outputs)} outputs: its name doesn't say which is meant"
-        elif len(outputs[0].shape) != 4:
-            problem = f"gives the shape {outputs[0].shape}, without height and width"
+        several = [name for name in outputs if name.startswith(f"{tap}[")]
+        if several:
+            problem = f"has {len(several)} outputs, {several[0]!r} to {several[-1]!r}"
+        elif tap not in outputs:
+            raise ValueError(_unknown_tap(model, tap, outputs))
+        elif len(outputs[tap]) > 1:
+            problem = f"is called {len(outputs[tap])} times: its name doesn't say which is meant"
+        elif len(shape := outputs[tap][0].tensor.shape) != 4:
+            problem = f"gives the shape {shape}, without height and width"
         else:
             continue
         raise ValueError(
@@ -163,15 +165,15 @@ def check_taps(model: keras.Model, taps: Iterable[str]) -> tuple[str, ...]:
     return names
 
 
-def _unknown_tap(model: keras.Model, tap: str, calls: dict[str, list[Any]]) -> str:
-    inner = [name for name in calls if name.endswith(f"/{tap}")]
-    hint = f" Did you mean {inner[0]!r}?" if inner else nearest(tap, calls)
+def _unknown_tap(model: keras.Model, tap: str, outputs: dict[str, list[Output]]) -> str:
+    inner = [name for name in outputs if name.endswith(f"/{tap}")]
+    hint = f" Did you mean {inner[0]!r}?" if inner else nearest(tap, outputs)
     known = feature_info(model)
     # Paddings come last before a stride, and are not what anyone taps.
     last = {
         info.stride: (name, info)
         for name, info in known.items()
-        if not isinstance(calls[name][0].operation, keras.layers.ZeroPadding2D)
+        if not isinstance(outputs[name][0].call.operation, keras.layers.ZeroPadding2D)
     }
     listed = ", ".join(
         f"{name!r} (stride {stride}, {info.channels} channels)"
@@ -227,7 +229,8 @@ class _Survey:
                     reached = through(call, given)
                     self.depends_on_size |= depends_on_size(call.operation)
                 known.update(zip(map(id, call.outputs), reached, strict=True))
-            self.found.setdefault(name, []).extend((x, known[id(x)]) for x in call.outputs)
+            for output, x in named_outputs(call, prefix).items():
+                self.found.setdefault(output, []).append((x, known[id(x)]))
         return [known[id(x)] for x in model.outputs]
 
     def note_channels(self, layer: Any, reaches: Reaches) -> None:

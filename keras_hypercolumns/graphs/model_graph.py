@@ -1,7 +1,7 @@
 """Reading the graph of a functional Keras model."""
 
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 
@@ -57,13 +57,32 @@ def calls_of(model: keras.Model, outputs: Iterable[Any] | None = None) -> list[A
     return [call for depth in sorted(depths, reverse=True) for call in depths[depth]]
 
 
-def calls_by_name(model: keras.Model, prefix: str = "") -> dict[str, list[Any]]:
-    """The calls of each layer by its name, those in nested models as `"inner/layer"`."""
-    found: dict[str, list[Any]] = {}
+class Output(NamedTuple):
+    """One of the tensors that a call gives."""
+
+    call: Any
+    tensor: Any
+
+
+def outputs_by_name(model: keras.Model, prefix: str = "") -> dict[str, list[Output]]:
+    """What each layer gives, by its name, once for each call; as `"inner/layer"` in nested models.
+
+    Those of a layer that gives several are `"layer[0]"`, `"layer[1]"` and so on.
+    """
+    found: dict[str, list[Output]] = {}
     for call in calls_of(model):
-        name = prefix + call.operation.name
-        found.setdefault(name, []).append(call)
+        for name, tensor in named_outputs(call, prefix).items():
+            found.setdefault(name, []).append(Output(call, tensor))
         if is_functional(call.operation):
-            for inner, calls in calls_by_name(call.operation, f"{name}/").items():
-                found.setdefault(inner, []).extend(calls)
+            inner = f"{prefix}{call.operation.name}/"
+            for name, outputs in outputs_by_name(call.operation, inner).items():
+                found.setdefault(name, []).extend(outputs)
     return found
+
+
+def named_outputs(call: Any, prefix: str = "") -> dict[str, Any]:
+    """The tensors of a call by their names."""
+    name = prefix + call.operation.name
+    if len(call.outputs) == 1:
+        return {name: call.outputs[0]}
+    return {f"{name}[{i}]": x for i, x in enumerate(call.outputs)}

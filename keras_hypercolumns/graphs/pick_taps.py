@@ -11,10 +11,7 @@ from keras_hypercolumns.graphs.feature_info import (
     channels_format,
     feature_info,
 )
-from keras_hypercolumns.graphs.model_graph import (
-    calls_by_name,
-    check_functional,
-)
+from keras_hypercolumns.graphs.model_graph import check_functional, outputs_by_name
 from keras_hypercolumns.graphs.tap_extractor import tap_extractor
 from keras_hypercolumns.graphs.token_grids import token_grids
 
@@ -117,12 +114,7 @@ def _pyramid(backbone: keras.Model) -> dict[str, str]:
     outputs = getattr(backbone, "pyramid_outputs", None)
     if not isinstance(outputs, Mapping):
         return {}
-    names = {
-        id(x): name
-        for name, calls in calls_by_name(backbone).items()
-        for call in calls
-        for x in call.outputs
-    }
+    names = {id(found[0].tensor): name for name, found in outputs_by_name(backbone).items()}
     return {name: names[id(x)] for name, x in outputs.items() if id(x) in names}
 
 
@@ -133,11 +125,10 @@ def _of_stride(
     for name, layer in pyramid.items():
         if layer in known and known[layer].stride == stride:
             return name
-    calls = calls_by_name(backbone)
     paddings = {
         name
-        for name, found in calls.items()
-        if type(found[0].operation).__name__ in ("ZeroPadding2D", "Pad")
+        for name, outputs in outputs_by_name(backbone).items()
+        if type(outputs[0].call.operation).__name__ in ("ZeroPadding2D", "Pad")
     }
     found = {info.stride: name for name, info in known.items() if name not in paddings}
     if stride not in found:

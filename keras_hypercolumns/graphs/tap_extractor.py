@@ -7,7 +7,7 @@ import keras
 from keras import tree
 
 from keras_hypercolumns.graphs.feature_info import check_taps
-from keras_hypercolumns.graphs.model_graph import calls_by_name, calls_of, inputs_of
+from keras_hypercolumns.graphs.model_graph import calls_of, inputs_of, outputs_by_name
 
 
 def tap_extractor(model: keras.Model, taps: Iterable[str]) -> keras.Model:
@@ -32,7 +32,8 @@ def tap_extractor(model: keras.Model, taps: Iterable[str]) -> keras.Model:
         model: A functional model, such as those of `keras.applications` and the backbones of
             keras-hub, or a built Sequential one. Its height and width may be unknown.
         taps: List or tuple of names of layers whose output is one 4D map. A layer of a model that
-            is used as a layer is `"inner_model/layer"`. The name of an input is a tap too: the
+            is used as a layer is `"inner_model/layer"`; the outputs of a layer that gives several
+            are `"layer[0]"`, `"layer[1]"` and so on. The name of an input is a tap too: the
             picture itself.
 
     Input shape:
@@ -63,18 +64,21 @@ def _connect(
     model: keras.Model, taps: Iterable[str], outputs: Iterable[Any] = ()
 ) -> tuple[dict[str, Any], list[Any]]:
     """The maps of the taps, and `outputs` of the model, as symbolic tensors on its inputs."""
-    calls = calls_by_name(model)
+    named = {tap: found[0].tensor for tap, found in outputs_by_name(model).items()}
     inner_taps: dict[str, list[str]] = {}
     for tap in taps:
         name, nested, rest = tap.partition("/")
         if nested:
             inner_taps.setdefault(name, []).append(rest)
     if not inner_taps:
-        return {tap: calls[tap][0].outputs[0] for tap in taps}, list(outputs)
+        return {tap: named[tap] for tap in taps}, list(outputs)
 
     # The tensors inside a nested model belong to its own inputs. So the layers are called once
     # more, with a version of the nested model in its place that returns its maps as well.
-    wanted = [output for tap in taps for output in calls[tap.partition("/")[0]][0].outputs]
+    wanted = [named[tap] for tap in taps if "/" not in tap]
+    wanted += [
+        x for call in calls_of(model) if call.operation.name in inner_taps for x in call.outputs
+    ]
     computed = {id(x): x for x in model.inputs}
     maps = {}
     for call in calls_of(model, [*wanted, *outputs]):
@@ -90,5 +94,5 @@ def _connect(
         else:
             result = layer(*args, **kwargs)
         computed.update(zip(map(id, call.outputs), tree.flatten(result), strict=True))
-    maps.update({tap: computed[id(calls[tap][0].outputs[0])] for tap in taps if "/" not in tap})
+    maps.update({tap: computed[id(named[tap])] for tap in taps if "/" not in tap})
     return maps, [computed[id(output)] for output in outputs]

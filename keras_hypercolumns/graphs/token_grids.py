@@ -7,7 +7,7 @@ import keras
 from keras import layers
 
 from keras_hypercolumns.graphs.feature_info import FeatureInfo, channels_format
-from keras_hypercolumns.graphs.model_graph import calls_of
+from keras_hypercolumns.graphs.model_graph import calls_of, named_outputs
 
 
 class TokenGrid(NamedTuple):
@@ -48,7 +48,8 @@ def token_grids(backbone: keras.Model) -> dict[str, TokenGrid]:
     # Those of the blocks are further outputs of a layer; keras-hub has names for them.
     named = getattr(backbone, "pyramid_outputs", None)
     outputs = dict(named) if isinstance(named, Mapping) else {}
-    outputs.update((call.operation.name, call.outputs[0]) for call in calls_of(backbone))
+    for call in calls_of(backbone):
+        outputs.update(named_outputs(call))
     grids = {}
     for name, tokens in outputs.items():
         if len(tokens.shape) != 3 or None in tokens.shape[1:]:

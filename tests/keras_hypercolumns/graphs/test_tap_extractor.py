@@ -6,9 +6,9 @@ import warnings
 import keras
 import numpy as np
 import pytest
-from keras import layers
+from keras import layers, ops
 
-from keras_hypercolumns import HyperColumnProjection, feature_info, tap_extractor
+from keras_hypercolumns import HyperColumnProjection, feature_info, pick_taps, tap_extractor
 
 LAST = {"data_format": "channels_last"}
 
@@ -260,7 +260,7 @@ def test_layers_that_do_not_give_one_map(picture):
     for tap, problem in {
         "shared": "is called 2 times",
         "inner/first": "is called 2 times",
-        "several": "has 2 outputs",
+        "several": "has 2 outputs, 'several[0]' to 'several[1]'",
         "add": "gives the shape (None, 5), without height and width",
     }.items():
         tap = merged._keras_history.operation.name if tap == "add" else tap
@@ -270,6 +270,43 @@ def test_layers_that_do_not_give_one_map(picture):
     check_equal(
         tap_extractor(inner, ["first"])(picture), {"first": inner.get_layer("first")(picture)}
     )
+
+
+class Pyramid(layers.Layer):
+    """As encoders of keras-hub have it: one layer that returns the maps of all its stages."""
+
+    def call(self, x):
+        half = ops.average_pool(x, 2, data_format="channels_last")
+        return half, {"quarter": ops.average_pool(half, 2, data_format="channels_last")}
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_outputs_of_a_layer_that_gives_several(picture, nested):
+    inputs = keras.Input((None, None, 3))
+    half, deeper = Pyramid(name="stages")(inputs)
+    model = keras.Model(inputs, [half, deeper["quarter"]], name="inner")
+    prefix = ""
+    if nested:
+        outer = keras.Input((None, None, 3))
+        model, prefix = keras.Model(outer, model(outer)), "inner/"
+    taps = [f"{prefix}stages[1]", f"{prefix}stages[0]"]
+    expected = {
+        tap: layers.AveragePooling2D(stride, data_format="channels_last")(picture)
+        for tap, stride in zip(taps, (4, 2), strict=True)
+    }
+    check_equal(tap_extractor(model, taps)(picture), expected)
+    assert {tap: info.stride for tap, info in feature_info(model, taps).items()} == {
+        taps[0]: 4,
+        taps[1]: 2,
+    }
+    if not nested:
+        assert pick_taps(model, strides=(2, 4))[1]["taps"] == ("stages[0]", "stages[1]")
+    else:
+        check_equal(tap_extractor(model, ["inner[1]"])(picture), {"inner[1]": expected[taps[0]]})
+    with pytest.raises(ValueError, match=r"has 2 outputs, '.*stages\[0\]' to '.*stages\[1\]'"):
+        tap_extractor(model, [f"{prefix}stages"])
+    with pytest.raises(ValueError, match=r"Did you mean '.*stages\[[01]\]'"):
+        tap_extractor(model, [f"{prefix}stages[2]"])
 
 
 class Subclassed(keras.Model):
