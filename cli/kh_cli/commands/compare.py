@@ -8,7 +8,7 @@ import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.model_options import Models
-from kh_cli.options.output_options import Quiet
+from kh_cli.options.output_options import Overwrite, Quiet
 from kh_cli.output.errors import FAILED, WRONG_USE, WrongUse
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
@@ -65,10 +65,7 @@ def compare(
             help="As for `kh colorize`. Default: what each model was made for.",
         ),
     ] = None,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Replace the output. Default: one that is there stays."),
-    ] = False,
+    overwrite: Overwrite = False,
     offline: Offline = False,
     cache_dir: CacheDir = None,
     quiet: Quiet = False,

@@ -7,7 +7,7 @@ import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.model_options import ModelOption
-from kh_cli.options.output_options import Quiet
+from kh_cli.options.output_options import Overwrite, Quiet
 from kh_cli.output.errors import WrongUse
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_line
@@ -46,10 +46,7 @@ def features(
             min=16, max=2048, help="Short side that the network sees the picture at, in pixels."
         ),
     ] = 512,
-    overwrite: Annotated[
-        bool,
-        typer.Option("--overwrite", help="Replace the output. Default: one that is there stays."),
-    ] = False,
+    overwrite: Overwrite = False,
     offline: Offline = False,
     cache_dir: CacheDir = None,
     quiet: Quiet = False,

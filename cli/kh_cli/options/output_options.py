@@ -1,4 +1,4 @@
-"""What is printed: for people or for programs, and how much."""
+"""What is printed, for people or for programs, and how much; what is written over."""
 
 from typing import Annotated
 
@@ -15,4 +15,8 @@ Quiet = Annotated[
     typer.Option(
         "--quiet", "-q", help="Only errors, no progress and no summary. Default: all three."
     ),
+]
+Overwrite = Annotated[
+    bool,
+    typer.Option("--overwrite", help="Replace the output. Default: one that is there stays."),
 ]
