@@ -38,11 +38,11 @@ def features(
     Args:
         backbone: A functional model with one picture as its input, or a built Sequential one.
         pictures: Array of what it sees, as for its own call.
-        taps: Names of feature maps, as for `pick_taps`.
-        strides: Instead of names, pixels per cell, as for `pick_taps`.
+        taps: Names of layers that give a feature map; `pick_taps` says which there are.
+        strides: Instead of names, pixels per cell: the last map of each stride is taken.
         points: `(points, 2)`, the same for all pictures, or `(batch, points, 2)`: (y, x) in pixels,
-            whose centres are whole numbers, as for `HyperColumnSampler`. Defaults to `None`: all
-            pixels, which at a thousand channels take 4 GB a megapixel.
+            whose centres are whole numbers. Defaults to `None`: all pixels, which at a thousand
+            channels take 4 GB a megapixel.
 
     Input shape:
         4D array:

@@ -48,8 +48,8 @@ def pca_picture(
     Args:
         backbone: A functional model with one picture as its input, or a built Sequential one.
         pictures: Array of what it sees, as for its own call.
-        taps: Names of feature maps, as for `pick_taps`.
-        strides: Instead of names, pixels per cell, as for `pick_taps`.
+        taps: Names of layers that give a feature map; `pick_taps` says which there are.
+        strides: Instead of names, pixels per cell: the last map of each stride is taken.
         points: How many pixels are sampled, of all pictures together. A positive int.
         seed: Of where they lie.
 
