@@ -27,6 +27,17 @@ LINEAR = (
 )
 """What a projection takes over from the convolution or dense layer that it replaces."""
 
+TAPS = (
+    "taps",
+    "reference",
+    "interpolation",
+    "coordinates",
+    "strides",
+    "centers",
+    "data_format",
+)
+"""What a hypercolumn takes over from a projection."""
+
 
 def project(model: keras.Model) -> keras.Model:
     """Copy a model, with each dense hypercolumn and 1x1 convolution joined into a projection.
@@ -130,8 +141,9 @@ def unproject(model: keras.Model) -> keras.Model:
     """Copy a model, with each `HyperColumnProjection` as a `HyperColumn` and a 1x1 `Conv2D`.
 
     The way back from `project`: the outputs are equal, up to rounding. The convolution takes the
-    projection's name, and the hypercolumn that name with `_hypercolumn` behind it. The copy shares
-    nothing with `model` and is not compiled.
+    projection's name, and the hypercolumn that name with `_hypercolumn` behind it. LoRA weights are
+    merged into the kernel; a quantized projection stays one. The copy shares nothing with `model`
+    and is not compiled.
 
     Example:
 
@@ -157,16 +169,16 @@ def unproject(model: keras.Model) -> keras.Model:
 
     Raises:
         ValueError: If `model` is neither functional nor a built `Sequential`, or has no
-            `HyperColumnProjection`.
+            `HyperColumnProjection` that isn't quantized.
     """
     columns: dict[int, HyperColumn] = {}
 
     def convert(model: keras.Model) -> keras.Model:
         def replace(layer: Any) -> Any:
-            if type(layer) is not HyperColumnProjection:
+            if type(layer) is not HyperColumnProjection or layer.quantization_mode is not None:
                 return None
             config = layer.get_config()
-            taps = {key: config[key] for key in config if key not in (*LINEAR, "filters")}
+            taps = {key: config[key] for key in TAPS}
             convolution = keras.layers.Conv2D.from_config(
                 {
                     **{key: config.get(key) for key in LINEAR},
@@ -191,7 +203,7 @@ def unproject(model: keras.Model) -> keras.Model:
     twin = convert(model)
     if not columns:
         raise ValueError(
-            "`model` should have a HyperColumnProjection. "
+            "`model` should have a HyperColumnProjection that is not quantized. "
             f"Received: model {model.name!r} without one"
         )
     return twin

@@ -7,7 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_hypercolumns.choices import unknown_name
 from keras_hypercolumns.layers.tap_layer import TapLayer
+
+QUANTIZATIONS = ("int8", "int4", "float8")
 
 
 @keras.saving.register_keras_serializable(package="keras_hypercolumns")
@@ -71,6 +74,11 @@ class HyperColumnProjection(TapLayer):
         bias_regularizer: Defaults to `None`.
         kernel_constraint: Defaults to `None`.
         bias_constraint: Defaults to `None`.
+        lora_rank: Rank of a low-rank change of the kernel, which is trained in its place; see
+            `enable_lora`. Defaults to `None`: the kernel itself is trained.
+        lora_alpha: The change is multiplied by `lora_alpha / lora_rank`. Defaults to `lora_rank`.
+        quantization_config: A `keras.quantizers.QuantizationConfig` of the kernel of a layer whose
+            `dtype` is a quantized policy; see `quantize`. Defaults to `None`: that of the policy.
 
     Input shape:
         A dict `{tap: map}` (further entries are ignored), or a tuple of the maps in the order of
@@ -114,6 +122,9 @@ class HyperColumnProjection(TapLayer):
         bias_regularizer: Any = None,
         kernel_constraint: Any = None,
         bias_constraint: Any = None,
+        lora_rank: int | None = None,
+        lora_alpha: float | None = None,
+        quantization_config: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(
@@ -130,16 +141,24 @@ class HyperColumnProjection(TapLayer):
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
         self.kernel_constraint = keras.constraints.get(kernel_constraint)
         self.bias_constraint = keras.constraints.get(bias_constraint)
+        self.lora_rank = lora_rank
+        self.lora_alpha = lora_rank if lora_alpha is None else lora_alpha
+        self.lora_enabled = False
+        self.quantization_config = quantization_config
+        self._quantized: dict[str, Any] = {}
 
     def build(self, input_shape: Any) -> None:
         self.tap_channels = tuple(self._channels(self._shapes_by_name(input_shape)))
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(1, 1, sum(self.tap_channels), self.filters),
-            initializer=self.kernel_initializer,
-            regularizer=self.kernel_regularizer,
-            constraint=self.kernel_constraint,
-        )
+        if self.quantization_mode is None:
+            self._kernel = self.add_weight(
+                name="kernel",
+                shape=(1, 1, sum(self.tap_channels), self.filters),
+                initializer=self.kernel_initializer,
+                regularizer=self.kernel_regularizer,
+                constraint=self.kernel_constraint,
+            )
+        else:
+            self._build_quantized(self._policy())
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
@@ -150,6 +169,193 @@ class HyperColumnProjection(TapLayer):
                 constraint=self.bias_constraint,
             )
         self.built = True
+        if self.lora_rank:
+            self.enable_lora(self.lora_rank, self.lora_alpha)
+
+    @property
+    def kernel(self) -> Any:
+        """The kernel `(1, 1, sum of channels, filters)`, what LoRA adds to it included."""
+        if not self.built or self._quantized:
+            raise AttributeError(
+                f"layer {self.name!r} has no `kernel` "
+                + (
+                    "once it is quantized: it has one for each tap"
+                    if self.built
+                    else "before it is built"
+                )
+            )
+        if not self.lora_enabled:
+            return self._kernel
+        change = ops.matmul(self.lora_kernel_a, self.lora_kernel_b)
+        return self._kernel + ops.cast(self._lora_scale * change, self._kernel.dtype)
+
+    @property
+    def _lora_scale(self) -> float:
+        assert self.lora_rank
+        assert self.lora_alpha is not None
+        return self.lora_alpha / self.lora_rank
+
+    def enable_lora(
+        self,
+        rank: int,
+        lora_alpha: float | None = None,
+        a_initializer: Any = "he_uniform",
+        b_initializer: Any = "zeros",
+    ) -> None:
+        """Freeze the kernel, and train a change of it that has a low rank.
+
+        As `keras.layers.Conv2D.enable_lora`: the kernel becomes `kernel + lora_alpha / rank *
+        (a @ b)`, with `a` of shape `(1, 1, sum of channels, rank)` and `b` of `(rank, filters)`. It
+        may be quantized, before or after. A file of the model has the kernel, `a` and `b` apart.
+
+        Example:
+
+        >>> import numpy as np
+        >>> from keras_hypercolumns import HyperColumnProjection
+        >>> layer = HyperColumnProjection(21, ("early", "late"))
+        >>> y = layer({"early": np.ones((1, 4, 4, 64)), "late": np.ones((1, 2, 2, 512))})
+        >>> layer.enable_lora(4)
+        >>> [tuple(x.shape) for x in layer.trainable_weights]
+        [(21,), (1, 1, 576, 4), (4, 21)]
+
+        Args:
+            rank: A positive int, less than the number of `filters` if it is to save anything.
+            lora_alpha: Defaults to `rank`.
+            a_initializer: Of `a`.
+            b_initializer: Of `b`. Defaults to `"zeros"`: nothing changes at first.
+
+        Raises:
+            ValueError: If the layer isn't built, has LoRA already or a constraint of its kernel, or
+                if `rank` is no positive int.
+
+        Reference:
+            - [Hu et al., 2021](https://arxiv.org/abs/2106.09685), section 4.1.
+        """
+        if not isinstance(rank, int | np.integer) or rank < 1:
+            raise ValueError(f"`rank` should be a positive int. Received: {rank!r}")
+        if not self.built:
+            raise ValueError(
+                f"layer {self.name!r} should be built before `enable_lora`: call it on maps first"
+            )
+        if self.lora_enabled:
+            raise ValueError(f"layer {self.name!r} has LoRA already, of the rank {self.lora_rank}")
+        if self.kernel_constraint:
+            raise ValueError(
+                f"`kernel_constraint` of layer {self.name!r} should be None for `enable_lora`: it "
+                f"doesn't bind what is added to the kernel. Received: {self.kernel_constraint}"
+            )
+        # Keras lets nothing be added to a layer that is built.
+        self._tracker.unlock()
+        # In float32, as Keras's: small steps would be lost in half precision.
+        settings = {"dtype": "float32", "regularizer": self.kernel_regularizer}
+        self.lora_kernel_a = self.add_weight(
+            name="lora_kernel_a",
+            shape=(1, 1, sum(self.tap_channels), int(rank)),
+            initializer=keras.initializers.get(a_initializer),
+            **settings,
+        )
+        self.lora_kernel_b = self.add_weight(
+            name="lora_kernel_b",
+            shape=(int(rank), self.filters),
+            initializer=keras.initializers.get(b_initializer),
+            **settings,
+        )
+        self._tracker.lock()
+        if not self._quantized:
+            self._kernel.trainable = False
+        self.lora_rank = int(rank)
+        self.lora_alpha = self.lora_rank if lora_alpha is None else lora_alpha
+        self.lora_enabled = True
+
+    def quantize(
+        self, mode: str | None = None, type_check: bool = True, config: Any = None
+    ) -> None:
+        """Make the kernel one of int8, int4 or float8, in place; `model.quantize` calls this.
+
+        Each tap then has a `keras.layers.Dense` of its own, quantized as Keras does it: maps of
+        different taps differ in their range, so each has its own scales. With int8 and int4 only a
+        bias and LoRA can be trained; float8 is for training.
+
+        Example:
+
+        >>> import numpy as np
+        >>> from keras_hypercolumns import HyperColumnProjection
+        >>> maps = {"early": np.ones((1, 4, 4, 64)), "late": np.ones((1, 2, 2, 512))}
+        >>> layer = HyperColumnProjection(21, ("early", "late"))
+        >>> before = layer(maps)
+        >>> layer.quantize("int8")
+        >>> bool(np.abs(np.array(layer(maps)) - np.array(before)).max() < 0.02)
+        True
+
+        Args:
+            mode: `"int8"`, `"int4"` or `"float8"`. May be left out where `config` says it.
+            type_check: Whether to refuse subclasses, of which this doesn't know what they compute.
+            config: A `keras.quantizers.QuantizationConfig`. Defaults to `None`: Keras's for `mode`.
+
+        Raises:
+            ValueError: If the layer isn't built, or is quantized already; for `"float8"` with a
+                constraint of the kernel.
+            NotImplementedError: If `mode` is another one, or the layer a subclass.
+
+        Reference:
+            - [Jacob et al., 2018](https://arxiv.org/abs/1712.05877), section 2.1.
+        """
+        # Keras puts checks around this method, and resolves `mode` and `config`.
+        if type_check and type(self) is not HyperColumnProjection:
+            raise NotImplementedError(
+                f"layer {self.name!r} is a {type(self).__name__}, a subclass of "
+                "HyperColumnProjection, which has to say itself how it is quantized"
+            )
+        if mode not in QUANTIZATIONS:
+            raise NotImplementedError(unknown_name("mode", mode, QUANTIZATIONS))
+        if mode == "float8" and self.kernel_constraint:
+            raise ValueError(
+                f"`kernel_constraint` of layer {self.name!r} should be None for float8: each tap "
+                f"has a kernel of its own then. Received: {self.kernel_constraint}"
+            )
+        kernel = ops.convert_to_numpy(self._kernel)[0, 0]
+        del self._kernel
+        policy = self._policy()
+        # The policy may be set first: then it says so.
+        self._build_quantized(keras.DTypePolicy(policy.name.split("_from_")[-1]))
+        start = 0
+        for tap, channels in zip(self.taps, self.tap_channels, strict=True):
+            dense = self._quantized[tap]
+            dense.kernel.assign(kernel[start : start + channels])
+            start += channels
+            dense.quantize(mode, config=config)
+            _leave_alone(dense)
+        self.quantization_config = config
+        self._is_quantized = True
+        if policy.quantization_mode is None:
+            self.dtype_policy = dense.dtype_policy
+
+    def quantized_call(self, inputs: Any) -> Any:
+        """As `call`: the taps' own layers know that they are quantized."""
+        return self.call(inputs)
+
+    def _policy(self) -> Any:
+        policy = self.dtype_policy
+        return (
+            policy[self.path] if isinstance(policy, keras.dtype_policies.DTypePolicyMap) else policy
+        )
+
+    def _build_quantized(self, policy: Any) -> None:
+        """Give each tap a `Dense` of its own, of such a policy."""
+        for tap, channels in zip(self.taps, self.tap_channels, strict=True):
+            dense = keras.layers.Dense(
+                self.filters,
+                use_bias=False,
+                kernel_regularizer=self.kernel_regularizer,
+                quantization_config=self.quantization_config,
+                dtype=policy,
+                name=tap.replace("/", "_"),
+            )
+            dense.build((None, None, None, channels))
+            if policy.quantization_mode is not None:
+                _leave_alone(dense)
+            self._quantized[tap] = dense
+        self._is_quantized = policy.quantization_mode is not None
 
     def call(self, inputs: Any) -> Any:
         total = None
@@ -204,14 +410,31 @@ class HyperColumnProjection(TapLayer):
                 f"`inputs` of layer {self.name!r} should have the channels that it was built "
                 f"with, {built}. Received: {received}"
             )
-        kernel = ops.convert_to_tensor(self.kernel)[0, 0]
+        project = self._project_quantized if self._quantized else self._project
         terms, start = {}, 0
         for tap, channels in built.items():
-            part = kernel[start : start + channels]
+            projected = project(maps[tap], tap, slice(start, start + channels))
             start += channels
-            projected = ops.einsum("bhwc,cf->bhwf" if last else "bchw,cf->bfhw", maps[tap], part)
             terms[tap] = self._resize(projected, tap, size)
         return terms
+
+    def _project(self, x: Any, tap: str, rows: slice) -> Any:
+        """A tap's map times its rows of the kernel."""
+        kernel = ops.convert_to_tensor(self.kernel)[0, 0, rows]
+        last = self.data_format == "channels_last"
+        return ops.einsum("bhwc,cf->bhwf" if last else "bchw,cf->bfhw", x, kernel)
+
+    def _project_quantized(self, x: Any, tap: str, rows: slice) -> Any:
+        last = self.data_format == "channels_last"
+        x = x if last else ops.transpose(x, (0, 2, 3, 1))
+        projected = self._quantized[tap](x)
+        if self.lora_enabled:
+            change = ops.matmul(
+                ops.convert_to_tensor(self.lora_kernel_a)[0, 0, rows],
+                ops.convert_to_tensor(self.lora_kernel_b),
+            )
+            projected += ops.matmul(x, ops.cast(self._lora_scale * change, x.dtype))
+        return projected if last else ops.transpose(projected, (0, 3, 1, 2))
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return self._shape_with_channels(self._shapes_by_name(input_shape), self.filters)
@@ -228,4 +451,21 @@ class HyperColumnProjection(TapLayer):
             "bias_regularizer": keras.regularizers.serialize(self.bias_regularizer),
             "kernel_constraint": keras.constraints.serialize(self.kernel_constraint),
             "bias_constraint": keras.constraints.serialize(self.bias_constraint),
+            "quantization_config": keras.saving.serialize_keras_object(self.quantization_config),
+            **(
+                {"lora_rank": self.lora_rank, "lora_alpha": self.lora_alpha}
+                if self.lora_rank
+                else {}
+            ),
         }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "HyperColumnProjection":
+        given = keras.saving.deserialize_keras_object(config.get("quantization_config"))
+        layer: HyperColumnProjection = super().from_config({**config, "quantization_config": given})
+        return layer
+
+
+def _leave_alone(dense: Any) -> None:
+    """Let `model.quantize` pass by: it finds a tap's layer as soon as there is one."""
+    dense.quantize = lambda *args, **kwargs: None

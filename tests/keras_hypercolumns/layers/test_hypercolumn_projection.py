@@ -254,3 +254,226 @@ def test_terms_of_a_colorizer_are_its_colours(random):
 def test_terms_need_weights():
     with pytest.raises(ValueError, match="should be built before `terms`"):
         HyperColumnProjection(2, ("a",)).terms({"a": np.zeros((1, 4, 4, 3))})
+
+
+def head_model(maps, **settings):
+    """A projection behind its inputs, with the picture as the reference."""
+    inputs = {name: keras.Input(x.shape[1:], name=name) for name, x in maps.items()}
+    taps = [name for name in maps if name != "picture"]
+    strides = {tap: tap_stride(tap) for tap in taps}
+    layer = HyperColumnProjection(
+        6, taps, reference="picture", strides=strides, name="head", **settings
+    )
+    return keras.Model(inputs, layer(inputs)), layer
+
+
+# Keras's `Model.quantize` says so of every layer that it passes over.
+@pytest.mark.filterwarnings("ignore:Layer InputLayer does not have a `quantize`:UserWarning")
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+def test_each_tap_is_quantized_as_keras_quantizes_a_dense_layer(
+    mode, data_format, tmp_path, random
+):
+    taps = ("pool1", "pool3")
+    maps = feature_maps(taps, EVEN, data_format, random)
+    model, layer = head_model(maps, data_format=data_format)
+    layer.bias.assign(np.arange(6.0))
+    kernel = ops.convert_to_numpy(layer.kernel)[0, 0]
+    before = ops.convert_to_numpy(model(maps))
+    model.quantize(mode)
+    found = ops.convert_to_numpy(model(maps))
+    total, start = (
+        np.reshape(np.arange(6.0), (6,) if data_format == "channels_last" else (6, 1, 1)),
+        0,
+    )
+    for tap in taps:
+        x = maps[tap] if data_format == "channels_last" else maps[tap].transpose(0, 2, 3, 1)
+        dense = keras.layers.Dense(6, use_bias=False)
+        dense.build(x.shape)
+        dense.set_weights([kernel[start : start + x.shape[-1]]])
+        dense.quantize(mode)
+        start += x.shape[-1]
+        y = dense(x)
+        y = y if data_format == "channels_last" else ops.transpose(y, (0, 3, 1, 2))
+        column = HyperColumn(
+            (tap,), "picture", strides={tap: tap_stride(tap)}, data_format=data_format
+        )
+        total = total + ops.convert_to_numpy(column({tap: y, "picture": maps["picture"]}))
+    np.testing.assert_allclose(found, total, atol=1e-4)
+    error = np.sqrt(np.mean((found - before) ** 2) / np.mean(before**2))
+    assert 0 < error < {"int8": 0.01, "int4": 0.1, "float8": 0.05}[mode]
+
+    assert layer.dtype_policy.quantization_mode == mode
+    # PyTorch has words of its own.
+    with pytest.raises(AttributeError, match="kernel"):
+        layer.kernel  # noqa: B018
+    with pytest.raises(ValueError, match="already quantized"):
+        layer.quantize(mode)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(ops.convert_to_numpy(loaded(maps)), found, atol=1e-5)
+
+
+def test_what_is_kept_quantized_is_small(random):
+    maps = feature_maps(("pool2", "pool4"), EVEN, "channels_last", random)
+    sizes = {}
+    for mode in (None, "int8", "int4"):
+        _, layer = head_model(maps, data_format="channels_last")
+        if mode:
+            layer.quantize(mode)
+        sizes[mode] = sum(
+            int(np.prod(x.shape)) for x in layer.weights if x.path.endswith("/kernel")
+        )
+        types = {keras.backend.standardize_dtype(x.dtype) for x in layer.weights}
+        assert ("int8" in types) == bool(mode)
+    assert sizes == {None: 640 * 6, "int8": 640 * 6, "int4": 640 * 3}
+
+
+def test_a_finer_quantization_by_its_configuration(tmp_path, random):
+    maps = feature_maps(("pool2", "pool4"), EVEN, "channels_last", random)
+    # A few rows are large, and would spoil the scale of the others.
+    kernel = (
+        random.normal(size=(1, 1, 640, 6)) * np.where(np.arange(640) % 64 < 8, 1, 0.02)[:, None]
+    )
+    errors = []
+    for block in (64, 8):
+        model, layer = head_model(maps, data_format="channels_last")
+        layer.kernel.assign(kernel)
+        before = ops.convert_to_numpy(model(maps))
+        layer.quantize(config=keras.quantizers.Int4QuantizationConfig(block_size=block))
+        found = ops.convert_to_numpy(model(maps))
+        errors.append(np.abs(found - before).mean())
+    assert 0 < errors[1] < 0.8 * errors[0]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(ops.convert_to_numpy(loaded(maps)), found, atol=1e-5)
+
+
+def test_a_quantized_policy_before_and_after_the_layer_is_built(random):
+    maps = feature_maps(("pool1",), EVEN, "channels_last", random)
+    settings = {"taps": ("pool1",), "data_format": "channels_last"}
+    late = HyperColumnProjection(3, **settings)
+    expected = ops.convert_to_numpy(late(maps))
+    late.dtype_policy = "int8_from_float32"
+    found = ops.convert_to_numpy(late(maps))
+    np.testing.assert_allclose(found, expected, atol=0.02 * np.abs(expected).max())
+    early = HyperColumnProjection(3, **settings, dtype="int8_from_float32")
+    early.build({name: x.shape for name, x in maps.items()})
+    assert sorted(x.shape for x in early.get_weights()) == [(3,), (3,), (64, 3)]
+    early.set_weights(late.get_weights())
+    np.testing.assert_allclose(ops.convert_to_numpy(early(maps)), found, atol=1e-6)
+
+
+def test_what_can_not_be_quantized(random):
+    maps = feature_maps(("pool1",), EVEN, "channels_last", random)
+
+    class Other(HyperColumnProjection):
+        pass
+
+    settings = {"taps": ("pool1",), "data_format": "channels_last"}
+    with pytest.raises(ValueError, match="isn't yet built"):
+        HyperColumnProjection(3, **settings).quantize("int8")
+    other = Other(3, **settings)
+    other(maps)
+    with pytest.raises(NotImplementedError, match="a subclass of HyperColumnProjection"):
+        other.quantize("int8")
+    bound = HyperColumnProjection(3, **settings, kernel_constraint="non_neg")
+    bound(maps)
+    with pytest.raises(ValueError, match=r"`kernel_constraint` of layer .* for float8"):
+        bound.quantize("float8")
+    assert bound.kernel.shape == (1, 1, 64, 3)
+
+
+@pytest.mark.parametrize("quantized", [None, "int8", "int4"])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+def test_lora_is_that_of_a_convolution(quantized, data_format, tmp_path, random):
+    taps = ("pool1", "pool3")
+    maps = feature_maps(taps, EVEN, data_format, random)
+    model, layer = head_model(maps, data_format=data_format)
+    # Keras's Conv2D in the place of the projection.
+    convolution = keras.layers.Conv2D(6, 1, data_format="channels_last")
+    column = HyperColumn(
+        taps, "picture", strides={tap: tap_stride(tap) for tap in taps}, data_format=data_format
+    )
+    columns = column(maps)
+    columns = columns if data_format == "channels_last" else ops.transpose(columns, (0, 2, 3, 1))
+    convolution.build(columns.shape)
+    convolution.set_weights(layer.get_weights())
+    convolution.enable_lora(2, lora_alpha=3)
+    before = ops.convert_to_numpy(model(maps))
+    if quantized:
+        layer.quantize(quantized)
+    rounded = ops.convert_to_numpy(model(maps))
+    layer.enable_lora(2, lora_alpha=3)
+    np.testing.assert_array_equal(ops.convert_to_numpy(model(maps)), rounded)
+    a, b = (
+        random.normal(size=x.shape).astype("float32")
+        for x in (layer.lora_kernel_a, layer.lora_kernel_b)
+    )
+    for one in (layer, convolution):
+        one.lora_kernel_a.assign(a)
+        one.lora_kernel_b.assign(b)
+    expected = ops.convert_to_numpy(convolution(columns))
+    if data_format == "channels_first":
+        expected = expected.transpose(0, 3, 1, 2)
+    found = ops.convert_to_numpy(model(maps))
+    # The quantization of the kernel is all that they differ in.
+    np.testing.assert_allclose(found - rounded, expected - before, atol=1e-3)
+
+    names = [x.path.split("/")[-1] for x in layer.trainable_weights]
+    assert names == ["bias", "lora_kernel_a", "lora_kernel_b"]
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(ops.convert_to_numpy(loaded(maps)), found, atol=1e-4)
+    assert loaded.get_layer("head").lora_alpha == 3
+
+
+# Keras's `Model.quantize` says so of every layer that it passes over.
+@pytest.mark.filterwarnings("ignore:Layer InputLayer does not have a `quantize`:UserWarning")
+@pytest.mark.parametrize("mode", [None, "int8", "float8"])
+def test_lora_and_float8_are_trained(mode, random):
+    maps = feature_maps(("pool1", "pool3"), EVEN, "channels_last", random)
+    maps = {name: np.repeat(x, 2, 0) for name, x in maps.items()}
+    model, layer = head_model(maps, data_format="channels_last")
+    if mode:
+        model.quantize(mode)
+    if mode != "float8":
+        layer.enable_lora(2)
+    model.compile(keras.optimizers.Adam(1e-2), "mse")
+    before = {x.path: ops.convert_to_numpy(x) for x in layer.weights}
+    target = random.normal(size=(2, *EVEN, 6)).astype("float32")
+    losses = [model.train_on_batch(maps, target) for _ in range(20)]
+    assert losses[-1] < 0.9 * losses[0]
+    moved = {
+        path.split("/")[-1]
+        for path, old in before.items()
+        if not np.array_equal(
+            old, ops.convert_to_numpy(next(x for x in layer.weights if x.path == path))
+        )
+    }
+    if mode == "float8":
+        assert {"bias", "kernel", "kernel_scale", "inputs_scale"} <= moved
+    else:
+        assert moved == {"bias", "lora_kernel_a", "lora_kernel_b"}
+
+
+def test_lora_needs_a_built_layer_and_a_free_kernel():
+    def built(**settings):
+        layer = HyperColumnProjection(2, ("a",), **settings)
+        layer.build({"a": (1, 4, 4, 3) if layer.data_format == "channels_last" else (1, 3, 4, 4)})
+        return layer
+
+    with pytest.raises(ValueError, match="should be built before `enable_lora`"):
+        HyperColumnProjection(2, ("a",)).enable_lora(1)
+    with pytest.raises(ValueError, match="`rank` should be a positive int"):
+        built().enable_lora(0)
+    with pytest.raises(ValueError, match=r"`kernel_constraint` of layer .* should be None"):
+        built(kernel_constraint="non_neg").enable_lora(1)
+    with pytest.raises(ValueError, match="has LoRA already, of the rank 1"):
+        built(lora_rank=1).enable_lora(1)
+    assert [x.shape for x in built(lora_rank=2).get_weights()] == [
+        (1, 1, 3, 2),
+        (2,),
+        (1, 1, 3, 2),
+        (2, 2),
+    ]
