@@ -49,7 +49,8 @@ class HyperColumn(TapLayer):
         reference: Name of the map whose height and width the output takes: one of the taps, or a
             further entry of the input, such as the picture itself. Defaults to `None`: the
             largest height and width among the taps.
-        interpolation: `"bilinear"` or `"nearest"`.
+        interpolation: `"bilinear"` (default), `"nearest"`, or `"bicubic"`: Keys's convolution with
+            a of -1/2. Beyond the edge of a map is its edge.
         coordinates: How pixels of the output are mapped to cells of a map. `"half_pixel"`
             (default) aligns the areas that pixels cover; `"legacy"` aligns their corners at zero,
             as the first version of TensorFlow did, which shifts a map of stride s by

@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 COORDINATES = ("half_pixel", "legacy", "align_corners")
-INTERPOLATIONS = ("bilinear", "nearest")
+INTERPOLATIONS = ("bilinear", "nearest", "bicubic")
 
 
 def source_cells(
@@ -31,7 +31,7 @@ def source_cells(
     This is the one definition of the coordinate conventions. Pixel i and cell i have their
     centres at i. The place is a cell of the map, a whole number, and the share of the way from
     there to the next one, 0 for nearest interpolation: apart, so that float32 is exact enough for
-    large maps.
+    large maps. For bicubic interpolation the cell may lie beyond the edge of the map.
 
     `pixels` is an array of NumPy, where both sizes are ints, or a tensor of floats. `scale` is the
     number of output pixels per cell; without it, the ratio of the sizes. With a scale and an
@@ -67,12 +67,41 @@ def source_cells(
     cell = xp.where(position >= (cell + 1) * step, cell + 1, cell)
     cell = xp.where(position < cell * step, cell - 1, cell)
     share = (position - cell * step) / step
+    if interpolation == "bicubic":
+        return cell, share  # see `cells_around`
     # Beyond the edge of the map, its edge.
     last = inputs - 1
     share = xp.where((cell < 0) | (cell >= last), 0, share)
     if interpolation == "nearest":
         share = xp.zeros_like(share)
     return _at_most(_at_least_zero(cell), last), share
+
+
+def cells_around(
+    cell: Any, share: Any, input_size: Any, interpolation: str
+) -> list[tuple[Any, Any]]:
+    """Return the cells that a place is interpolated from, each with its weight.
+
+    `cell` and `share` are those of `source_cells`. Beyond the edge of the map is its edge.
+
+    Reference:
+        - Keys, Cubic convolution interpolation for digital image processing, 1981, equation 15.
+    """
+    last = input_size - 1
+    last = ops.cast(last, cell.dtype) if ops.is_tensor(last) else last
+    if interpolation == "nearest":
+        return [(cell, 1 - share)]
+    if interpolation == "bilinear":
+        return [(cell, 1 - share), (_at_most(cell + 1, last), share)]
+    weights = (
+        ((1 - share / 2) * share - 0.5) * share,
+        (1.5 * share - 2.5) * share * share + 1,
+        ((2 - 1.5 * share) * share + 0.5) * share,
+        (share / 2 - 0.5) * share * share,
+    )
+    return [
+        (_at_most(_at_least_zero(cell + i - 1), last), weight) for i, weight in enumerate(weights)
+    ]
 
 
 def _at_most(x: Any, most: Any) -> Any:
@@ -120,9 +149,12 @@ def interpolation_matrix(
     cell, share = source_cells(
         pixels, output_size, input_size, interpolation, coordinates, scale, offset
     )
-    distance = (cell[:, None] - cells[None, :]) + share[:, None]
-    weights = _at_least_zero(1 - xp.abs(distance))
-    return ops.convert_to_tensor(weights, dtype=dtype)
+    total = 0.0
+    for index, weight in cells_around(cell, share, input_size, interpolation):
+        # 1 where a column is that cell, 0 elsewhere: they are whole numbers.
+        there = _at_least_zero(1 - xp.abs(index[:, None] - cells[None, :]))
+        total = total + there * weight[:, None]
+    return ops.convert_to_tensor(total, dtype=dtype)
 
 
 def entry_of_remainder(table: Sequence[float], size: Any) -> Any:
@@ -202,7 +234,7 @@ def sample(
     rows, columns, channels = ops.shape(maps)[1:]
 
     def neighbours(axis: int, output_size: Any, input_size: Any) -> tuple[Any, Any]:
-        """The one or two cells around each point, and their weights, on a new axis 1."""
+        """The cells around each point, and their weights, on a new axis 1."""
         # Beyond the edge of the output, its edge.
         last = output_size - 1
         last = ops.cast(last, points.dtype) if ops.is_tensor(last) else last
@@ -216,18 +248,13 @@ def sample(
             scale,
             None if offsets is None else offsets[axis],
         )
-        first = ops.cast(cell, "int32")
-        if interpolation == "nearest":
-            return first[:, None], ops.ones_like(share)[:, None]
-        return (
-            ops.stack([first, _at_most(first + 1, input_size - 1)], axis=1),
-            ops.stack([1 - share, share], axis=1),
-        )
+        around = cells_around(ops.cast(cell, "int32"), share, input_size, interpolation)
+        return tuple(ops.stack(each, axis=1) for each in zip(*around, strict=True))
 
     y, y_weights = neighbours(0, height, rows)
     x, x_weights = neighbours(1, width, columns)
     batch, count = ops.shape(points)[:2]
-    # (batch, 4, points); 1 instead of 4 for nearest.
+    # (batch, 4, points); 1 for nearest, 16 for bicubic.
     around = (batch, y.shape[1] * x.shape[1], count)
     cells = ops.reshape(y[:, :, None] * columns + x[:, None], around)
     weights = ops.reshape(y_weights[:, :, None] * x_weights[:, None], around)

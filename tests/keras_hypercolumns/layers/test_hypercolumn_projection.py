@@ -79,6 +79,7 @@ def test_equals_dense_for_every_variant(variant, size, strided, random, output_a
     ("coordinates", "interpolation"),
     [
         ("half_pixel", "nearest"),
+        ("half_pixel", "bicubic"),
         ("half_pixel", "bilinear"),
         ("legacy", "bilinear"),
         ("align_corners", "bilinear"),
@@ -99,7 +100,7 @@ def test_equals_dense_in_every_setting(
 
 
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("interpolation", ["bilinear", "nearest", "bicubic"])
 def test_equals_dense_with_centers(interpolation, data_format, random, output_and_gradients):
     taps = ("relu1_2", "relu2_2", "pool3")
     settings = {

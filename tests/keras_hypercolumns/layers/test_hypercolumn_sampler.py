@@ -43,6 +43,11 @@ def place_by_hand(pixel, outputs, inputs, coordinates, scale):
     return pixel / last * (inputs - 1) if last else 0.0
 
 
+def keys(x):
+    """The kernel of cubic convolution at a distance, as in Keys's equation 15."""
+    return 1.5 * x**3 - 2.5 * x**2 + 1 if x < 1 else -0.5 * x**3 + 2.5 * x**2 - 4 * x + 2
+
+
 def sample_by_hand(x, point, size, interpolation, coordinates, scale):
     """The values of one map `(height, width, channels)` at one point of a picture of `size`."""
     corners = []
@@ -51,6 +56,10 @@ def sample_by_hand(x, point, size, interpolation, coordinates, scale):
         if interpolation == "nearest":
             nearest = math.floor(place + (0.0 if coordinates == "legacy" else 0.5))
             corners.append([(min(max(nearest, 0), inputs - 1), 1.0)])
+            continue
+        if interpolation == "bicubic":
+            cells = range(math.floor(place) - 1, math.floor(place) + 3)
+            corners.append([(min(max(i, 0), inputs - 1), keys(abs(place - i))) for i in cells])
             continue
         place = min(max(place, 0.0), inputs - 1.0)
         lower = math.floor(place)
@@ -125,6 +134,8 @@ def test_samples_each_point_as_by_hand(strided, coordinates, interpolation, data
         ("half_pixel", "nearest", True, (13, 7), FIRST),
         ("legacy", "nearest", True, (13, 7), LAST),
         ("align_corners", "nearest", False, (12, 8), LAST),
+        ("half_pixel", "bicubic", True, (13, 7), FIRST),
+        ("align_corners", "bicubic", False, (13, 7), LAST),
     ],
 )
 def test_at_pixel_centres_equals_dense(

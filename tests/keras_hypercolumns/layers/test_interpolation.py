@@ -5,8 +5,14 @@ import math
 import numpy as np
 import pytest
 from keras import ops
+from PIL import Image
 
-from keras_hypercolumns.layers.interpolation import COORDINATES, interpolation_matrix, resize
+from keras_hypercolumns.layers.interpolation import (
+    COORDINATES,
+    INTERPOLATIONS,
+    interpolation_matrix,
+    resize,
+)
 
 SIZES = [(8, 4), (9, 4), (33, 16), (133, 8), (7, 7), (5, 1), (1, 4), (3, 10)]
 
@@ -64,7 +70,36 @@ def test_matrix_of_an_offset_interpolates_as_by_hand(offset, scale, interpolatio
     np.testing.assert_allclose(ops.convert_to_numpy(matrix) @ row, expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("coordinates", COORDINATES)
+@pytest.mark.parametrize(
+    ("outputs", "inputs", "scale"),
+    [(8, 4, None), (33, 16, 2.0), (40, 9, 4.0), (7, 7, None), (5, 1, None), (23, 9, 1.5)],
+)
+def test_bicubic_is_the_cubic_convolution_of_pillow(outputs, inputs, scale, coordinates, random):
+    row = random.normal(size=inputs)
+    matrix = ops.convert_to_numpy(
+        interpolation_matrix(outputs, inputs, "bicubic", coordinates, scale)
+    )
+    # Where a ramp is read that goes on beyond the edges: first place and step.
+    pixels_per_cell = scale or outputs / inputs
+    if coordinates == "half_pixel":
+        step, first = 1 / pixels_per_cell, 0.5 / pixels_per_cell - 0.5
+    elif coordinates == "legacy":
+        step, first = 1 / pixels_per_cell, 0.0
+    else:
+        end = outputs - 1 if scale is None else inputs * scale - 1
+        step, first = (inputs - 1) / end, 0.0
+    # Pillow has another rule at edges: there are none here.
+    padded = np.pad(row, 20, mode="edge").astype("float32")
+    left = first + 20 + 0.5 - step / 2
+    box = (left, 0, left + max(step, 1e-3) * outputs, 2)
+    image = Image.fromarray(np.tile(padded, (2, 1)))
+    resized = np.asarray(image.resize((outputs, 2), Image.Resampling.BICUBIC, box=box))
+    np.testing.assert_allclose(matrix @ row, resized[0], atol=1e-5)
+    np.testing.assert_allclose(matrix.sum(1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize("scale", [1.0, 1.5, 2.0, 4.0])
 def test_the_offset_of_half_pixels_is_the_default(scale, interpolation):
     settings = (interpolation, "half_pixel", scale)
@@ -75,7 +110,7 @@ def test_the_offset_of_half_pixels_is_the_default(scale, interpolation):
     )
 
 
-@pytest.mark.parametrize("interpolation", ["bilinear", "nearest"])
+@pytest.mark.parametrize("interpolation", INTERPOLATIONS)
 @pytest.mark.parametrize("coordinates", COORDINATES)
 @pytest.mark.parametrize("scale", [None, 2.0])
 def test_matrix_of_sizes_known_only_in_the_graph(coordinates, interpolation, scale):

@@ -28,9 +28,9 @@ def test_one_graph_serves_all_sizes(coordinates, data_format, compiled, random):
     last = data_format == "channels_last"
     settings = {
         "taps": tuple(STRIDES),
-        # With and without strides, bilinear and nearest, in turn.
+        # With and without strides, bilinear and the others, in turn.
         "strides": STRIDES if last else None,
-        "interpolation": "nearest" if last and coordinates == "legacy" else "bilinear",
+        "interpolation": {"legacy": "nearest" if last else "bicubic"}.get(coordinates, "bilinear"),
         "coordinates": coordinates,
         "data_format": data_format,
     }
