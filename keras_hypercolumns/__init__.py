@@ -31,6 +31,7 @@ from keras_hypercolumns.graphs.features import features
 from keras_hypercolumns.graphs.fold_batch_norm import fold_batch_norm
 from keras_hypercolumns.graphs.pca_picture import pca_picture
 from keras_hypercolumns.graphs.pick_taps import pick_taps
+from keras_hypercolumns.graphs.prepare_taps import prepare_taps
 from keras_hypercolumns.graphs.project import project, unproject
 from keras_hypercolumns.graphs.tap_extractor import tap_extractor
 from keras_hypercolumns.layers.annealed_mean import AnnealedMean
@@ -61,6 +62,7 @@ __all__ = [
     "lab_to_srgb",
     "pca_picture",
     "pick_taps",
+    "prepare_taps",
     "project",
     "srgb_to_lab",
     "tap_extractor",

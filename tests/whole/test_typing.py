@@ -39,6 +39,7 @@ from keras_hypercolumns import (
     lab_to_srgb,
     pca_picture,
     pick_taps,
+    prepare_taps,
     project,
     srgb_to_lab,
     tap_extractor,
@@ -72,6 +73,8 @@ feature_info(backbone, taps=4)  # wrong: arg-type
 extractor, settings = pick_taps(backbone, strides=(4, 8))
 HyperColumnProjection(2, **settings)(extractor.output)
 pick_taps(backbone, strides=4)  # wrong: arg-type
+prepare_taps(extractor.output, taps, {"pool1": 8}, normalization="rms")
+prepare_taps(extractor.output, taps, "8")  # wrong: arg-type
 pictures = np.zeros((1, 32, 32, 1))
 assert_type(features(backbone, pictures, taps, points=[(1, 2)]), np.ndarray)
 assert_type(pca_picture(backbone, pictures, strides=[2, 4], points=100), np.ndarray)
