@@ -1,5 +1,6 @@
 """The scripts in `examples/` run, learn, and give twins that equal what was trained."""
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -50,6 +51,29 @@ def test_normals_are_better_than_the_wall(capsys, random):
     assert found.shape == (1, 21, 27, 3)
     np.testing.assert_allclose(np.linalg.norm(found, axis=-1), 1, atol=1e-5)
     np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["segmentation_from_200_pixels", "what_layers_see"])
+def test_a_notebook_prints_what_it_shows(name, monkeypatch, capsys):
+    monkeypatch.chdir(EXAMPLES)
+    notebook = json.loads((EXAMPLES / f"{name}.ipynb").read_text("utf-8"))
+    namespace, pictures = {}, 0
+    for cell in notebook["cells"]:
+        if cell["cell_type"] != "code":
+            continue
+        exec(compile("".join(cell["source"]), name, "exec"), namespace)
+        outputs = cell["outputs"]
+        shown = "".join("".join(x["text"]) for x in outputs if x["output_type"] == "stream")
+        printed = capsys.readouterr().out
+        number = r"\d+"
+        assert re.split(number, printed) == re.split(number, shown)
+        found, expected = (
+            [float(n) for n in re.findall(number, text)] for text in (printed, shown)
+        )
+        # Another processor adds up in another order.
+        assert found == pytest.approx(expected, rel=0.05)
+        pictures += sum("image/jpeg" in x.get("data", {}) for x in outputs)
+    assert pictures >= 2
 
 
 def test_the_scripts_are_no_pictures(tmp_path):
