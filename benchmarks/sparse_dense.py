@@ -1,7 +1,7 @@
 """Training on some points or on every pixel, at equal time: `sparse_dense.py --data DIR`.
 
 The colour of pictures from their lightness, by EfficientNet-Lite0 with ImageNet's weights and a
-linear head on the hypercolumn of its stages, all of it trained, on squares of 96 pixels. Three
+linear head on the hypercolumn of its stages, all of it trained, on squares of 64 pixels. Three
 forms of the loss: at points of each picture (`HyperColumnSampler`), at every pixel
 (`HyperColumn`, then a 1x1 convolution), and at every pixel through `HyperColumnProjection`, which
 computes the same as the second. Each has the same seconds of processor time after its first step,
@@ -34,7 +34,7 @@ from keras_hypercolumns import (
 from keras_hypercolumns.training.data.picture_dataset import center_crop
 from keras_hypercolumns.training.data.split import list_pictures
 
-SIZE, BATCH, SCALE, RATE = 96, 8, 50.0, 3e-4
+SIZE, BATCH, SCALE, RATE = 64, 8, 50.0, 1e-3
 FORMS = ("points", "dense", "projected")
 
 
@@ -45,7 +45,7 @@ def main():
     )
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--seeds", type=int, default=10)
-    parser.add_argument("--seconds", type=float, default=45, help="of processor time")
+    parser.add_argument("--seconds", type=float, default=20, help="of processor time")
     parser.add_argument("--points", type=int, default=200, help="of each picture")
     parser.add_argument("--pictures", type=int, default=2000)
     options = parser.parse_args()
@@ -73,7 +73,7 @@ def main():
 
 
 def read(data, split, most):
-    """Lightness as grey values and AB of the middle of pictures: `(pictures, 96, 96, 3)`."""
+    """Lightness as grey values and AB of the middle of pictures: `(pictures, 64, 64, .)`."""
     names = list_pictures(data, split)
     random = np.random.default_rng(0)
     names = [names[i] for i in sorted(random.permutation(len(names))[:most])]

@@ -51,6 +51,8 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
+# It calls threads by their old names.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:keras_tuner")
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
 def test_python_blocks_run_from_top_to_bottom(page, folder):
     """In one namespace; a `text` block directly behind one is what it prints."""
