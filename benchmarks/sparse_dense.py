@@ -1,8 +1,8 @@
 """Training on some points or on every pixel, at equal time: `sparse_dense.py --data DIR`.
 
 The colour of pictures from their lightness, by EfficientNet-Lite0 with ImageNet's weights and a
-linear head on the hypercolumn of its stages, all of it trained, on squares of 64 pixels. Three
-forms of the loss: at points of each picture (`HyperColumnSampler`), at every pixel
+linear head on the normalized hypercolumn of its stages, all of it trained, on squares of 64 pixels.
+Three forms of the loss: at points of each picture (`HyperColumnSampler`), at every pixel
 (`HyperColumn`, then a 1x1 convolution), and at every pixel through `HyperColumnProjection`, which
 computes the same as the second. Each has the same seconds of processor time after its first step,
 and as a seed the same order of pictures and the same points.
@@ -29,6 +29,7 @@ from keras_hypercolumns import (
     LightnessToGray,
     efficientnet_lite,
     pick_taps,
+    prepare_taps,
     srgb_to_lab,
 )
 from keras_hypercolumns.training.data.picture_dataset import center_crop
@@ -89,7 +90,8 @@ def model_of(form):
         efficientnet_lite(0, weights="imagenet", data_format="channels_last"),
         [f"stage{i}" for i in range(1, 8)],
     )
-    picture, maps = extractor.input, extractor.output
+    picture = extractor.input
+    maps = prepare_taps(extractor.output, settings["taps"], normalization="rms")
     projection = HyperColumnProjection(2, **settings, kernel_initializer="zeros")
     whole = keras.Model(picture, projection(maps))
     if form == "projected":

@@ -21,6 +21,7 @@ from keras_hypercolumns.colorizers.hidden_head import (
     hidden_ab,
     hidden_head,
     hidden_vivid,
+    stride_of,
 )
 from keras_hypercolumns.colorizers.layered_head import layered_head
 from keras_hypercolumns.colorizers.residual_head import residual_head
@@ -420,6 +421,11 @@ def _places(trunk: keras.Model, taps: Sequence[str]) -> dict[str, FeatureInfo]:
                 "`variant_or_taps` should name maps whose cells have a known centre: none that lie "
                 f"behind layers which `feature_info` can't follow. Received: {tap!r}"
             )
+        if isinstance(place.stride, tuple) or place.center_at(0, 0) != place.center_at(0, 1):
+            raise ValueError(
+                "`variant_or_taps` should name maps whose cells lie alike down and across. "
+                f"Received: {tap!r} with the stride {place.stride} and the centre {place.center}"
+            )
     return places
 
 
@@ -452,7 +458,7 @@ def coarse_maps(
         A dict from `"coarse_TAP"` to the map, and `"coarse_lightness"`, which has the cells' size.
         What `maps` has already is left out.
     """
-    strides = {"lightness": 1, **{tap: places[tap].stride for tap in sorted(taps)}}
+    strides = {"lightness": 1, **{tap: stride_of(places[tap]) for tap in sorted(taps)}}
     return {
         f"{COARSE}{name}": layers.AveragePooling2D(
             VIVID_STRIDE // stride, data_format="channels_last", name=f"{COARSE}{name}"
@@ -466,7 +472,7 @@ def coarse_placing(taps: Sequence[str], places: Mapping[str, FeatureInfo]) -> di
     """Arguments of the hypercolumn layers that put every tap in its place over the cells."""
     strides, centers = {}, {}
     for tap in taps:
-        stride, center = places[tap].stride, places[tap].center_at(0) or 0.0
+        stride, center = stride_of(places[tap]), places[tap].center_at(0) or 0.0
         name = tap
         if stride < VIVID_STRIDE:
             # The mean of some cells lies in the middle of them.

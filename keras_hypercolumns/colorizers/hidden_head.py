@@ -94,7 +94,7 @@ def hidden_ab(
     ab = layers.Conv2D(
         2, 1, data_format="channels_last", kernel_initializer="zeros", name=f"head_{name}"
     )(hidden)
-    ab = _upsampled(maps, ab, place.stride, place.center_at(0), f"up_{name}")
+    ab = _upsampled(maps, ab, stride_of(place), place.center_at(0), f"up_{name}")
     return layers.Rescaling(AB_SCALE, dtype="float32", name=f"ab_{name}")(ab)
 
 
@@ -107,12 +107,12 @@ def hidden_vivid(
     temperature: float,
 ) -> Any:
     """The annealed mean of scores of colours, on cells of 4 x 4 pixels of the hidden map."""
-    side = max(VIVID_STRIDE // places[finest(taps, places)].stride, 1)
+    side = max(VIVID_STRIDE // stride_of(places[finest(taps, places)]), 1)
     if side > 1:
         hidden = layers.AveragePooling2D(side, data_format="channels_last", name=f"coarse_{name}")(
             hidden
         )
-    stride = side * places[finest(taps, places)].stride
+    stride = side * stride_of(places[finest(taps, places)])
     scores = layers.Conv2D(len(ab_bins()), 1, data_format="channels_last", name=f"head_{name}")(
         hidden
     )
@@ -123,7 +123,13 @@ def hidden_vivid(
 
 def finest(taps: Sequence[str], places: Mapping[str, FeatureInfo]) -> str:
     """The first of the taps of the least stride."""
-    return min(taps, key=lambda tap: places[tap].stride)
+    return min(taps, key=lambda tap: stride_of(places[tap]))
+
+
+def stride_of(place: FeatureInfo) -> int:
+    """The stride of a tap of a colorizer, the same down and across."""
+    assert isinstance(place.stride, int)
+    return place.stride
 
 
 def _upsampled(

@@ -19,6 +19,13 @@ from keras_hypercolumns.graphs.model_graph import (
     outputs_by_name,
 )
 from keras_hypercolumns.graphs.reach import Reach, Reaches, depends_on_size, through
+from keras_hypercolumns.layers.axes import (
+    Center,
+    Stride,
+    centers_of_axes,
+    plain_stride,
+    strides_of_axes,
+)
 
 
 @dataclass(frozen=True)
@@ -36,28 +43,33 @@ class FeatureInfo:
 
     Args:
         channels: Number of channels.
-        stride: Pixels of the input from one cell to the next, the same down and across.
+        stride: Pixels of the input from one cell to the next; a pair, down and across, where they
+            differ.
         receptive_field: Side of the square of input pixels that a cell can depend on (the longer
             side where it is no square). `None` where it isn't known.
         center: Place of the centre of the first cell's receptive field, in pixels of the input,
-            whose first pixel has its centre at 0; the same down and across. The hypercolumn
+            whose first pixel has its centre at 0. The hypercolumn
             layers take it in `centers`. It is (stride - 1) / 2 in VGG and ConvNeXt, 0 in ResNet,
             and stride - 1 in MobileNet and EfficientNet, which pad at the end only where they
             reduce. Where it depends on the size, since padding "same" does at a stride, it is a
-            tuple: a height or width of n pixels has `center[n % len(center)]`. `None` where it
-            isn't known, or differs down and across.
+            tuple: a height or width of n pixels has `center[n % len(center)]`. Where it differs
+            down and across it is a pair of such tuples. `None` where it isn't known.
     """
 
     channels: int
-    stride: int
+    stride: Stride
     receptive_field: int | None
-    center: float | tuple[float, ...] | None = None
+    center: Center | None = None
 
-    def center_at(self, size: int) -> float | None:
-        """Return the centre in a picture whose height, or width, is `size` pixels."""
-        if isinstance(self.center, tuple):
-            return self.center[size % len(self.center)]
-        return self.center
+    def center_at(self, size: int, axis: int = 0) -> float | None:
+        """Return the centre in a picture whose height, or width, is `size` pixels.
+
+        `axis` is 0 for down and 1 for across, where they differ.
+        """
+        if self.center is None:
+            return None
+        centers = centers_of_axes(self.center)[axis]
+        return centers[size % len(centers)]
 
 
 def feature_info(model: keras.Model, taps: Iterable[str] | None = None) -> dict[str, FeatureInfo]:
@@ -106,7 +118,7 @@ def feature_info(model: keras.Model, taps: Iterable[str] | None = None) -> dict[
     Raises:
         ValueError: As `tap_extractor` does; and if a tap has no stride: it lies behind a global
             pooling, a resizing to a fixed size or a `Reshape`, or its stride is no whole number
-            of pixels, or not the same down and across.
+            of pixels.
 
     Reference:
         - [Araujo et al., 2019](https://distill.pub/2019/computing-receptive-fields), "Computing
@@ -122,9 +134,9 @@ def feature_info(model: keras.Model, taps: Iterable[str] | None = None) -> dict[
         if tap not in known:
             raise ValueError(
                 f"`taps` of `feature_info` should have a stride. The cells of {tap!r} don't lie "
-                "over the picture at a fixed distance that is a whole number of pixels and the "
-                "same down and across. Leave it out here, and `strides` of the hypercolumn at "
-                f"None: maps are then upsampled by the ratio of the sizes. Received: {taps}"
+                "over the picture at a fixed distance that is a whole number of pixels. Leave it "
+                "out here, and `strides` of the hypercolumn at None: maps are then upsampled by "
+                f"the ratio of the sizes. Received: {taps}"
             )
     return {tap: known[tap] for tap in taps}
 
@@ -177,7 +189,7 @@ def _unknown_tap(model: keras.Model, tap: str, outputs: dict[str, list[Output]])
     }
     listed = ", ".join(
         f"{name!r} (stride {stride}, {info.channels} channels)"
-        for stride, (name, info) in sorted(last.items())
+        for stride, (name, info) in sorted(last.items(), key=lambda one: strides_of_axes(one[0]))
     )
     return (
         f"`taps` should name layers of model {model.name!r}.{hint} It has {len(known)} maps with a "
@@ -256,21 +268,23 @@ class _Survey:
         }
         if len(places) != 2 or 0 in places:
             return self.info_from_sizes(x)
-        strides = {reach.stride for reach in places.values()}
-        stride = strides.pop()
+        strides = [reach.stride for reach in places.values()]
         (channel_axis,) = {1, 2, 3} - set(places)
         channels = x.shape[channel_axis]
-        if strides or stride.denominator != 1 or channels is None:
+        if any(stride.denominator != 1 for stride in strides) or channels is None:
             return None
+        stride = plain_stride([int(stride) for stride in strides])
+        assert stride is not None  # positive ints
         # What is known of the size of the picture leaves one of the sizes that are looked at.
         down, across = (self.at_known_size(reach) for reach in places.values())
         side = max(float((reach.last - reach.first).max()) + 1 for reach in (down, across))
         if math.isinf(side):
-            return FeatureInfo(channels, int(stride), None)
+            return FeatureInfo(channels, stride, None)
         # Of a size that isn't square it may differ, where that of any size does not.
-        center = _common_center(down, across)
-        center = _common_center(*places.values()) if center is None else center
-        return FeatureInfo(channels, int(stride), math.floor(side + 1e-6), center)
+        center = _center(down, across)
+        if _differs(center) and not _differs(any_size := _center(*places.values())):
+            center = any_size
+        return FeatureInfo(channels, stride, math.floor(side + 1e-6), center)
 
     def at_known_size(self, reach: Reach) -> Reach:
         size = self.picture[reach.axis] if self.picture else None
@@ -286,11 +300,9 @@ class _Survey:
         # A single cell, as of squeeze-and-excite, is no map.
         if not sizes or any(None in pair or pair[1] < 2 or pair[0] % pair[1] for pair in sizes):
             return None
-        strides = {pixels // cells for pixels, cells in sizes}
+        stride = plain_stride([pixels // cells for pixels, cells in sizes])
         channels = x.shape[self.channel_axis]
-        return (
-            FeatureInfo(channels, strides.pop(), None) if channels and len(strides) == 1 else None
-        )
+        return FeatureInfo(channels, stride, None) if channels and stride else None
 
 
 def _start(x: Any, sizes: np.ndarray | None) -> Reaches:
@@ -301,15 +313,24 @@ def _start(x: Any, sizes: np.ndarray | None) -> Reaches:
     return (None, *(Reach(axis, Fraction(1), own, own, sizes) for axis in (1, 2, 3)))
 
 
-def _common_center(down: Reach, across: Reach) -> float | tuple[float, ...] | None:
-    """The centres of the first cells, as few as repeat themselves; None if the axes differ."""
-    centers, others = ((reach.first + reach.last) / 2 for reach in (down, across))
-    if not np.array_equal(centers, others):
-        return None
+def _center(down: Reach, across: Reach) -> Center:
+    """The centres of the first cells."""
+    axes = tuple(_fewest((reach.first + reach.last) / 2) for reach in (down, across))
+    if axes[0] != axes[1]:
+        return axes[0], axes[1]
+    return axes[0] if len(axes[0]) > 1 else axes[0][0]
+
+
+def _differs(center: Center) -> bool:
+    down, across = centers_of_axes(center)
+    return down != across
+
+
+def _fewest(centers: np.ndarray) -> tuple[float, ...]:
+    """As few as repeat themselves."""
     period = next(
         n
         for n in range(1, len(centers) + 1)
         if len(centers) % n == 0 and np.array_equal(centers[n:], centers[:-n])
     )
-    found = tuple(float(center) for center in centers[:period])
-    return found[0] if period == 1 else found
+    return tuple(float(center) for center in centers[:period])

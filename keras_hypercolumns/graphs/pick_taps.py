@@ -14,6 +14,7 @@ from keras_hypercolumns.graphs.feature_info import (
 from keras_hypercolumns.graphs.model_graph import check_functional, outputs_by_name
 from keras_hypercolumns.graphs.tap_extractor import tap_extractor
 from keras_hypercolumns.graphs.token_grids import token_grids
+from keras_hypercolumns.layers.axes import Stride, strides_of_axes
 
 PICTURE = "picture"
 """Name of the picture among the maps of an extractor."""
@@ -23,7 +24,7 @@ def pick_taps(
     backbone: keras.Model,
     taps: Iterable[str] | None = None,
     *,
-    strides: Iterable[int] | None = None,
+    strides: Iterable[Stride] | None = None,
 ) -> tuple[keras.Model, dict[str, Any]]:
     """Pick feature maps of a backbone, by name or by stride, for the hypercolumn layers.
 
@@ -53,8 +54,9 @@ def pick_taps(
             the `pyramid_outputs` that backbones of keras-hub have, such as `"P3"`. Layers of tokens
             (ViT, DeiT, DINOv2, Swin) count as maps, in a backbone of a known size: class and
             register tokens are dropped, and the grid of the patches is restored.
-        strides: Instead of names, pixels per cell: the last map of each stride is taken, or that of
-            the `pyramid_outputs` where the backbone has one (`"P3"` has a stride of 8).
+        strides: Instead of names, pixels per cell, an int or a pair, down and across: the last map
+            of each stride is taken, or that of the `pyramid_outputs` where the backbone has one
+            (`"P3"` has a stride of 8).
 
     Returns:
         A tuple of the extractor, a `keras.Model` from the picture to a dict of the maps and of the
@@ -119,7 +121,10 @@ def _pyramid(backbone: keras.Model) -> dict[str, str]:
 
 
 def _of_stride(
-    backbone: keras.Model, stride: int, pyramid: Mapping[str, str], known: Mapping[str, FeatureInfo]
+    backbone: keras.Model,
+    stride: Stride,
+    pyramid: Mapping[str, str],
+    known: Mapping[str, FeatureInfo],
 ) -> str:
     """The name of the map of a stride: of the pyramid, or the last one that is no padding."""
     for name, layer in pyramid.items():
@@ -132,5 +137,7 @@ def _of_stride(
     }
     found = {info.stride: name for name, info in known.items() if name not in paddings}
     if stride not in found:
-        raise ValueError(unknown_name("strides", stride, map(str, sorted(found))))
+        raise ValueError(
+            unknown_name("strides", stride, map(str, sorted(found, key=strides_of_axes)))
+        )
     return found[stride]

@@ -55,8 +55,9 @@ class HyperColumn(TapLayer):
             (default) aligns the areas that pixels cover; `"legacy"` aligns their corners at zero,
             as the first version of TensorFlow did, which shifts a map of stride s by
             (s - 1) / 2 pixels; `"align_corners"` aligns the centres of the corner pixels.
-        strides: Dict from tap to its stride, in pixels of the network's input per cell (and the
-            reference's where it is neither a tap nor the input itself, whose stride is 1). With
+        strides: Dict from tap to its stride, in pixels of the network's input per cell, an int or a
+            pair of them, down and across (and the reference's where it is neither a tap nor the
+            input itself, whose stride is 1). With
             it a map is upsampled by the ratio of the strides, then cropped, or continued by its
             edge, to the output's size: then maps are aligned also where a pooling dropped an odd
             row. Defaults to `None`: upsampled by the ratio of the sizes.
@@ -67,7 +68,8 @@ class HyperColumn(TapLayer):
             (stride - 1) / 2, as poolings have it; strided convolutions of padded maps move the
             cells by up to 15 pixels at a stride of 32. Where the picture is the reference it may be
             a list, of which a height or width of n has `center[n % len(center)]`: padding "same"
-            moves cells at odd sizes. Defaults to `None`: all have (stride - 1) / 2.
+            moves cells at odd sizes. Where they differ down and across, a pair of such lists,
+            `([0.5], [0.0])`. Defaults to `None`: all have (stride - 1) / 2.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to Keras's
             `image_data_format`.
 

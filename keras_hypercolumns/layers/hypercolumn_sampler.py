@@ -1,11 +1,12 @@
 """The `HyperColumnSampler` layer."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
+from keras_hypercolumns.layers.axes import GivenCenter, GivenStride
 from keras_hypercolumns.layers.interpolation import coordinates_dtype, sample
 from keras_hypercolumns.layers.tap_layer import TapLayer
 
@@ -44,8 +45,9 @@ class HyperColumnSampler(TapLayer):
             (default) aligns the areas that pixels cover; `"legacy"` aligns their corners at zero,
             as the first version of TensorFlow did, which shifts a map of stride s by
             (s - 1) / 2 pixels; `"align_corners"` aligns the centres of the corner pixels.
-        strides: Dict from tap to its stride, in pixels of the network's input per cell (and the
-            reference's where it is neither a tap nor the input itself, whose stride is 1). With
+        strides: Dict from tap to its stride, in pixels of the network's input per cell, an int or a
+            pair of them, down and across (and the reference's where it is neither a tap nor the
+            input itself, whose stride is 1). With
             it a map is upsampled by the ratio of the strides, then cropped, or continued by its
             edge, to the output's size: then maps are aligned also where a pooling dropped an odd
             row. Defaults to `None`: upsampled by the ratio of the sizes.
@@ -56,7 +58,8 @@ class HyperColumnSampler(TapLayer):
             (stride - 1) / 2, as poolings have it; strided convolutions of padded maps move the
             cells by up to 15 pixels at a stride of 32. Where the picture is the reference it may be
             a list, of which a height or width of n has `center[n % len(center)]`: padding "same"
-            moves cells at odd sizes. Defaults to `None`: all have (stride - 1) / 2.
+            moves cells at odd sizes. Where they differ down and across, a pair of such lists,
+            `([0.5], [0.0])`. Defaults to `None`: all have (stride - 1) / 2.
         data_format: `"channels_last"` or `"channels_first"`. Defaults to Keras's
             `image_data_format`.
 
@@ -97,8 +100,8 @@ class HyperColumnSampler(TapLayer):
         reference: str | None = None,
         interpolation: str = "bilinear",
         coordinates: str = "half_pixel",
-        strides: Mapping[str, int] | None = None,
-        centers: Mapping[str, float | Sequence[float]] | None = None,
+        strides: Mapping[str, GivenStride] | None = None,
+        centers: Mapping[str, GivenCenter] | None = None,
         data_format: str | None = None,
         **kwargs: Any,
     ) -> None:

@@ -183,13 +183,13 @@ def resize(
     width: Any,
     interpolation: str,
     coordinates: str,
-    scale: float | None,
+    scales: tuple[float, float] | None,
     data_format: str,
     offsets: tuple[Any, Any] | None = None,
 ) -> Any:
     """Interpolate `maps` to `height` x `width`.
 
-    `scale` as in `source_cells`, and `offsets` like its `offset`, down and across.
+    `scales` and `offsets` are like the `scale` and `offset` of `source_cells`, down and across.
     """
     rows, columns = (1, 2) if data_format == "channels_last" else (2, 3)
     shape = ops.shape(maps)
@@ -197,11 +197,12 @@ def resize(
     known = all(isinstance(size, int) for size in sizes)
     down, across = offsets or (None, None)
     still = not any(ops.is_tensor(offset) or offset for offset in (down, across))
-    if known and scale in (None, 1) and still and sizes[:2] == sizes[2:]:
+    if known and scales in (None, (1, 1)) and still and sizes[:2] == sizes[2:]:
         return maps
-    settings, dtype = (interpolation, coordinates, scale), coordinates_dtype(maps.dtype)
-    vertical = interpolation_matrix(height, shape[rows], *settings, down, dtype)
-    horizontal = interpolation_matrix(width, shape[columns], *settings, across, dtype)
+    settings, dtype = (interpolation, coordinates), coordinates_dtype(maps.dtype)
+    stretch, widen = scales or (None, None)
+    vertical = interpolation_matrix(height, shape[rows], *settings, stretch, down, dtype)
+    horizontal = interpolation_matrix(width, shape[columns], *settings, widen, across, dtype)
     along_rows, along_columns = (
         ("bhwc,ph->bpwc", "bhwc,qw->bhqc")
         if data_format == "channels_last"
@@ -218,7 +219,7 @@ def sample(
     width: Any,
     interpolation: str,
     coordinates: str,
-    scale: float | None,
+    scales: tuple[float, float] | None,
     data_format: str,
     offsets: tuple[Any, Any] | None = None,
 ) -> Any:
@@ -245,7 +246,7 @@ def sample(
             input_size,
             interpolation,
             coordinates,
-            scale,
+            None if scales is None else scales[axis],
             None if offsets is None else offsets[axis],
         )
         around = cells_around(ops.cast(cell, "int32"), share, input_size, interpolation)

@@ -1,14 +1,22 @@
 """What the hypercolumn layers share: their taps, the reference, and how inputs are read."""
 
-import math
-import numbers
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_hypercolumns.choices import unknown_name
+from keras_hypercolumns.layers.axes import (
+    Center,
+    GivenCenter,
+    GivenStride,
+    Stride,
+    centers_of_axes,
+    plain_center,
+    plain_stride,
+    strides_of_axes,
+)
 from keras_hypercolumns.layers.interpolation import (
     COORDINATES,
     INTERPOLATIONS,
@@ -29,8 +37,8 @@ class TapLayer(keras.layers.Layer):
         reference: str | None = None,
         interpolation: str = "bilinear",
         coordinates: str = "half_pixel",
-        strides: Mapping[str, int] | None = None,
-        centers: Mapping[str, float | Sequence[float]] | None = None,
+        strides: Mapping[str, GivenStride] | None = None,
+        centers: Mapping[str, GivenCenter] | None = None,
         data_format: str | None = None,
         **kwargs: Any,
     ) -> None:
@@ -70,37 +78,37 @@ class TapLayer(keras.layers.Layer):
                 unknown_name("data_format", data_format, ("channels_last", "channels_first"))
             )
 
-    def _check_strides(self, strides: Mapping[str, int]) -> dict[str, int]:
+    def _check_strides(self, strides: Mapping[str, GivenStride]) -> dict[str, Stride]:
         names = set(self.taps) | ({self.reference} if self.reference else set())
+        given = strides if isinstance(strides, Mapping) else {}
+        plain = {name: plain_stride(one) for name, one in given.items()}
         if (
             not isinstance(strides, Mapping)
             or not set(self.taps) <= set(strides) <= names
-            or not all(
-                isinstance(stride, numbers.Integral) and stride > 0 for stride in strides.values()
-            )
+            or None in plain.values()
         ):
             raise ValueError(
-                "`strides` should map each tap to its pixels per cell, a positive int (and may "
-                f"map the reference), with the taps {list(self.taps)}. Received: {strides!r}"
+                "`strides` should map each tap to its pixels per cell, a positive int or a pair of "
+                "them, down and across (and may map the reference), with the taps "
+                f"{list(self.taps)}. Received: {strides!r}"
             )
-        return {name: int(stride) for name, stride in strides.items()}
+        return {name: stride for name, stride in plain.items() if stride is not None}
 
-    def _check_centers(
-        self, centers: Mapping[str, float | Sequence[float]]
-    ) -> dict[str, float | tuple[float, ...]]:
+    def _check_centers(self, centers: Mapping[str, GivenCenter]) -> dict[str, Center]:
         names = set(self.taps) | ({self.reference} if self.reference else set())
         given = centers if isinstance(centers, Mapping) else {}
         plain = {
             name: center
             for name, one in given.items()
-            if (center := _numbers(one)) is not None and name in names
+            if (center := plain_center(one)) is not None and name in names
         }
         if not isinstance(centers, Mapping) or len(plain) < len(centers):
             raise ValueError(
                 "`centers` should map taps (and may map the reference) to the place of the centre "
                 "of their first cell, a number in pixels of the network's input (or a list of "
-                "them, one for each remainder of its size), with the taps "
-                f"{list(self.taps)}; leave out what isn't known. Received: {centers!r}"
+                "them, one for each remainder of its size; or a pair of such lists, down and "
+                f"across), with the taps {list(self.taps)}; leave out what isn't known. "
+                f"Received: {centers!r}"
             )
         if self.strides is None or self.coordinates != "half_pixel":
             raise ValueError(
@@ -108,7 +116,11 @@ class TapLayer(keras.layers.Layer):
                 f"Received: {centers!r} with the strides {self.strides!r} and the coordinates "
                 f"{self.coordinates!r}"
             )
-        several = [name for name, center in plain.items() if isinstance(center, tuple)]
+        several = [
+            name
+            for name, center in plain.items()
+            if any(len(one) > 1 for one in centers_of_axes(center))
+        ]
         if several and (self.reference is None or self.reference in (*self.strides, *plain)):
             raise ValueError(
                 f"`centers` of {several[0]!r} should be one number where `reference` is not the "
@@ -200,58 +212,69 @@ class TapLayer(keras.layers.Layer):
         height, width = (_largest([shapes[n][axis] for n in names]) for axis in (rows, rows + 1))
         return height, width
 
-    def _scale(self, tap: str) -> float | None:
+    def _strides(self, name: str) -> tuple[int, int]:
+        """Of a tap or the reference, down and across."""
+        # A reference that stands in no list of strides is the picture itself.
+        return strides_of_axes((self.strides or {}).get(name, 1))
+
+    def _finest(self, axis: int) -> str:
+        """The map whose cells the output's pixels are, along an axis."""
+        return self.reference or min(self.taps, key=lambda tap: self._strides(tap)[axis])
+
+    def _scale(self, tap: str) -> tuple[float, float] | None:
         """Output pixels per cell of `tap`, or None where the ratio of the sizes decides."""
         if self.strides is None:
             return None
-        if self.reference is None:
-            return self.strides[tap] / min(self.strides.values())
-        # A reference that stands in no list of strides is the picture itself.
-        return self.strides[tap] / self.strides.get(self.reference, 1)
+        down, across = (
+            self._strides(tap)[axis] / self._strides(self._finest(axis))[axis] for axis in (0, 1)
+        )
+        return down, across
 
-    def placement(self, tap: str) -> tuple[float, float]:
+    def placement(self, tap: str) -> tuple[tuple[float, float], tuple[float, float]]:
         """Return the output's pixels per cell of a tap, and what is added to a pixel's place.
 
-        Pixel i of the output lies at the cell `(i + offset) / scale` of the tap's map. For a layer
-        with `strides` whose coordinates are not `"align_corners"`, and a picture whose size all of
-        them divide.
+        Both down and across: pixel i of the output lies at the cell `(i + offset) / scale` of the
+        tap's map. For a layer with `strides` whose coordinates are not `"align_corners"`, and a
+        picture whose size all of them divide.
         """
         scale = self._scale(tap)
         assert scale is not None  # there are strides
         if self.coordinates == "legacy":
-            return scale, 0.0
-        offset = self._offset(tap)
-        if isinstance(offset, tuple):
-            offset = offset[0]
-        return scale, (1 - scale) / 2 if offset is None else offset
+            return scale, (0.0, 0.0)
+        offsets = self._offsets_by_remainder(tap)
+        if offsets is None:
+            return scale, ((1 - scale[0]) / 2, (1 - scale[1]) / 2)
+        return scale, (offsets[0][0], offsets[1][0])
 
-    def _offset(self, tap: str) -> float | tuple[float, ...] | None:
+    def _offsets_by_remainder(self, tap: str) -> tuple[tuple[float, ...], tuple[float, ...]] | None:
         """As in `source_cells`, by the remainder of the output's size; None without `centers`."""
         if self.centers is None or self.strides is None:
             return None
-        # Where none is named, the finest tap is; the first of them.
-        reference = self.reference or min(self.taps, key=self.strides.__getitem__)
-        stride = self.strides.get(reference, 1)
-        origin = self._center(reference, stride)
-        assert not isinstance(origin, tuple)  # see `_check_centers`
-        center = self._center(tap, self.strides[tap])
-        if isinstance(center, tuple):
-            return tuple((origin - one) / stride for one in center)
-        return (origin - center) / stride
+        down, across = (self._offsets_of_axis(tap, axis) for axis in (0, 1))
+        return down, across
+
+    def _offsets_of_axis(self, tap: str, axis: int) -> tuple[float, ...]:
+        reference = self._finest(axis)
+        stride = self._strides(reference)[axis]
+        origin = self._centers(reference, axis)[0]  # the only one, see `_check_centers`
+        return tuple((origin - one) / stride for one in self._centers(tap, axis))
 
     def _offsets(self, tap: str, size: tuple[Any, Any]) -> tuple[Any, Any] | None:
         """Down and across in an output of such a size, as in `source_cells`."""
-        offset = self._offset(tap)
-        if offset is None:
+        offsets = self._offsets_by_remainder(tap)
+        if offsets is None:
             return None
         down, across = (
-            entry_of_remainder(offset, n) if isinstance(offset, tuple) else offset for n in size
+            entry_of_remainder(one, n) if len(one) > 1 else one[0]
+            for one, n in zip(offsets, size, strict=True)
         )
         return down, across
 
-    def _center(self, name: str, stride: int) -> float | tuple[float, ...]:
-        """Place of the centre of the first cell, in pixels of the network's input."""
-        return (self.centers or {}).get(name, (stride - 1) / 2)
+    def _centers(self, name: str, axis: int) -> tuple[float, ...]:
+        """Places of the centre of the first cell, in pixels of the network's input."""
+        if self.centers is not None and name in self.centers:
+            return centers_of_axes(self.centers[name])[axis]
+        return ((self._strides(name)[axis] - 1) / 2,)
 
     def _resize(self, maps: Any, tap: str, size: tuple[Any, Any]) -> Any:
         if tap == self.reference:
@@ -285,25 +308,19 @@ class TapLayer(keras.layers.Layer):
             "reference": self.reference,
             "interpolation": self.interpolation,
             "coordinates": self.coordinates,
-            "strides": None if self.strides is None else dict(self.strides),
-            "centers": None
-            if self.centers is None
-            else {
-                name: list(center) if isinstance(center, tuple) else center
-                for name, center in self.centers.items()
-            },
+            "strides": _listed(self.strides),
+            "centers": _listed(self.centers),
             "data_format": self.data_format,
         }
 
 
-def _numbers(center: object) -> float | tuple[float, ...] | None:
-    """A centre as plain numbers, or None if it is none."""
-    several = isinstance(center, (list, tuple))
-    found = tuple(center) if isinstance(center, (list, tuple)) else (center,)
-    if not found or not all(isinstance(n, numbers.Real) and math.isfinite(n) for n in found):
-        return None
-    plain = tuple(float(n) for n in found)
-    return plain if several else plain[0]
+def _listed(values: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """With lists for tuples, as JSON has them."""
+
+    def listed(value: Any) -> Any:
+        return [listed(one) for one in value] if isinstance(value, tuple) else value
+
+    return None if values is None else {name: listed(value) for name, value in values.items()}
 
 
 def _is_shape(value: Any) -> bool:

@@ -1,5 +1,7 @@
 """Channels, strides and receptive fields against shapes, gradients and published numbers."""
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -81,8 +83,7 @@ def random_stack(random, x, square=False):
         )(x)
 
     def pooling(x):
-        strides = int(random.integers(1, 4))
-        return layers.AveragePooling2D(pair(1, 5), strides, padding(), **LAST)(x)
+        return layers.AveragePooling2D(pair(1, 5), pair(1, 4), padding(), **LAST)(x)
 
     def frame(x):
         before, after = pair(0, 3), pair(0, 3)
@@ -114,31 +115,38 @@ def test_the_receptive_field_is_what_the_gradient_reaches(seed, output_and_gradi
     info = feature_info(model, [tap])[tap]
 
     # A multiple of the stride, as is assumed of an unknown size.
-    size = info.stride * (2 * info.receptive_field // info.stride + 7)
+    down, across = strides = info.stride if isinstance(info.stride, tuple) else (info.stride,) * 2
+    step = math.lcm(down, across)
+    size = step * (2 * info.receptive_field // step + 7)
     assert measured_fields(model, size, [(0, 0)], output_and_gradients) == [info.receptive_field]
     # The stride, from how the output grows with the picture.
     small, large = (
-        model.compute_output_shape((1, pixels, pixels, 2))
-        for pixels in (size, size + 12 * info.stride)
+        model.compute_output_shape((1, size + rows, size + columns, 2))
+        for rows, columns in ((0, 0), (12 * down, 12 * across))
     )
     assert (large[1] - small[1], large[2] - small[2]) == (12, 12)
     assert info.channels == small[3]
+    assert seed or strides[0] != strides[1]
 
 
+@pytest.mark.parametrize("square", [True, False])
 @pytest.mark.parametrize("seed", range(8))
 @pytest.mark.parametrize("size", [161, 164])
-def test_the_center_is_that_of_what_the_gradient_reaches(seed, size, output_and_gradients):
+def test_the_center_is_that_of_what_the_gradient_reaches(seed, size, square, output_and_gradients):
     # Of a known size, which padding "same" depends on, and of any.
     known, unknown = (keras.Input((*sides, 2)) for sides in ((size, size), (None, None)))
     model, free = (
-        keras.Model(x, random_stack(np.random.default_rng(seed), x, square=True))
+        keras.Model(x, random_stack(np.random.default_rng(seed), x, square=square))
         for x in (known, unknown)
     )
     info, others = (feature_info(one)[one.layers[-1].name] for one in (model, free))
     (ends,) = measured_ends(model, size, [(0, 0)], output_and_gradients)
-    middle = model.output_shape[1] // 2
-    for first, last in ends:
-        assert info.center == others.center_at(size) == (first + last) / 2 - middle * info.stride
+    strides = info.stride if isinstance(info.stride, tuple) else (info.stride,) * 2
+    for axis, (first, last) in enumerate(ends):
+        place = (first + last) / 2 - model.output_shape[1 + axis] // 2 * strides[axis]
+        assert info.center_at(size, axis) == others.center_at(size, axis) == place
+    if square:
+        assert isinstance(info.center, float)
 
 
 @pytest.mark.parametrize(
@@ -330,9 +338,18 @@ def test_the_center_of_paths_that_join_is_that_of_the_widest():
     assert known["joined"] == FeatureInfo(1, 1, 7, 0.0)
 
 
-def test_where_down_and_across_differ_there_is_no_center():
+def test_where_down_and_across_differ_both_are_told():
     model = model_of(layers.ZeroPadding2D(((1, 0), (0, 1)), **LAST, name="moved"))
-    assert feature_info(model)["moved"] == FeatureInfo(2, 1, 1, None)
+    assert feature_info(model)["moved"] == FeatureInfo(2, 1, 1, ((-1.0,), (0.0,)))
+    pooling = layers.AveragePooling2D((2, 1), **LAST, name="pool")
+    convolution = layers.Conv2D(4, 3, (1, 2), padding="same", **LAST, name="same")
+    known = feature_info(model_of(pooling, convolution))
+    assert known["pool"] == FeatureInfo(2, (2, 1), 2, ((0.5,), (0.0,)))
+    # Padding "same" of a stride of 2 depends on the width.
+    assert known["same"] == FeatureInfo(4, 2, 6, ((0.5,), (1.0, 0.0)))
+    assert known["same"].center_at(64, 1) == 1
+    with pytest.raises(ValueError, match=r"the last of each: .*'pool' \(stride \(2, 1\)"):
+        feature_info(model_of(pooling, convolution), ["pol"])
 
 
 def test_vgg19_gray():
@@ -467,7 +484,6 @@ def test_several_inputs():
 @pytest.mark.parametrize(
     "layer",
     [
-        pytest.param(layers.AveragePooling2D((2, 1), **LAST), id="not the same down and across"),
         pytest.param(layers.UpSampling2D(2, **LAST), id="half a pixel"),
         pytest.param(layers.Resizing(8, 8, **LAST), id="a fixed size"),
     ],

@@ -98,8 +98,8 @@ def test_padding_by_an_operation_is_that_by_a_layer():
         picture = keras.Input((None, None, 3))
         x = layers.Conv2D(4, 3, name="conv", **LAST)(pad(picture))
         assert feature_info(keras.Model(picture, x))["conv"].receptive_field == 3
-        # Down -2 + 1, across 0 + 1: not the same, so none.
-        assert feature_info(keras.Model(picture, x))["conv"].center is None
+        # Down -2 + 1, across 0 + 1.
+        assert feature_info(keras.Model(picture, x))["conv"].center == ((-1.0,), (1.0,))
 
 
 @pytest.mark.parametrize(
@@ -121,3 +121,25 @@ def test_a_backbone_of_two_pictures_is_refused():
     one, other = keras.Input((8, 8, 3)), keras.Input((8, 8, 3))
     with pytest.raises(ValueError, match="`backbone` should have one input"):
         pick_taps(keras.Model([one, other], layers.Add()([one, other])), strides=[1])
+
+
+@pytest.mark.parametrize("size", [(64, 48), (61, 53)])
+def test_what_is_reduced_otherwise_down_than_across_lies_in_its_place(size):
+    """As networks for lines of text and spectrograms are: ramps are put back where they were."""
+    x = picture = keras.Input((None, None, 1), name="picture")
+    for i, strides in enumerate([(2, 1), (2, 2), (2, 1)]):
+        x = layers.ZeroPadding2D(((1, 2), (2, 0)), **LAST)(x)
+        x = layers.Conv2D(1, 3, strides, kernel_initializer="ones", use_bias=False, **LAST)(x)
+        x = layers.Rescaling(1 / 9, name=f"tap_{i}")(x)
+    backbone = keras.Model(picture, x)
+    assert [feature_info(backbone)[f"tap_{i}"].stride for i in range(3)] == [(2, 1), (4, 2), (8, 2)]
+    extractor, settings = pick_taps(backbone, strides=[(4, 2), (8, 2)])
+    assert settings["taps"] == ("tap_1", "tap_2")
+    model = keras.Model(extractor.input, HyperColumn(**settings)(extractor.output))
+    rows, columns = np.mgrid[: size[0], : size[1]].astype("float32")
+    # Away from the padded edges a mean of a ramp is its value at the centre.
+    inside = np.s_[0, 20:-20, 12:-12]
+    for ramp in (rows, columns):
+        found = ops.convert_to_numpy(model(ramp[None, ..., None]))
+        for tap in range(2):
+            np.testing.assert_allclose(found[(*inside, tap)], ramp[inside[1:]], atol=1e-3)

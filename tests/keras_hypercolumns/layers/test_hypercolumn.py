@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 from keras.src.testing import TestCase
 
-from keras_hypercolumns import HyperColumn
+from keras_hypercolumns import HyperColumn, HyperColumnSampler
 
 LAST = "channels_last"
 
@@ -144,17 +144,23 @@ def test_with_strides_an_edge_lands_at_133_where_it_does_at_144(stride):
 def column_by_hand(maps, taps, strides, centers, reference, size):
     """The values `(height, width, channels)` above a grid of the stride and centre of `reference`.
 
-    The picture itself has the stride 1.
+    The picture itself has the stride 1. Strides and centres are one number, or two, down and
+    across.
     """
-    first = {name: centers.get(name, (stride - 1) / 2) for name, stride in strides.items()}
-    stride, start = strides.get(reference, 1), first.get(reference, 0)
+    strides = {name: np.broadcast_to(stride, 2) for name, stride in strides.items()}
+    first = {
+        name: np.ravel(np.broadcast_to(np.ravel(centers.get(name, (stride - 1) / 2)), 2))
+        for name, stride in strides.items()
+    }
+    stride, start = strides.get(reference, (1, 1)), first.get(reference, (0, 0))
     output = np.zeros((*size, sum(maps[tap].shape[-1] for tap in taps)))
     for place in np.ndindex(*size):
         values = []
         for tap in taps:
             corners = []
-            for pixel, cells in zip(place, maps[tap].shape[1:3], strict=True):
-                position = (start + pixel * stride - first[tap]) / strides[tap]
+            for axis, (pixel, cells) in enumerate(zip(place, maps[tap].shape[1:3], strict=True)):
+                position = start[axis] + pixel * stride[axis] - first[tap][axis]
+                position /= strides[tap][axis]
                 position = min(max(position, 0), cells - 1)
                 lower = int(position)
                 upper = min(lower + 1, cells - 1)
@@ -209,6 +215,35 @@ def test_centers_are_where_they_say_as_by_hand(centers, reference, data_format, 
         without = ops.convert_to_numpy(HyperColumn(**settings)(given))[0]
         without = without if data_format == LAST else without.transpose(1, 2, 0)
         np.testing.assert_allclose(without, expected, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("centers", [{}, {"early": ([0], [1.5]), "middle": [[3.25], [0]]}])
+@pytest.mark.parametrize("reference", [None, "middle", "picture"])
+@pytest.mark.parametrize("data_format", [LAST, "channels_first"])
+def test_strides_and_centers_may_differ_down_and_across(centers, reference, data_format, random):
+    strides = {"early": (2, 4), "middle": [4, np.int64(2)], "late": 8}
+    taps = tuple(strides)
+    sizes = {"early": (9, 4), "middle": (5, 7), "late": (2, 2)}
+    maps = {tap: random.normal(size=(1, *size, 2)).astype("float32") for tap, size in sizes.items()}
+    given = {**maps, "picture": np.zeros((1, 17, 13, 1), "float32")}
+    if data_format == "channels_first":
+        given = {name: x.transpose(0, 3, 1, 2) for name, x in given.items()}
+    layer = HyperColumn(taps, reference, strides=strides, centers=centers, data_format=data_format)
+    assert HyperColumn.from_config(layer.get_config()).get_config() == layer.get_config()
+    assert layer.get_config()["strides"] == {"early": [2, 4], "middle": [4, 2], "late": 8}
+    found = ops.convert_to_numpy(layer(given))[0]
+    found = found if data_format == LAST else found.transpose(1, 2, 0)
+    size, origin = {"picture": (17, 13), "middle": (5, 7), None: (9, 7)}[reference], reference
+    if reference is None:
+        # The grid of the finest down and of the finest across.
+        centers = {"grid": (0, 0) if centers else (0.5, 0.5), **centers}
+        strides, origin = {**strides, "grid": 2}, "grid"
+    expected = column_by_hand(maps, taps, strides, centers, origin, size)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+    points = np.stack(np.meshgrid(range(size[0]), range(size[1]), indexing="ij"), -1)
+    sampler = HyperColumnSampler.from_config(layer.get_config())
+    sampled = ops.convert_to_numpy(sampler((given, points.reshape(1, -1, 2).astype("float32"))))
+    np.testing.assert_allclose(sampled[0], expected.reshape(-1, 6), rtol=0, atol=1e-5)
 
 
 def crossing(profile):
@@ -317,6 +352,10 @@ WRONG_CENTERS = {
     "a list of text": (
         {"centers": {"early": [1, "0"]}, "strides": {"early": 2}, "reference": "picture"},
         ["one for each remainder", "[1, '0']"],
+    ),
+    "one of a pair": (
+        {"centers": {"early": ([1], 2)}, "strides": {"early": 2}},
+        ["a pair of such"],
     ),
     "without names": ({"centers": (1,), "strides": {"early": 2}}, ["Received: (1,)"]),
 }

@@ -168,16 +168,20 @@ def test_tensorflow_resizes_alike(size, coordinates, interpolation, random):
 def test_only_what_stays_in_place_is_returned_as_it_is(random):
     maps = random.normal(size=(1, 4, 3, 2)).astype("float32")
     for offsets in (None, (0.0, 0.0)):
-        assert resize(maps, 4, 3, "bilinear", "half_pixel", 1, "channels_last", offsets) is maps
-    moved = resize(maps, 4, 3, "bilinear", "half_pixel", 1, "channels_last", (1.0, 2.0))
+        assert (
+            resize(maps, 4, 3, "bilinear", "half_pixel", (1, 1), "channels_last", offsets) is maps
+        )
+    moved = resize(maps, 4, 3, "bilinear", "half_pixel", (1, 1), "channels_last", (1.0, 2.0))
     expected = maps[:, [1, 2, 3, 3]][:, :, [2, 2, 2]]
     np.testing.assert_allclose(ops.convert_to_numpy(moved), expected, atol=1e-6)
 
 
 def test_channels_first_is_channels_last_transposed(random):
     maps = random.normal(size=(2, 4, 3, 5)).astype("float32")
-    last = resize(maps, 9, 7, "bilinear", "half_pixel", 2, "channels_last")
-    first = resize(maps.transpose(0, 3, 1, 2), 9, 7, "bilinear", "half_pixel", 2, "channels_first")
+    last = resize(maps, 9, 7, "bilinear", "half_pixel", (2, 2), "channels_last")
+    first = resize(
+        maps.transpose(0, 3, 1, 2), 9, 7, "bilinear", "half_pixel", (2, 2), "channels_first"
+    )
     np.testing.assert_allclose(
         ops.convert_to_numpy(first).transpose(0, 2, 3, 1), ops.convert_to_numpy(last), atol=1e-6
     )

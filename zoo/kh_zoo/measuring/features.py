@@ -23,7 +23,7 @@ def draw_features(
     *,
     taps: Sequence[str] = (),
     size: int = 512,
-) -> dict[str, tuple[int, int]]:
+) -> dict[str, tuple[int, int | tuple[int, int]]]:
     """Draw what a model sees in a picture, as `keras_hypercolumns.pca_picture` does.
 
     Example:

@@ -497,7 +497,7 @@ class _Writer:
                 "should have `strides`, bilinear interpolation and half-pixel or legacy "
                 "coordinates, to be written as a network",
             )
-        reference: str = layer.reference or min(layer.taps, key=layer.strides.__getitem__)
+        reference: str = layer._finest(0)
         return reference
 
     def placed(self, layer: Any, tap: str) -> tuple[int, float] | None:
@@ -505,10 +505,12 @@ class _Writer:
         reference = self.reference_of(layer)
         if tap == reference:
             return None
-        placed = layer.placement(tap)
-        if placed[0] != round(placed[0]):
-            raise _refused(layer, f"has the tap {tap!r} at {placed[0]} times the reference's cells")
-        return round(placed[0]), float(placed[1])
+        (scale, across), offsets = layer.placement(tap)
+        if scale != round(scale):
+            raise _refused(layer, f"has the tap {tap!r} at {scale} times the reference's cells")
+        if scale != across or offsets[0] != offsets[1]:
+            raise _refused(layer, f"has the tap {tap!r} otherwise placed down than across")
+        return round(scale), float(offsets[0])
 
     def resized(
         self, x: _Value, reference: _Value, placed: tuple[int, float] | None, name: str
