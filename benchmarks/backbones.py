@@ -18,13 +18,15 @@ import tensorflow as tf
 
 from keras_hypercolumns import HyperColumnProjection, feature_info, pick_taps
 from keras_hypercolumns.graphs.token_grids import token_grids
+from keras_hypercolumns.layers.axes import centers_of_axes
 
 STRIDES = (2, 4, 8, 16, 32)
 WIDTH, HEIGHT = 512, 64
 APPLICATIONS = (
-    *("ConvNeXtTiny", "DenseNet121", "EfficientNetB0", "EfficientNetV2B0", "InceptionResNetV2"),
-    *("InceptionV3", "MobileNet", "MobileNetV2", "MobileNetV3Small", "NASNetMobile", "ResNet50"),
-    *("ResNet50V2", "VGG16", "VGG19", "Xception"),
+    *("ConvNeXtTiny", "ConvNeXtSmall", "DenseNet121", "DenseNet169", "EfficientNetB0"),
+    *("EfficientNetB1", "EfficientNetV2B0", "EfficientNetV2S", "InceptionResNetV2", "InceptionV3"),
+    *("MobileNet", "MobileNetV2", "MobileNetV3Small", "MobileNetV3Large", "NASNetMobile"),
+    *("ResNet50", "ResNet101", "ResNet50V2", "VGG16", "VGG19", "Xception"),
 )
 TOKENS = {"image_shape": (64, 64, 3), "num_layers": 2, "num_heads": 2, "hidden_dim": 32}
 HUB = {
@@ -66,6 +68,23 @@ HUB = {
     "XceptionBackbone": {
         "stackwise_conv_filters": [[32, 64], [64, 128], [256, 256]],
         "stackwise_pooling": [True, True, False],
+    },
+    "MobileNetBackbone": {
+        "stackwise_expansion": [[16], [16, 72], [88, 96]],
+        "stackwise_num_blocks": [1, 2, 2],
+        "stackwise_num_filters": [[16], [24, 24], [40, 40]],
+        "stackwise_kernel_size": [[3], [3, 3], [5, 5]],
+        "stackwise_num_strides": [[2], [2, 1], [2, 1]],
+        "stackwise_se_ratio": [[0.25], [None, None], [0.25, 0.25]],
+        "stackwise_activation": [["relu"], ["relu", "relu"], ["hard_swish", "hard_swish"]],
+        "stackwise_padding": [[1], [1, 1], [2, 2]],
+        "output_num_filters": 64,
+        "input_activation": "hard_swish",
+        "output_activation": "hard_swish",
+        "input_num_filters": 16,
+        "depthwise_filters": 8,
+        "last_layer_filter": 64,
+        "squeeze_and_excite": 0.5,
     },
     "MiTBackbone": {
         "layerwise_depths": [1, 1, 1],
@@ -144,8 +163,9 @@ def row(name, backbone):
             continue
         tap = taps[stride]
         center = settings["centers"].get(tap)
-        if isinstance(center, tuple):
-            center = center[size[2] % len(center)]
+        if center is not None:
+            across = centers_of_axes(center)[1]
+            center = across[size[2] % len(across)]
         said = "unknown" if center is None else f"{center:g}"
         # Tokens see the whole picture.
         found = "tokens" if tap in grids else f"{measured(extractor, tap, stride, size):.2f}"

@@ -1,11 +1,11 @@
 """Training on some points or on every pixel, at equal time: `sparse_dense.py --data DIR`.
 
-The colour of pictures from their lightness, by EfficientNet-Lite0 with ImageNet's weights and a
-linear head on the normalized hypercolumn of its stages, all of it trained, on squares of 64 pixels.
+The colour of pictures from their lightness, by EfficientNet-Lite0 with ImageNet's weights, which
+stay, and a linear head on the normalized hypercolumn of its stages, on squares of 64 pixels.
 Three forms of the loss: at points of each picture (`HyperColumnSampler`), at every pixel
 (`HyperColumn`, then a 1x1 convolution), and at every pixel through `HyperColumnProjection`, which
 computes the same as the second. Each has the same seconds of processor time after its first step,
-and as a seed the same order of pictures and the same points.
+over which the rate falls to 0, and as a seed the same order of pictures and the same points.
 
 Prints the variance of AB on the test split that each explains, the mean over seeds with its 95 %
 interval (Student's t), and likewise the differences seed by seed. Needs `[tensorflow,imagenet]`.
@@ -86,10 +86,9 @@ def read(data, split, most):
 
 def model_of(form):
     """The model of a form, and the one of all pixels that shares its trunk and has its head."""
-    extractor, settings = pick_taps(
-        efficientnet_lite(0, weights="imagenet", data_format="channels_last"),
-        [f"stage{i}" for i in range(1, 8)],
-    )
+    trunk = efficientnet_lite(0, weights="imagenet", data_format="channels_last")
+    trunk.trainable = False
+    extractor, settings = pick_taps(trunk, [f"stage{i}" for i in range(1, 8)])
     picture = extractor.input
     maps = prepare_taps(extractor.output, settings["taps"], normalization="rms")
     projection = HyperColumnProjection(2, **settings, kernel_initializer="zeros")
@@ -124,7 +123,8 @@ def run(form, seed, train, test, options):
 
     step()  # which also compiles
     count, began = 0, time.process_time()
-    while time.process_time() - began < options.seconds:
+    while (left := 1 - (time.process_time() - began) / options.seconds) > 0:
+        model.optimizer.learning_rate = RATE * left
         step()
         count += 1
     if model is not whole:
