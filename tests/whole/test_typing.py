@@ -66,7 +66,10 @@ assert_type(info["pool4"].receptive_field, int | None)
 strides = {tap: known.stride for tap, known in info.items()}
 info["pool4"].strides  # wrong: attr-defined
 lite = efficientnet_lite(0, taps=("stage2",), weights="imagenet", data_format="channels_last")
-assert_type(feature_info(lite)["stage2"].center, float | tuple[float, ...] | None)
+assert_type(
+    feature_info(lite)["stage2"].center,
+    float | tuple[float, ...] | tuple[tuple[float, ...], tuple[float, ...]] | None,
+)
 assert_type(feature_info(lite)["stage2"].center_at(33), float | None)
 efficientnet_lite(taps=3)  # wrong: arg-type
 feature_info(backbone, taps=4)  # wrong: arg-type

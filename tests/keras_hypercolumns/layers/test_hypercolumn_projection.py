@@ -270,8 +270,15 @@ def head_model(maps, **settings):
 
 # Keras's `Model.quantize` says so of every layer that it passes over.
 @pytest.mark.filterwarnings("ignore:Layer InputLayer does not have a `quantize`:UserWarning")
-@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
-@pytest.mark.parametrize("mode", ["int8", "int4", "float8"])
+@pytest.mark.parametrize(
+    ("mode", "data_format"),
+    [
+        ("int8", "channels_last"),
+        ("int8", "channels_first"),
+        ("int4", "channels_last"),
+        ("float8", "channels_last"),
+    ],
+)
 def test_each_tap_is_quantized_as_keras_quantizes_a_dense_layer(
     mode, data_format, tmp_path, random
 ):
@@ -385,8 +392,15 @@ def test_what_can_not_be_quantized(random):
     assert bound.kernel.shape == (1, 1, 64, 3)
 
 
-@pytest.mark.parametrize("quantized", [None, "int8", "int4"])
-@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize(
+    ("quantized", "data_format"),
+    [
+        (None, "channels_last"),
+        (None, "channels_first"),
+        ("int8", "channels_first"),
+        ("int4", "channels_last"),
+    ],
+)
 def test_lora_is_that_of_a_convolution(quantized, data_format, tmp_path, random):
     taps = ("pool1", "pool3")
     maps = feature_maps(taps, EVEN, data_format, random)
