@@ -58,12 +58,25 @@ def gray(lightness: pyvips.Image, sixteen_bit: bool = False) -> pyvips.Image:
 def _strips(
     lightness: pyvips.Image, upsampling: GuidedUpsampling, sixteen_bit: bool
 ) -> Iterator[np.ndarray]:
+    # One thread for all that is read: a region of libvips belongs to the thread that made it. So
+    # the next strip is read while one is computed. It begins here: one that began within a call of
+    # libvips was once seen to wait for ever.
+    reader = ThreadPoolExecutor(1)
+    region = reader.submit(pyvips.Region.new, lightness)
+    return _joined(reader, region, lightness, upsampling, sixteen_bit)
+
+
+def _joined(
+    reader: ThreadPoolExecutor,
+    made: "Future[pyvips.Region]",
+    lightness: pyvips.Image,
+    upsampling: GuidedUpsampling,
+    sixteen_bit: bool,
+) -> Iterator[np.ndarray]:
     width, height = lightness.width, lightness.height
     rows = max(1, _PIXELS // width)
-    # One thread for all that is read: a region of libvips belongs to the thread that made it. So
-    # the next strip is read while one is computed.
-    with ThreadPoolExecutor(1) as reader:
-        region = reader.submit(pyvips.Region.new, lightness).result()
+    with reader:
+        region = made.result()
 
         def read(top: int) -> "Future[bytes]":
             return reader.submit(region.fetch, 0, top, width, min(rows, height - top))
