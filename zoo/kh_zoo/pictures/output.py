@@ -218,6 +218,7 @@ def _fit(metadata: Metadata, form: _Format) -> list[str]:
     if form is not _PNG:
         texts = metadata.move_texts(comments=form is _JPEG)
         lost = [f"text {', '.join(sorted(set(texts)))!r}"] if texts else []
+        lost += [png.OWN[kind] for kind in sorted(metadata.chunks)]
     if metadata.iptc and form in (_WEBP, _AVIF):
         metadata.iptc = b""
         lost.append("IPTC")

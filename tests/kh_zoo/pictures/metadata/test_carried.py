@@ -6,6 +6,7 @@ Files are made and read by Pillow, tifffile and, where it is installed, exiftool
 import hashlib
 import io
 import json
+import re
 import shutil
 import struct
 import subprocess
@@ -94,6 +95,40 @@ def test_texts_of_png_have_fields_elsewhere(tmp_path, suffix):
     assert "text 'Creation Time, Disclaimer, Warning', which" in note
     exif = exif_of(target)
     assert (text_of(exif, 0x013B), text_of(exif, 0x010E)) == ("Größe", "Łódź ☃")
+
+
+OWN_CHUNKS = {
+    b"oFFs": struct.pack(">iiB", -20, 30, 0),
+    b"pCAL": b"depth\0" + struct.pack(">iiBB", 0, 255, 0, 2) + b"m\0000\00012.5",
+    b"sCAL": b"\0010.25\0000.5",
+    b"tIME": struct.pack(">HBBBBB", 2019, 5, 17, 11, 7, 59),
+}
+
+
+@pytest.mark.parametrize("place", ["before", "behind"])
+def test_what_only_png_has_is_kept_there_and_named_elsewhere(tmp_path, place):
+    chunks = [chunk(kind, body) for kind, body in OWN_CHUNKS.items()]
+    (tmp_path / "a.png").write_bytes(png(**{place: chunks}))
+    assert COLORIZER.colorize_file(tmp_path / "a.png", tmp_path / "b.png") == ()
+    written = (tmp_path / "b.png").read_bytes()
+    for one in chunks:
+        assert written.count(one) == 1
+        assert written.index(one) < written.index(b"IDAT")
+    notes = COLORIZER.colorize_file(tmp_path / "a.png", tmp_path / "b.jpg")
+    for words in ("position on a page", "calibration", "scale", "time of change"):
+        assert f"{words}, which JPEG has no place for" in str(notes)
+
+
+def test_directions_are_not_kept_of_what_is_turned(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = chunk(b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0"))
+    chunks = [turned, *(chunk(kind, body) for kind, body in OWN_CHUNKS.items())]
+    (tmp_path / "a.png").write_bytes(png(before=chunks))
+    COLORIZER.colorize_file(tmp_path / "a.png", tmp_path / "b.png")
+    written = (tmp_path / "b.png").read_bytes()
+    kept = {kind for kind, body in OWN_CHUNKS.items() if chunk(kind, body) in written}
+    assert kept == {b"pCAL", b"tIME"}
 
 
 @pytest.mark.parametrize("kind", ["iptc", "IPTC profile", "8bim", "\n\niptc"])
@@ -387,6 +422,20 @@ LEFT_OUT = (
     *("File:MIME", "File:File", "File:Exif", "File:Encod", "File:Color", "File:Bits", "File:YCb"),
 )
 DESCRIPTIONS = ("IFD0", "ExifIFD", "GPS", "InteropIFD", "IPTC", "XMP-", "File:Comment", "PNG:Desc")
+
+
+@EXIFTOOL
+def test_exiftool_reads_what_only_png_has(tmp_path):
+    chunks = [chunk(kind, body) for kind, body in OWN_CHUNKS.items()]
+    (tmp_path / "a.png").write_bytes(png(behind=chunks))
+    COLORIZER.colorize_file(tmp_path / "a.png", tmp_path / "b.png")
+    before, after = (
+        {name: x for name, x in tags.items() if re.search("Modify|Offset|Subject|Calib", name)}
+        for tags in tags_of(tmp_path / "a.png", tmp_path / "b.png")
+    )
+    assert before == after
+    assert before["PNG:ModifyDate"] == "2019:05:17 11:07:59"
+    assert len(before) >= 4
 
 
 @EXIFTOOL

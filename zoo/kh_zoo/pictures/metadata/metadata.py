@@ -92,6 +92,8 @@ class Metadata:
     """The records."""
     texts: list[Text] = dataclasses.field(default_factory=list)
     resolution: Resolution | None = None
+    chunks: dict[bytes, bytes] = dataclasses.field(default_factory=dict)
+    """Those that only PNG has, as they are, by their kind."""
     compression: str = ""
     """How the pixels are stored, where that is worth keeping: of TIFF the name that libvips has for
     it, `"lossless"` of WebP."""
@@ -123,6 +125,10 @@ class Metadata:
         if stated is not None:
             self.exif.set_short(ORIENTATION, 1)
         self.exif.turn(orientation, width, height)
+        if orientation > 1:
+            # They have directions.
+            for kind in (b"oFFs", b"sCAL"):
+                self.chunks.pop(kind, None)
         if self.resolution and orientation >= 5:
             x, y, unit = self.resolution
             self.resolution = Resolution(y, x, unit)

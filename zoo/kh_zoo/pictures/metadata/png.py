@@ -21,6 +21,14 @@ from kh_zoo.pictures.metadata.metadata import (
 )
 from kh_zoo.pictures.metadata.photoshop import block_of, records_in
 
+OWN = {
+    b"oFFs": "position on a page",
+    b"pCAL": "calibration",
+    b"sCAL": "scale",
+    b"tIME": "time of change",
+}
+"""Chunks that other formats have no fields for."""
+
 _SIGNATURE = 8  # bytes
 _XMP = "XML:com.adobe.xmp"
 # Texts in which ImageMagick and exiftool keep what PNG had no chunk for, as digits.
@@ -28,6 +36,7 @@ _RAW = re.compile(r"Raw profile type (?P<kind>exif|APP1|xmp|iptc|8bim|icc|icm)",
 _RAW_HEAD = re.compile(r"\s*\S[^\n]*\n\s*\d+\s")
 _IPTC = "Raw profile type iptc"
 _LONGEST_KEYWORD = 79
+_READ = (b"eXIf", b"pHYs", b"tEXt", b"zTXt", b"iTXt", *OWN)
 _MOST = 2**25
 """Bytes of all texts, compressed and not."""
 _IN_LINE = 36
@@ -47,6 +56,8 @@ def read(file: BinaryIO) -> Metadata:
                 stated = of_metres(Fraction(x), Fraction(y))
             else:
                 stated = Resolution(Fraction(x), Fraction(y), NO_UNIT)
+        elif kind in OWN:
+            found.chunks[kind] = body
         elif text := _text(kind, body, room):
             room -= len(text.content)
             raw = _RAW.fullmatch(text.keyword)
@@ -98,6 +109,7 @@ def _described(metadata: Metadata) -> Iterator[tuple[bytes, bytes]]:
             x, y, unit = ratio.numerator, ratio.denominator, 0
         if min(x, y) > 0 and max(x, y) < 2**31:
             yield b"pHYs", struct.pack(">IIB", x, y, unit)
+    yield from metadata.chunks.items()
     yield b"eXIf", metadata.exif.to_bytes()
     if metadata.xmp:
         yield b"iTXt", _XMP.encode() + bytes(5) + metadata.xmp
@@ -116,7 +128,7 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
     left = _MOST
     while len(start := file.read(8)) == 8:
         length, kind = struct.unpack(">I4s", start)
-        if kind not in (b"eXIf", b"pHYs", b"tEXt", b"zTXt", b"iTXt") or length > left:
+        if kind not in _READ or length > left:
             if kind == b"IEND":
                 return
             file.seek(length + 4, os.SEEK_CUR)
