@@ -83,6 +83,8 @@ HUB = {
         "output_activation": "hard_swish",
         "input_num_filters": 16,
         "depthwise_filters": 8,
+        "depthwise_stride": 2,
+        "depthwise_residual": False,
         "last_layer_filter": 64,
         "squeeze_and_excite": 0.5,
     },

@@ -17,8 +17,9 @@ from keras_hypercolumns.graphs.model_graph import (
     is_functional,
     named_outputs,
     outputs_by_name,
+    unfolded,
 )
-from keras_hypercolumns.graphs.reach import Reach, Reaches, depends_on_size, through
+from keras_hypercolumns.graphs.reach import Reach, Reaches, depends_on_size, probed, through
 from keras_hypercolumns.layers.axes import (
     Center,
     Stride,
@@ -100,10 +101,10 @@ def feature_info(model: keras.Model, taps: Iterable[str] | None = None) -> dict[
     - Padding "same" depends on the size where the stride is not 1: an odd size moves the centre.
       It is that of the model's own height and width where they are known, else one for each
       remainder of the size, for which the layers look it up.
-    - It is `None` behind a layer that is none of Keras's convolutions, poolings, paddings,
-      croppings, upsamplings, merges and layers that work on each place alone: attention, a
-      `Lambda`, a layer of your own. The stride is found there too, from the shapes that the
-      layer computes.
+    - A layer of your own is looked into, where its `call` can be run on symbolic tensors.
+    - It is `None` behind what is none of Keras's convolutions, poolings, paddings, croppings,
+      upsamplings, merges and layers that work on each place alone: attention, a `Lambda`. The
+      stride is found there too, from the shapes that the layer computes.
 
     Args:
         model: A functional or a built Sequential model. Its height and width may be unknown.
@@ -227,23 +228,45 @@ class _Survey:
         self.found: dict[str, list[tuple[Any, Reaches]]] = {}
         self.walk(model, [_start(x, sizes) for x in model.inputs])
 
-    def walk(self, model: keras.Model, inputs: list[Reaches], prefix: str = "") -> list[Reaches]:
-        """Note what `model` gives for such inputs; return the reaches of its outputs."""
+    def walk(
+        self, model: keras.Function, inputs: list[Reaches], prefix: str | None = ""
+    ) -> list[Reaches]:
+        """Return the reaches of what `model` gives for such inputs.
+
+        What is in it is noted, by names with that prefix; without one it has no names.
+        """
         known = dict(zip(map(id, model.inputs), inputs, strict=True))
         for call in calls_of(model):
-            name = prefix + call.operation.name
+            inner = None if prefix is None else f"{prefix}{call.operation.name}/"
             if not call.is_input:
                 given = [known[id(x)] for x in call.input_tensors]
-                self.note_channels(call.operation, given[0])
+                if given:
+                    self.note_channels(call.operation, given[0])
                 if is_functional(call.operation):
-                    reached = self.walk(call.operation, given, f"{name}/")
+                    reached = self.walk(call.operation, given, inner)
                 else:
-                    reached = through(call, given)
+                    reached = self.through(call, given)
                     self.depends_on_size |= depends_on_size(call.operation)
                 known.update(zip(map(id, call.outputs), reached, strict=True))
-            for output, x in named_outputs(call, prefix).items():
-                self.found.setdefault(output, []).append((x, known[id(x)]))
+            if prefix is not None:
+                for output, x in named_outputs(call, prefix).items():
+                    self.found.setdefault(output, []).append((x, known[id(x)]))
         return [known[id(x)] for x in model.outputs]
+
+    def through(self, call: Any, given: list[Reaches]) -> list[Reaches]:
+        """By a rule; for a layer without one by what it does, or by the shapes that it computes."""
+        reached = through(call, given)
+        if reached is not None:
+            return reached
+        reached = probed(call, given)
+        graph = unfolded(call)
+        if graph is None:
+            return reached
+        inside = self.walk(graph, given, None)
+        return [
+            within if any(within) else outside
+            for within, outside in zip(inside, reached, strict=True)
+        ]
 
     def note_channels(self, layer: Any, reaches: Reaches) -> None:
         """Learn which axis of the picture has the channels, from what a layer takes for them."""

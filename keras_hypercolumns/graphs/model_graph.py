@@ -57,6 +57,30 @@ def calls_of(model: keras.Model, outputs: Iterable[Any] | None = None) -> list[A
     return [call for depth in sorted(depths, reverse=True) for call in depths[depth]]
 
 
+def unfolded(call: Any) -> keras.Function | None:
+    """The graph of what a layer that isn't Keras's own does in a call; None if it has none.
+
+    Its `call` is run on symbolic tensors, of which Keras makes a graph, as of a functional model's.
+    """
+    layer = call.operation
+    if not isinstance(layer, keras.layers.Layer) or type(layer).__module__.startswith("keras."):
+        return None
+    fresh = {id(x): keras.KerasTensor(x.shape, x.dtype) for x in call.input_tensors}
+
+    def replaced(x: Any) -> Any:
+        return fresh.get(id(x), x)
+
+    try:
+        args, kwargs = keras.tree.map_structure(
+            replaced, (call.arguments.args, call.arguments.kwargs)
+        )
+        outputs = keras.tree.flatten(layer.call(*args, **kwargs))
+        graph = keras.Function([fresh[id(x)] for x in call.input_tensors], outputs)
+    except Exception:  # whatever the layer does with what is no number
+        return None
+    return graph if len(outputs) == len(call.outputs) else None
+
+
 class Output(NamedTuple):
     """One of the tensors that a call gives."""
 

@@ -122,8 +122,11 @@ _POINTWISE_NAMES = {
 _INTERPOLATION_RADIUS = {"nearest": 0.5, "bilinear": 1, "bicubic": 2, "lanczos3": 3, "lanczos5": 5}
 
 
-def through(call: Any, inputs: list[Reaches]) -> list[Reaches]:
-    """The reaches of the outputs of a call (a node of a model's graph) from those of its inputs."""
+def through(call: Any, inputs: list[Reaches]) -> list[Reaches] | None:
+    """The reaches of the outputs of a call (a node of a model's graph) from those of its inputs.
+
+    None where there is no rule for it.
+    """
     layer = call.operation
     shapes = [x.shape for x in call.input_tensors]
     if not any(reach for reaches in inputs for reach in reaches):
@@ -151,7 +154,7 @@ def through(call: Any, inputs: list[Reaches]) -> list[Reaches]:
     elif isinstance(layer, _POINTWISE) or _is_named(layer, _POINTWISE_NAMES):
         outputs = [_union(inputs, shapes, call.outputs[0].shape)]
     else:
-        outputs = _probed(call, inputs)
+        return None
     return outputs
 
 
@@ -317,7 +320,7 @@ def _union(
     return tuple(united)
 
 
-def _probed(call: Any, inputs: Sequence[Reaches]) -> list[Reaches]:
+def probed(call: Any, inputs: Sequence[Reaches]) -> list[Reaches]:
     """Through an operation of which nothing is known but the shapes that it computes.
 
     The axis that grows along with an axis of the picture carries it on, by what both grow.

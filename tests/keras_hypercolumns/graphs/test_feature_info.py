@@ -438,6 +438,42 @@ def test_layers_of_ones_own_have_a_stride_and_no_receptive_field():
     }
 
 
+class Block(layers.Layer):
+    """Layers in a layer, of two outputs: as of keras-hub's own, and of most people's."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        ones = {"kernel_initializer": "ones", "use_bias": False, **LAST}
+        self.first = layers.Conv2D(4, 3, 2, padding="same", **ones)
+        self.second = layers.Conv2D(4, 5, padding="same", **ones)
+        self.norm = layers.BatchNormalization()
+        self.pool = layers.AveragePooling2D(2, **LAST)
+
+    def call(self, inputs, training=False):
+        x = self.first(inputs)
+        x = keras.ops.relu(x + self.norm(self.second(x), training=training))
+        return x, self.pool(x) * 2.0
+
+
+def test_layers_of_ones_own_are_looked_into(output_and_gradients):
+    inputs = keras.Input((None, None, 3))
+    fine, coarse = Block(name="block")(inputs)
+    outer = keras.Model(inputs, [fine, Block(name="deep")(coarse)[1]])
+    for _ in range(2):  # it leaves nothing behind
+        known = feature_info(outer)
+        assert list(known)[1:] == ["block[0]", "block[1]", "deep[0]", "deep[1]"]
+        assert known["block[0]"] == FeatureInfo(4, 2, 11, (1.0, 0.0))
+        assert known["block[1]"].stride == 4
+        assert known["deep[1]"].stride == 16
+    model = keras.Model(inputs, coarse)
+    (ends,) = measured_ends(model, 96, [(0, 0)], output_and_gradients)
+    for first, last in ends:
+        assert known["block[1]"].receptive_field == last - first + 1
+        assert known["block[1]"].center_at(96) == (first + last) / 2 - 96 / 8 * 4
+    extractor = tap_extractor(outer, ["block[1]", "deep[1]"])
+    assert extractor(np.zeros((1, 96, 96, 3)))["deep[1]"].shape == (1, 6, 6, 4)
+
+
 def test_tokens_of_a_known_size_have_the_stride_of_their_sizes():
     patches = layers.Conv2D(8, 4, strides=4, **LAST)
     stack = [patches, layers.Reshape((-1, 8)), layers.Dense(8), layers.Reshape((6, 5, 8))]
