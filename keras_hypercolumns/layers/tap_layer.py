@@ -71,6 +71,12 @@ class TapLayer(keras.layers.Layer):
         self.interpolation = interpolation
         self.coordinates = coordinates
         self.strides = None if strides is None else self._check_strides(strides)
+        # The maps whose cells the output's pixels are, down and across. Known here, since PyTorch's
+        # compiler doesn't follow a search for the finest.
+        down, across = (
+            reference or min(self.taps, key=lambda tap: self._strides(tap)[axis]) for axis in (0, 1)
+        )
+        self.references = (down, across)
         self.centers = None if centers is None else self._check_centers(centers)
         self.data_format = keras.config.image_data_format() if data_format is None else data_format
         if self.data_format not in ("channels_last", "channels_first"):
@@ -217,16 +223,12 @@ class TapLayer(keras.layers.Layer):
         # A reference that stands in no list of strides is the picture itself.
         return strides_of_axes((self.strides or {}).get(name, 1))
 
-    def _finest(self, axis: int) -> str:
-        """The map whose cells the output's pixels are, along an axis."""
-        return self.reference or min(self.taps, key=lambda tap: self._strides(tap)[axis])
-
     def _scale(self, tap: str) -> tuple[float, float] | None:
         """Output pixels per cell of `tap`, or None where the ratio of the sizes decides."""
         if self.strides is None:
             return None
         down, across = (
-            self._strides(tap)[axis] / self._strides(self._finest(axis))[axis] for axis in (0, 1)
+            self._strides(tap)[axis] / self._strides(self.references[axis])[axis] for axis in (0, 1)
         )
         return down, across
 
@@ -254,7 +256,7 @@ class TapLayer(keras.layers.Layer):
         return down, across
 
     def _offsets_of_axis(self, tap: str, axis: int) -> tuple[float, ...]:
-        reference = self._finest(axis)
+        reference = self.references[axis]
         stride = self._strides(reference)[axis]
         origin = self._centers(reference, axis)[0]  # the only one, see `_check_centers`
         return tuple((origin - one) / stride for one in self._centers(tap, axis))

@@ -497,7 +497,7 @@ class _Writer:
                 "should have `strides`, bilinear interpolation and half-pixel or legacy "
                 "coordinates, to be written as a network",
             )
-        reference: str = layer._finest(0)
+        reference: str = layer.references[0]
         return reference
 
     def placed(self, layer: Any, tap: str) -> tuple[int, float] | None:
