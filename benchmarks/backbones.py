@@ -143,7 +143,9 @@ def build(name):
         import keras_hub
 
         return getattr(keras_hub.models, name)(**HUB[name])
-    sizes = (224, 224) if name == "NASNetMobile" else (HEIGHT, WIDTH)  # which needs to know
+    # Some need to know, some take none that is smaller.
+    sizes = (224, 224) if name == "NASNetMobile" else (HEIGHT, WIDTH)
+    sizes = (96, WIDTH) if name in ("InceptionResNetV2", "InceptionV3", "Xception") else sizes
     return getattr(keras.applications, name)(
         include_top=False, weights=None, input_shape=(*sizes, 3)
     )

@@ -278,7 +278,8 @@ class _Survey:
         infos = {
             name: self.info(*outputs[0])
             for name, outputs in self.found.items()
-            if len(outputs) == 1 and len(outputs[0][0].shape) == 4
+            # Empty outputs, of no picture, are what a layer doesn't give unless it is asked.
+            if len(outputs) == 1 and len(shape := outputs[0][0].shape) == 4 and shape[0] != 0
         }
         return {name: info for name, info in infos.items() if info is not None}
 

@@ -52,7 +52,8 @@ def token_grids(backbone: keras.Model) -> dict[str, TokenGrid]:
         outputs.update(named_outputs(call))
     grids = {}
     for name, tokens in outputs.items():
-        if len(tokens.shape) != 3 or None in tokens.shape[1:]:
+        # Of no picture at all are outputs that a layer leaves empty unless it is asked for them.
+        if len(tokens.shape) != 3 or None in tokens.shape[1:] or tokens.shape[0] == 0:
             continue
         count = tokens.shape[1]
         for side in sides:

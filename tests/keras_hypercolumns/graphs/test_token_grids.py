@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 from keras_hypercolumns import HyperColumn, HyperColumnProjection, pick_taps
+from keras_hypercolumns.graphs.token_grids import token_grids
 
 FORMATS = ("channels_last", "channels_first")
 
@@ -120,3 +121,21 @@ def test_backbones_of_keras_hub(family):
             assert np.unravel_index(change.argmax(), change.shape) == (row, column)
     logits = HyperColumnProjection(3, **settings)(extractor.output)
     assert tuple(keras.Model(extractor.input, logits).output.shape) == (None, *shape[:2], 3)
+
+
+class WithNothing(keras.layers.Layer):
+    """As DeiT's encoder: what nobody asked for are outputs of no picture."""
+
+    def call(self, tokens):
+        return tokens, keras.ops.zeros((0, *tokens.shape[1:]))
+
+
+def test_outputs_of_no_picture_are_no_maps():
+    picture = keras.Input((32, 32, 3))
+    x = keras.layers.Conv2D(6, 8, 8, data_format="channels_last")(picture)
+    tokens = keras.layers.Reshape((16, 6))(x)
+    backbone = keras.Model(picture, WithNothing(name="encoder")(tokens))
+    assert [name for name in token_grids(backbone) if "encoder" in name] == ["encoder[0]"]
+    extractor, settings = pick_taps(backbone, strides=[8])
+    assert settings["taps"] == ("encoder[0]",)
+    assert extractor(np.zeros((2, 32, 32, 3)))["encoder[0]"].shape == (2, 4, 4, 6)
