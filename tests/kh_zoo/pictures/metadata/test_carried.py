@@ -11,7 +11,6 @@ import shutil
 import struct
 import subprocess
 import zlib
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -271,7 +270,7 @@ def test_resolution(tmp_path, name):
 
 def test_resolution_in_other_units(tmp_path):
     """Centimetres stay so, pixels that are no squares too, and both turn with the picture."""
-    resolution = (Fraction(200), Fraction(100))
+    resolution = ((200, 1), (100, 1))
     extra = [(274, 3, 1, 6, True)]
     tifffile.imwrite(
         tmp_path / "a.tif", GRAY, resolution=resolution, resolutionunit=3, extratags=extra
