@@ -1,6 +1,6 @@
 """What a plain install brings is enough to colour; where more is needed, the extra is named.
 
-Here all other packages are hidden. `.ci/run` does the same with an install of its own.
+Here all other packages are hidden. `.ci/package` colours with an install of its own.
 """
 
 import subprocess
