@@ -40,7 +40,13 @@ def blocks(page):
         end = match.end()
 
 
-WITH_PYTHON = [page for page in PAGES if "python" in [language for language, *_ in blocks(page)]]
+# The others take seconds.
+LONG = ("docs/tasks.md",)
+WITH_PYTHON = [
+    pytest.param(page, marks=pytest.mark.long) if name_of(page) in LONG else page
+    for page in PAGES
+    if "python" in [language for language, *_ in blocks(page)]
+]
 
 
 @pytest.fixture
