@@ -163,6 +163,9 @@ class HyperColumnProjection(TapLayer):
             )
         else:
             self._build_quantized(self._policy())
+            if self.quantization_mode == "float8":  # which is trained
+                shape = (sum(self.tap_channels), self.filters)
+                self._fill_quantized(ops.reshape(self.kernel_initializer((1, 1, *shape)), shape))
         self.bias = None
         if self.use_bias:
             self.bias = self.add_weight(
@@ -322,11 +325,8 @@ class HyperColumnProjection(TapLayer):
         policy = self._policy()
         # The policy may be set first: then it says so.
         self._build_quantized(keras.DTypePolicy(policy.name.split("_from_")[-1]))
-        start = 0
-        for tap, channels in zip(self.taps, self.tap_channels, strict=True):
-            dense = self._quantized[tap]
-            dense.kernel.assign(kernel[start : start + channels])
-            start += channels
+        self._fill_quantized(kernel)
+        for dense in self._quantized.values():
             dense.quantize(mode, config=config)
             _leave_alone(dense)
         self.quantization_config = config
@@ -360,6 +360,13 @@ class HyperColumnProjection(TapLayer):
                 _leave_alone(dense)
             self._quantized[tap] = dense
         self._is_quantized = policy.quantization_mode is not None
+
+    def _fill_quantized(self, kernel: Any) -> None:
+        """Give the layers of the taps their rows of `(sum of channels, filters)`."""
+        start = 0
+        for tap, channels in zip(self.taps, self.tap_channels, strict=True):
+            self._quantized[tap].kernel.assign(kernel[start : start + channels])
+            start += channels
 
     def call(self, inputs: Any) -> Any:
         total = None

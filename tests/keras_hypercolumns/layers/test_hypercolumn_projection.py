@@ -361,6 +361,26 @@ def test_a_quantized_policy_before_and_after_the_layer_is_built(random):
     np.testing.assert_allclose(ops.convert_to_numpy(early(maps)), found, atol=1e-6)
 
 
+def test_what_is_trained_in_float8_begins_as_it_is_told():
+    maps = {"a": np.ones((1, 4, 4, 3), "float32"), "b": np.ones((1, 2, 2, 5), "float32")}
+    layer = HyperColumnProjection(
+        2,
+        ("a", "b"),
+        data_format="channels_last",
+        dtype="float8_from_float32",
+        kernel_initializer=keras.initializers.Constant(0.5),
+    )
+    np.testing.assert_allclose(ops.convert_to_numpy(layer(maps)), np.full((1, 4, 4, 2), 4.0))
+    # As one kernel: the rows of a tap know of those of the others.
+    spread = HyperColumnProjection(
+        200, ("a", "b"), data_format="channels_last", dtype="float8_from_float32"
+    )
+    spread(maps)
+    limit = np.sqrt(6 / (8 + 200))
+    kernels = [x for x in spread.get_weights() if x.ndim == 2]
+    assert 0.95 * limit < max(np.abs(kernel).max() for kernel in kernels) <= limit
+
+
 def test_what_can_not_be_quantized(random):
     maps = feature_maps(("pool1",), EVEN, "channels_last", random)
 
