@@ -35,6 +35,7 @@ def test_segmentation_learns_at_points_and_labels_every_pixel(capsys):
     assert twin.output_shape == (None, 64, 64, 3)
 
 
+@pytest.mark.long
 def test_normals_are_better_than_the_wall(capsys, random):
     result = run("normals.py", 80)
     assert result["losses"][-1] < result["losses"][0]
@@ -53,7 +54,10 @@ def test_normals_are_better_than_the_wall(capsys, random):
     np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["segmentation_from_200_pixels", "what_layers_see"])
+@pytest.mark.parametrize(
+    "name",
+    ["segmentation_from_200_pixels", pytest.param("what_layers_see", marks=pytest.mark.long)],
+)
 def test_a_notebook_prints_what_it_shows(name, monkeypatch, capsys):
     monkeypatch.chdir(EXAMPLES)
     notebook = json.loads((EXAMPLES / f"{name}.ipynb").read_text("utf-8"))

@@ -69,7 +69,9 @@ def _files(folder):
 
 
 def _events(folder, event):
-    lines = (folder / ".kh-journal.jsonl").read_text().splitlines()
+    journal = folder / ".kh-journal.jsonl"
+    # On a busy machine the actors are there before it is begun.
+    lines = journal.read_text().splitlines() if journal.exists() else []
     records = [json.loads(line) for line in lines if line.endswith("}")]
     return [record for record in records if record["event"] == event]
 
