@@ -7,8 +7,13 @@ import keras
 import numpy as np
 
 from keras_hypercolumns.choices import nearest, unknown_name
+from keras_hypercolumns.layers.tap_layer import layer_name
 
-NORMALIZATIONS = ("rms", "batch", "layer")
+NORMALIZATIONS = {
+    "rms": keras.layers.RMSNormalization,
+    "batch": keras.layers.BatchNormalization,
+    "layer": keras.layers.LayerNormalization,
+}
 
 
 def prepare_taps(
@@ -95,13 +100,14 @@ def prepare_taps(
     axis = -1 if data_format == "channels_last" else 1
     prepared = dict(maps)
     for tap in names:
-        x, name = maps[tap], tap.replace("/", "_")
-        if normalization == "rms":
-            x = keras.layers.RMSNormalization(axis, name=f"{name}_normalized")(x)
-        elif normalization == "batch":
-            x = keras.layers.BatchNormalization(axis, name=f"{name}_normalized")(x)
-        elif normalization == "layer":
-            x = keras.layers.LayerNormalization(axis, name=f"{name}_normalized")(x)
+        x, name = maps[tap], layer_name(tap)
+        if normalization is not None:
+            normalize = NORMALIZATIONS[normalization]
+            # Of another axis than the last Keras's others fail on some backends.
+            moved = normalization != "batch" and axis == 1
+            x = keras.layers.Permute((2, 3, 1))(x) if moved else x
+            x = normalize(axis=-1 if moved else axis, name=f"{name}_normalized")(x)
+            x = keras.layers.Permute((3, 1, 2))(x) if moved else x
         if channels.get(tap):
             x = keras.layers.Conv2D(
                 channels[tap], 1, data_format=data_format, name=f"{name}_reduced"

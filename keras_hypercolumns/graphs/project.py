@@ -10,6 +10,7 @@ from keras import ops
 from keras_hypercolumns.graphs.model_graph import calls_of, check_functional, is_functional
 from keras_hypercolumns.layers.hypercolumn import HyperColumn
 from keras_hypercolumns.layers.hypercolumn_projection import HyperColumnProjection
+from keras_hypercolumns.layers.tap_layer import SHARED
 
 LINEAR = (
     "name",
@@ -26,17 +27,6 @@ LINEAR = (
     "activity_regularizer",
 )
 """What a projection takes over from the convolution or dense layer that it replaces."""
-
-TAPS = (
-    "taps",
-    "reference",
-    "interpolation",
-    "coordinates",
-    "strides",
-    "centers",
-    "data_format",
-)
-"""What a hypercolumn takes over from a projection."""
 
 
 def project(model: keras.Model) -> keras.Model:
@@ -178,7 +168,7 @@ def unproject(model: keras.Model) -> keras.Model:
             if type(layer) is not HyperColumnProjection or layer.quantization_mode is not None:
                 return None
             config = layer.get_config()
-            taps = {key: config[key] for key in TAPS}
+            taps = {key: config[key] for key in SHARED}
             convolution = keras.layers.Conv2D.from_config(
                 {
                     **{key: config.get(key) for key in LINEAR},

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_hypercolumns.choices import unknown_name
 from keras_hypercolumns.layers.axes import GivenCenter, GivenStride
-from keras_hypercolumns.layers.tap_layer import TapLayer
+from keras_hypercolumns.layers.tap_layer import TapLayer, layer_name
 
 QUANTIZATIONS = ("int8", "int4", "float8")
 
@@ -182,14 +182,11 @@ class HyperColumnProjection(TapLayer):
     @property
     def kernel(self) -> Any:
         """The kernel `(1, 1, sum of channels, filters)`, what LoRA adds to it included."""
-        if not self.built or self._quantized:
+        if not self.built:
+            raise AttributeError(f"layer {self.name!r} has no `kernel` before it is built")
+        if self._quantized:
             raise AttributeError(
-                f"layer {self.name!r} has no `kernel` "
-                + (
-                    "once it is quantized: it has one for each tap"
-                    if self.built
-                    else "before it is built"
-                )
+                f"layer {self.name!r} has no `kernel` once it is quantized: it has one for each tap"
             )
         if not self.lora_enabled:
             return self._kernel
@@ -353,7 +350,7 @@ class HyperColumnProjection(TapLayer):
                 kernel_regularizer=self.kernel_regularizer,
                 quantization_config=self.quantization_config,
                 dtype=policy,
-                name=tap.replace("/", "_"),
+                name=layer_name(tap),
             )
             dense.build((None, None, None, channels))
             if policy.quantization_mode is not None:
@@ -363,10 +360,16 @@ class HyperColumnProjection(TapLayer):
 
     def _fill_quantized(self, kernel: Any) -> None:
         """Give the layers of the taps their rows of `(sum of channels, filters)`."""
-        start = 0
+        for tap, rows in self._rows().items():
+            self._quantized[tap].kernel.assign(kernel[rows])
+
+    def _rows(self) -> dict[str, slice]:
+        """Each tap's rows of the kernel."""
+        rows, start = {}, 0
         for tap, channels in zip(self.taps, self.tap_channels, strict=True):
-            self._quantized[tap].kernel.assign(kernel[start : start + channels])
+            rows[tap] = slice(start, start + channels)
             start += channels
+        return rows
 
     def call(self, inputs: Any) -> Any:
         total = None
@@ -421,19 +424,17 @@ class HyperColumnProjection(TapLayer):
                 f"`inputs` of layer {self.name!r} should have the channels that it was built "
                 f"with, {built}. Received: {received}"
             )
-        project = self._project_quantized if self._quantized else self._project
-        terms, start = {}, 0
-        for tap, channels in built.items():
-            projected = project(maps[tap], tap, slice(start, start + channels))
-            start += channels
+        # With LoRA it is computed.
+        kernel = None if self._quantized else ops.convert_to_tensor(self.kernel)[0, 0]
+        terms = {}
+        for tap, rows in self._rows().items():
+            if kernel is None:
+                projected = self._project_quantized(maps[tap], tap, rows)
+            else:
+                rule = "bhwc,cf->bhwf" if last else "bchw,cf->bfhw"
+                projected = ops.einsum(rule, maps[tap], kernel[rows])
             terms[tap] = self._resize(projected, tap, size)
         return terms
-
-    def _project(self, x: Any, tap: str, rows: slice) -> Any:
-        """A tap's map times its rows of the kernel."""
-        kernel = ops.convert_to_tensor(self.kernel)[0, 0, rows]
-        last = self.data_format == "channels_last"
-        return ops.einsum("bhwc,cf->bhwf" if last else "bchw,cf->bfhw", x, kernel)
 
     def _project_quantized(self, x: Any, tap: str, rows: slice) -> Any:
         last = self.data_format == "channels_last"

@@ -1,5 +1,6 @@
 """What the hypercolumn layers share: their taps, the reference, and how inputs are read."""
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -23,6 +24,17 @@ from keras_hypercolumns.layers.interpolation import (
     entry_of_remainder,
     resize,
 )
+
+SHARED = (
+    "taps",
+    "reference",
+    "interpolation",
+    "coordinates",
+    "strides",
+    "centers",
+    "data_format",
+)
+"""The arguments that one hypercolumn layer takes over from another."""
 
 
 class TapLayer(keras.layers.Layer):
@@ -314,6 +326,11 @@ class TapLayer(keras.layers.Layer):
             "centers": _listed(self.centers),
             "data_format": self.data_format,
         }
+
+
+def layer_name(tap: str) -> str:
+    """A tap's name as TensorFlow takes it for a layer: `"encoder[0]"` is none."""
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", tap)
 
 
 def _listed(values: Mapping[str, Any] | None) -> dict[str, Any] | None:

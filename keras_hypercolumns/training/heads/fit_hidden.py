@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_hypercolumns.colorizers.colorizer_model import ColorizerModel
 from keras_hypercolumns.layers.hypercolumn_sampler import HyperColumnSampler
+from keras_hypercolumns.layers.tap_layer import SHARED
 from keras_hypercolumns.training.data.picture_dataset import PictureDataset, lab_of
 from keras_hypercolumns.training.heads.gram_matrix import GramMatrix
 from keras_hypercolumns.training.heads.picture_weights import picture_weights
@@ -73,10 +74,7 @@ def _sampler(colorizer: ColorizerModel, names: list[str]) -> keras.Model:
     for name in names:
         # What brings A and B up to the picture says where the cells are.
         config = colorizer.get_layer(f"up_{name}").get_config()
-        keys = ("taps", "reference", "interpolation", "coordinates", "strides", "centers")
-        sample = HyperColumnSampler(
-            **{key: config[key] for key in keys}, data_format="channels_last"
-        )
+        sample = HyperColumnSampler(**{key: config[key] for key in SHARED})
         maps = {"ab": colorizer.heads[name].input, "lightness": colorizer.input}
         rows[name] = sample((maps, where))
     return keras.Model([colorizer.input, where], rows)

@@ -55,6 +55,23 @@ def test_each_cell_is_normalized(normalization, random):
         np.testing.assert_allclose(after[tap], expected, atol=1e-4)
 
 
+@pytest.mark.parametrize("normalization", ["rms", "layer", "batch"])
+def test_channels_first_is_channels_last_transposed(normalization, random):
+    x, weight = random.normal(size=(2, 5, 7, 4)), random.uniform(1, 5, 4)
+    found = {}
+    for data_format in ("channels_last", "channels_first"):
+        given = x if data_format == "channels_last" else x.transpose(0, 3, 1, 2)
+        maps = {"tap": keras.Input(given.shape[1:])}
+        prepared = prepare_taps(
+            maps, ["tap"], normalization=normalization, data_format=data_format
+        )["tap"]
+        model = keras.Model(maps["tap"], prepared)
+        model.weights[0].assign(weight)
+        found[data_format] = ops.convert_to_numpy(model(given.astype("float32")))
+    expected = found["channels_last"].transpose(0, 3, 1, 2)
+    np.testing.assert_allclose(found["channels_first"], expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
 def test_a_projection_of_what_is_prepared_is_exact(data_format, random):
     if data_format == "channels_first" and keras.backend.backend() == "tensorflow":
@@ -102,6 +119,16 @@ def test_sparse_and_dense_models_share_it_and_are_saved(tmp_path, random):
     dense.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(ops.convert_to_numpy(loaded(x)), after, atol=1e-6)
+
+
+def test_names_of_taps_that_no_layer_may_have(random):
+    maps = {name: keras.Input((8, 8, 3)) for name in ("inner/conv", "encoder[0]")}
+    head = HyperColumnProjection(2, tuple(maps), data_format="channels_last")
+    prepared = prepare_taps(maps, tuple(maps), 4, "rms", data_format="channels_last")
+    model = keras.Model(list(maps.values()), head(prepared))
+    head.quantize("int8")
+    x = [random.normal(size=(1, 8, 8, 3)).astype("float32") for _ in maps]
+    assert model.predict(x, verbose=0).shape == (1, 8, 8, 2)
 
 
 @pytest.mark.parametrize(
