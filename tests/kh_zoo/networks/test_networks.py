@@ -10,7 +10,13 @@ import keras
 import numpy as np
 import pytest
 
-from keras_hypercolumns import HyperColumn, colorizer, efficientnet_lite, feature_info
+from keras_hypercolumns import (
+    HyperColumn,
+    HyperColumnProjection,
+    colorizer,
+    efficientnet_lite,
+    feature_info,
+)
 from kh_zoo import Colorizer, load_model, save_model
 from kh_zoo.engines import create_engine
 from kh_zoo.errors import ModelError
@@ -426,3 +432,25 @@ def test_pictures_smaller_than_a_cell_are_continued_by_their_edge(size, tmp_path
     ab = engine.predict_ab(lightness)
     assert ab.shape == (*size, 2)
     np.testing.assert_allclose(ab, whole[: size[0], : size[1]], atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [HyperColumn, HyperColumnProjection])
+@pytest.mark.parametrize(
+    "places",
+    [
+        {"strides": {"a": (2, 4), "b": (4, 2)}},  # the finest is another one down than across
+        {"strides": {"a": 2, "b": (4, 8)}},
+        {"strides": {"a": 2, "b": 4}, "centers": {"b": ([1.5], [0.0])}},
+    ],
+)
+def test_what_lies_otherwise_down_than_across_is_no_network(places, kind):
+    lightness = keras.Input((None, None, 1), name="lightness")
+    maps = {
+        name: keras.layers.AveragePooling2D(2, name=name, data_format="channels_last")(lightness)
+        for name in ("a", "b")
+    }
+    arguments = () if kind is HyperColumn else (2,)
+    layer = kind(*arguments, taps=("a", "b"), data_format="channels_last", **places)
+    model = keras.Model(lightness, layer(maps))
+    with pytest.raises(NetworkFormatError, match="otherwise placed down than across"):
+        to_network(model)

@@ -497,19 +497,19 @@ class _Writer:
                 "should have `strides`, bilinear interpolation and half-pixel or legacy "
                 "coordinates, to be written as a network",
             )
-        reference: str = layer.references[0]
+        reference: str = layer.references[0]  # down as across, or `placed` refuses it
         return reference
 
     def placed(self, layer: Any, tap: str) -> tuple[int, float] | None:
         """Scale and offset of the `resize` of a tap; None for the reference itself."""
         reference = self.reference_of(layer)
-        if tap == reference:
-            return None
         (scale, across), offsets = layer.placement(tap)
         if scale != round(scale):
             raise _refused(layer, f"has the tap {tap!r} at {scale} times the reference's cells")
         if scale != across or offsets[0] != offsets[1]:
             raise _refused(layer, f"has the tap {tap!r} otherwise placed down than across")
+        if tap == reference:
+            return None
         return round(scale), float(offsets[0])
 
     def resized(
