@@ -14,7 +14,7 @@ from keras_hypercolumns.graphs.feature_info import (
 from keras_hypercolumns.graphs.model_graph import check_functional, outputs_by_name
 from keras_hypercolumns.graphs.tap_extractor import tap_extractor
 from keras_hypercolumns.graphs.token_grids import token_grids
-from keras_hypercolumns.layers.axes import Stride, strides_of_axes
+from keras_hypercolumns.layers.axes import GivenStride, plain_stride, strides_of_axes
 
 PICTURE = "picture"
 """Name of the picture among the maps of an extractor."""
@@ -24,7 +24,7 @@ def pick_taps(
     backbone: keras.Model,
     taps: Iterable[str] | None = None,
     *,
-    strides: Iterable[Stride] | None = None,
+    strides: Iterable[GivenStride] | None = None,
 ) -> tuple[keras.Model, dict[str, Any]]:
     """Pick feature maps of a backbone, by name or by stride, for the hypercolumn layers.
 
@@ -122,13 +122,14 @@ def _pyramid(backbone: keras.Model) -> dict[str, str]:
 
 def _of_stride(
     backbone: keras.Model,
-    stride: Stride,
+    stride: GivenStride,
     pyramid: Mapping[str, str],
     known: Mapping[str, FeatureInfo],
 ) -> str:
     """The name of the map of a stride: of the pyramid, or the last one that is no padding."""
+    wanted = plain_stride(stride)
     for name, layer in pyramid.items():
-        if layer in known and known[layer].stride == stride:
+        if layer in known and known[layer].stride == wanted:
             return name
     paddings = {
         name
@@ -136,8 +137,8 @@ def _of_stride(
         if type(outputs[0].call.operation).__name__ in ("ZeroPadding2D", "Pad")
     }
     found = {info.stride: name for name, info in known.items() if name not in paddings}
-    if stride not in found:
+    if wanted is None or wanted not in found:
         raise ValueError(
             unknown_name("strides", stride, map(str, sorted(found, key=strides_of_axes)))
         )
-    return found[stride]
+    return found[wanted]

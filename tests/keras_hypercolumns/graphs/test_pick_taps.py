@@ -135,6 +135,9 @@ def test_what_is_reduced_otherwise_down_than_across_lies_in_its_place(size):
     assert [feature_info(backbone)[f"tap_{i}"].stride for i in range(3)] == [(2, 1), (4, 2), (8, 2)]
     extractor, settings = pick_taps(backbone, strides=[(4, 2), (8, 2)])
     assert settings["taps"] == ("tap_1", "tap_2")
+    assert pick_taps(backbone, strides=[[4, 2]])[1]["taps"] == ("tap_1",)
+    with pytest.raises(ValueError, match=r"`strides` should be one of .*Received: \[2, 4\]"):
+        pick_taps(backbone, strides=[[2, 4]])
     model = keras.Model(extractor.input, HyperColumn(**settings)(extractor.output))
     rows, columns = np.mgrid[: size[0], : size[1]].astype("float32")
     # Away from the padded edges a mean of a ramp is its value at the centre.
