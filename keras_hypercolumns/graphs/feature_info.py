@@ -258,14 +258,14 @@ class _Survey:
         reached = through(call, given)
         if reached is not None:
             return reached
-        reached = probed(call, given)
         graph = unfolded(call)
-        if graph is None:
-            return reached
-        inside = self.walk(graph, given, None)
+        nothing: list[Reaches] = [()] * len(call.outputs)
+        inside = self.walk(graph, given, None) if graph else nothing
+        if all(map(any, inside)):
+            return inside
         return [
             within if any(within) else outside
-            for within, outside in zip(inside, reached, strict=True)
+            for within, outside in zip(inside, probed(call, given), strict=True)
         ]
 
     def note_channels(self, layer: Any, reaches: Reaches) -> None:

@@ -57,7 +57,7 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-# It calls threads by their old names.
+# KerasTuner calls threads by their old names.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:keras_tuner")
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
 def test_python_blocks_run_from_top_to_bottom(page, folder):

@@ -84,6 +84,8 @@ prepare_taps(extractor.output, taps, "8")  # wrong: arg-type
 pictures = np.zeros((1, 32, 32, 1))
 at_points: Array = features(backbone, pictures, taps, points=[(1, 2)])
 colors: Array = pca_picture(backbone, pictures, strides=[2, 4], points=100)
+features(backbone, pictures, taps).pixels  # wrong: attr-defined
+pca_picture(backbone, pictures, taps).pixels  # wrong: attr-defined
 pca_picture(backbone, pictures, taps="pool4", point=1)  # wrong: call-arg
 
 column = HyperColumn(taps, reference="relu1_2", strides=strides, name="column")
