@@ -31,7 +31,8 @@ from keras_hypercolumns.graphs.features import features
 from keras_hypercolumns.graphs.fold_batch_norm import fold_batch_norm
 from keras_hypercolumns.graphs.pca_picture import pca_picture
 from keras_hypercolumns.graphs.pick_taps import pick_taps
-from keras_hypercolumns.graphs.prepare_taps import prepare_taps
+from keras_hypercolumns.graphs.preparing.prepare_taps import prepare_taps
+from keras_hypercolumns.graphs.preparing.upsample_taps import upsample_taps
 from keras_hypercolumns.graphs.project import project, unproject
 from keras_hypercolumns.graphs.tap_extractor import tap_extractor
 from keras_hypercolumns.layers.annealed_mean import AnnealedMean
@@ -68,5 +69,6 @@ __all__ = [
     "tap_extractor",
     "train",
     "unproject",
+    "upsample_taps",
     "vgg19_gray",
 ]

@@ -45,6 +45,7 @@ from keras_hypercolumns import (
     tap_extractor,
     train,
     unproject,
+    upsample_taps,
     vgg19_gray,
 )
 from keras_hypercolumns.training.train import Trained
@@ -80,6 +81,8 @@ extractor, settings = pick_taps(backbone, strides=(4, 8))
 HyperColumnProjection(2, **settings)(extractor.output)
 pick_taps(backbone, strides=4)  # wrong: arg-type
 prepare_taps(extractor.output, taps, {"pool1": 8}, normalization="rms")
+upsample_taps(extractor.output, settings, {"pool1": 2}, filters=8)
+upsample_taps(extractor.output, settings, 2)  # wrong: arg-type
 prepare_taps(extractor.output, taps, "8")  # wrong: arg-type
 pictures = np.zeros((1, 32, 32, 1))
 at_points: Array = features(backbone, pictures, taps, points=[(1, 2)])

@@ -1,0 +1,1 @@
+"""What maps of taps pass through on their way into a hypercolumn."""
