@@ -10,6 +10,7 @@ from keras_hypercolumns.graphs.feature_info import FeatureInfo
 from keras_hypercolumns.layers.annealed_mean import AnnealedMean
 from keras_hypercolumns.layers.hypercolumn import HyperColumn
 from keras_hypercolumns.layers.hypercolumn_projection import HyperColumnProjection
+from keras_hypercolumns.layers.tap_layer import layer_name
 
 HIDDEN_CHANNELS = 128
 AB_SCALE = 50.0
@@ -64,7 +65,7 @@ def hidden_head(
     """
     normalized = {
         tap: layers.BatchNormalization(
-            scale=False, center=False, name=f"head_{name}_norm_{tap.replace('/', '_')}", **_NORM
+            scale=False, center=False, name=f"head_{name}_norm_{layer_name(tap)}", **_NORM
         )(maps[tap])
         for tap in taps
     }
