@@ -24,6 +24,7 @@ from keras_hypercolumns.layers.axes import (
     Center,
     Stride,
     centers_of_axes,
+    joined_center,
     plain_stride,
     strides_of_axes,
 )
@@ -339,10 +340,7 @@ def _start(x: Any, sizes: np.ndarray | None) -> Reaches:
 
 def _center(down: Reach, across: Reach) -> Center:
     """The centres of the first cells."""
-    axes = tuple(_fewest((reach.first + reach.last) / 2) for reach in (down, across))
-    if axes[0] != axes[1]:
-        return axes[0], axes[1]
-    return axes[0] if len(axes[0]) > 1 else axes[0][0]
+    return joined_center(*(_fewest((reach.first + reach.last) / 2) for reach in (down, across)))
 
 
 def _differs(center: Center) -> bool:

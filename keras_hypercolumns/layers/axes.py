@@ -46,6 +46,13 @@ def strides_of_axes(stride: Stride) -> tuple[int, int]:
     return stride if isinstance(stride, tuple) else (stride, stride)
 
 
+def joined_center(down: tuple[float, ...], across: tuple[float, ...]) -> Center:
+    """A centre from those of its axes, each one for each remainder of the size."""
+    if down != across:
+        return down, across
+    return down if len(down) > 1 else down[0]
+
+
 def centers_of_axes(center: Center) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Down and across, each one for each remainder of the size."""
     if not isinstance(center, tuple):

@@ -10,6 +10,7 @@ from keras_hypercolumns.choices import nearest
 from keras_hypercolumns.layers.axes import (
     Center,
     centers_of_axes,
+    joined_center,
     plain_center,
     plain_stride,
     strides_of_axes,
@@ -131,12 +132,10 @@ def _bilinear_kernel(layer: keras.layers.Conv2DTranspose, factor: int) -> Any:
     return (np.outer(weights, weights)[..., None, None] * mixture).astype("float32")
 
 
-def _moved(center: Center, inward: tuple[float, ...]) -> Center | None:
+def _moved(center: Center, inward: tuple[float, ...]) -> Center:
     """A centre that lies nearer to the border, down and across."""
-    axes = centers_of_axes(center)
-    moved = tuple(
-        tuple(place - step for place in axis) for axis, step in zip(axes, inward, strict=True)
+    down, across = (
+        tuple(place - step for place in axis)
+        for axis, step in zip(centers_of_axes(center), inward, strict=True)
     )
-    if moved[0] == moved[1]:
-        return plain_center(moved[0][0] if len(moved[0]) == 1 else moved[0])
-    return plain_center(moved)
+    return joined_center(down, across)
