@@ -46,16 +46,14 @@ def main():
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.one:
-        return print(row(arguments.one[0], Path(arguments.one[1])), flush=True)
+        name, work = arguments.one
+        print(row(name, Path(work)))
+        return
     print("| " + " | ".join(COLUMNS) + " |")
     print("| --- " * len(COLUMNS) + "|", flush=True)
     with tempfile.TemporaryDirectory() as folder, HubServer(Path(folder) / "hub") as server:
-        settings = {
-            "HF_ENDPOINT": server.endpoint,
-            "HF_HOME": folder,
+        variables = server.variables(folder) | {
             "HF_TOKEN": server.token_of("ada"),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
         for name in arguments.only or (*APPLICATIONS, *HUB):
@@ -64,7 +62,7 @@ def main():
             work.mkdir()
             command = [sys.executable, __file__, "--one", name, work]
             done = subprocess.run(
-                command, env=os.environ | settings, capture_output=True, text=True, check=False
+                command, env=os.environ | variables, capture_output=True, text=True, check=False
             )
             said = [
                 line for line in done.stderr.splitlines() if "Error: " in line or "kh: " in line
@@ -72,18 +70,18 @@ def main():
             refused = f"| {name} | refused: {' '.join(said[-1:])} {'| ' * (len(COLUMNS) - 1)}"
             print(done.stdout.strip() or refused, flush=True)
             print(f"{name}: {time.monotonic() - started:.0f} s", file=sys.stderr)
-    return None
 
 
 def row(name, work):
     """A line of the table."""
     import keras
     import numpy as np
+    from backbones import build
 
     from kh_zoo import load_model, publish, save_model
 
     random = np.random.default_rng(0)
-    backbone = backbone_of(name)
+    backbone = build(name, (None, None))
     model, strides, size = colorizer_of(backbone)
     lightness = random.uniform(0, 100, (2, *size, 1)).astype("float32")
     colors = random.normal(0, 20, (2, *size, 2)).astype("float32")
@@ -121,37 +119,20 @@ def row(name, work):
     return "| " + " | ".join(cells) + " |"
 
 
-def backbone_of(name):
-    """A backbone with random weights, for any size where its kind allows it."""
-    import keras
-    from backbones import HUB, build
-
-    # That one adds maps of unlike sizes where it is built for any.
-    if name in HUB or name == "NASNetMobile":
-        return build(name)
-    application = getattr(keras.applications, name)
-    return application(include_top=False, weights=None, input_shape=(None, None, 3))
-
-
 def colorizer_of(backbone):
     """A colorizer on a backbone, the strides of its taps, and the size that it is trained at."""
+    from backbones import strides_of
     from keras import Input, Model, layers
 
-    from keras_hypercolumns import (
-        HyperColumnProjection,
-        colorizer,
-        feature_info,
-        pick_taps,
-    )
+    from keras_hypercolumns import HyperColumnProjection, colorizer, pick_taps
     from keras_hypercolumns.graphs.token_grids import token_grids
 
     fixed = backbone.input_shape[1:3]
     size = (fixed[0] or 224, fixed[1] or 224)
-    grids = [grid.info for grid in token_grids(backbone).values()]
-    there = {info.stride for info in (*feature_info(backbone).values(), *grids)}
-    strides = [stride for stride in STRIDES if stride in there]
+    strides = strides_of(backbone, STRIDES)
     extractor, settings = pick_taps(backbone, strides=strides)
-    if {layer.name for layer in backbone.layers}.issuperset(settings["taps"]):
+    layers_of = {layer.name for layer in backbone.layers}
+    if not token_grids(backbone) and layers_of.issuperset(settings["taps"]):
         return colorizer(settings["taps"], trunk=backbone, head="hidden"), strides, size
     # What pick_taps names itself, such as maps of tokens, are no layers of it.
     lightness = Input((*fixed, 1))

@@ -136,26 +136,36 @@ def main():
             keras.backend.clear_session()
 
 
-def build(name):
-    """A backbone with random weights, for pictures of `HEIGHT` x `WIDTH`."""
+def build(name, sizes=None):
+    """A backbone with random weights, for pictures of `HEIGHT` x `WIDTH`, or of other sizes.
+
+    Those of keras-hub have the sizes that `HUB` says.
+    """
     keras.utils.set_random_seed(0)
     if name in HUB:
         import keras_hub
 
         return getattr(keras_hub.models, name)(**HUB[name])
-    # Some need to know, some take none that is smaller.
-    sizes = (224, 224) if name == "NASNetMobile" else (HEIGHT, WIDTH)
-    sizes = (96, WIDTH) if name in ("InceptionResNetV2", "InceptionV3", "Xception") else sizes
+    if sizes is None:
+        # Some need to know, some take none that is smaller.
+        sizes = (224, 224) if name == "NASNetMobile" else (HEIGHT, WIDTH)
+        sizes = (96, WIDTH) if name in ("InceptionResNetV2", "InceptionV3", "Xception") else sizes
     return getattr(keras.applications, name)(
         include_top=False, weights=None, input_shape=(*sizes, 3)
     )
 
 
+def strides_of(backbone, wanted):
+    """Which of some strides there are maps of, tokens too."""
+    grids = (grid.info for grid in token_grids(backbone).values())
+    there = {info.stride for info in (*feature_info(backbone).values(), *grids)}
+    return [stride for stride in wanted if stride in there]
+
+
 def row(name, backbone):
     """A line of the table."""
-    grids = {tap: grid.info for tap, grid in token_grids(backbone).items()}
-    there = {info.stride for info in (*feature_info(backbone).values(), *grids.values())}
-    strides = [stride for stride in STRIDES if stride in there]
+    grids = token_grids(backbone)
+    strides = strides_of(backbone, STRIDES)
     extractor, settings = pick_taps(backbone, strides=strides)
     height, width = extractor.input.shape[1:3]
     size = (1, height or HEIGHT, width or WIDTH, 3)

@@ -169,14 +169,7 @@ def hub(tmp_path, monkeypatch):
         home = tmp_path / "hf"
         for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_TOKEN_PATH"):
             monkeypatch.delenv(name, raising=False)
-        settings = {
-            "HF_ENDPOINT": server.endpoint,
-            "HF_HOME": str(home),
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_DISABLE_TELEMETRY": "1",
-            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
-        }
-        for name, value in settings.items():
+        for name, value in server.variables(home).items():
             monkeypatch.setenv(name, value)
         # The client reads them once, when it is imported.
         for name, value in {

@@ -119,6 +119,16 @@ class HubServer:
         """The token of a user."""
         return next(token for token, owner in self.tokens.items() if owner == user)
 
+    def variables(self, home):
+        """Variables for a process whose client knows this Hub alone, with its cache in `home`."""
+        return {
+            "HF_ENDPOINT": self.endpoint,
+            "HF_HOME": str(home),
+            "HF_HUB_DISABLE_XET": "1",
+            "HF_HUB_DISABLE_TELEMETRY": "1",
+            "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        }
+
     def fail(self, pattern, fault, times=1):
         """Answer the next requests otherwise.
 
