@@ -8,6 +8,7 @@ import numpy as np
 from keras_hypercolumns import AnnealedMean, ColorizerModel, colorizer, joint_colorizer
 from keras_hypercolumns.backbones.vgg19 import taps
 from keras_hypercolumns.backbones.vgg19.taps import STUDY_VARIANTS, VARIANTS
+from keras_hypercolumns.layers.tap_layer import layer_name
 from kh_zoo.catalog.find import open_model
 from kh_zoo.errors import ModelError, ZooError
 from kh_zoo.networks.model_folder import VIVID, ModelFolder
@@ -73,15 +74,21 @@ def _holds_lite(folder: ModelFolder) -> bool:
 def _lite(folder: ModelFolder) -> ColorizerModel:
     """The variant `lite` of a folder, its vivid head too, with all of its normalisations.
 
-    In the folder they are folded; in the model each of them becomes what leaves all as it is.
+    In the folder they are folded. In the model they take the lengths of the kernels upon
+    themselves, so that a step of an optimizer turns all of them alike (Salimans and Kingma 2016,
+    "Weight Normalization"): folded kernels differ in length by a factor of a thousand.
     """
     vivid = (LITE,) if f"{LITE}{VIVID}" in folder.config.heads else ()
     joint = joint_colorizer((LITE,), vivid=vivid)
     tensors = read_tensors(folder)
     try:
         for layer in (*joint.trunk.layers, *joint.layers):
-            if layer.weights and layer is not joint.trunk:
-                layer.set_weights(_unfolded(layer, tensors))
+            if layer.name == f"head_{LITE}_hidden":
+                _unfold_hidden(joint, layer, tensors)
+            elif isinstance(layer, AnnealedMean | keras.layers.BatchNormalization):
+                continue  # it has its own, or gets them with the kernel before or behind it
+            elif layer.weights and layer is not joint.trunk:
+                _unfold(joint.trunk, layer, tensors)
     except (KeyError, ValueError) as error:
         raise ModelError(
             f"{folder.path}: should hold the variant {LITE!r} as this version of the package "
@@ -90,39 +97,56 @@ def _lite(folder: ModelFolder) -> ColorizerModel:
     return joint
 
 
-def _unfolded(layer: keras.Layer, tensors: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """The weights of a layer of `lite`, from the tensors of a network that has it folded."""
-    name = layer.name
-    if isinstance(layer, keras.layers.BatchNormalization):
-        if not layer.scale:  # of a tap, within the projection behind it
-            return _normalization(layer, None, None)
-        if name == f"head_{LITE}_norm":
-            first = f"{LITE}_hidden_{taps.LITE[0]}"
-            factor = tensors[f"{LITE}_hidden_sum_scaled.kernel"].ravel()
-            offset = tensors[f"{LITE}_hidden_sum_scaled.bias"]
-            # The means of the taps are in the bias of the first one.
-            return _normalization(layer, factor, offset + factor * tensors[f"{first}.bias"])
-        bias = tensors[f"{name.removesuffix('_norm')}.bias"]
-        return _normalization(layer, np.ones_like(bias), bias)
-    if name == f"head_{LITE}_hidden":
-        kernels = [tensors[f"{LITE}_hidden_{tap}.kernel"] for tap in layer.taps]
-        return [np.concatenate(kernels, axis=1).transpose(2, 3, 1, 0)]
-    if isinstance(layer, AnnealedMean):
-        return list(layer.get_weights())
-    kernel = tensors[f"{name}.kernel"].transpose(2, 3, 1, 0)
+def _unfold(trunk: keras.Model, layer: keras.Layer, tensors: Mapping[str, np.ndarray]) -> None:
+    """Set the weights of a convolution, and of the normalisation behind it if there is one."""
+    kernel = tensors[f"{layer.name}.kernel"].transpose(2, 3, 1, 0)
     if isinstance(layer, keras.layers.DepthwiseConv2D):
         kernel = kernel.transpose(0, 1, 3, 2)
-    return [kernel, tensors[f"{name}.bias"]] if layer.use_bias else [kernel]
+    bias = tensors[f"{layer.name}.bias"]
+    if layer.use_bias:
+        layer.set_weights([kernel, bias])
+        return
+    lengths = _lengths(kernel, (0, 1, 3 if kernel.shape[3] == 1 else 2))
+    layer.set_weights([kernel / lengths])
+    _normalize(trunk.get_layer(f"{layer.name}_norm"), lengths.ravel(), bias)
 
 
-def _normalization(
-    layer: keras.layers.BatchNormalization, factor: np.ndarray | None, offset: np.ndarray | None
-) -> list[np.ndarray]:
-    """The weights of a normalisation that multiplies by a factor and adds an offset."""
-    channels = np.ones(layer.moving_mean.shape, "float32")
-    if factor is None or offset is None:
-        return [0 * channels, channels * (1 - layer.epsilon)]
-    return [factor * np.sqrt(1 + layer.epsilon), offset, 0 * channels, channels]
+def _unfold_hidden(
+    joint: ColorizerModel, layer: keras.Layer, tensors: Mapping[str, np.ndarray]
+) -> None:
+    """Set the weights of the projection, and of the normalisations before and behind it."""
+    first = f"{LITE}_hidden_{taps.LITE[0]}"
+    factor = tensors[f"{LITE}_hidden_sum_scaled.kernel"].ravel()
+    # The means of the taps are in the bias of the first one.
+    offset = tensors[f"{LITE}_hidden_sum_scaled.bias"] + factor * tensors[f"{first}.bias"]
+    kernels = [
+        tensors[f"{LITE}_hidden_{tap}.kernel"].transpose(2, 3, 1, 0) * factor for tap in layer.taps
+    ]
+    ends = np.cumsum([kernel.shape[2] for kernel in kernels])
+    kernel = np.concatenate(kernels, axis=2)
+    # What has a small variance has long kernels: they come to be as long as they are wide.
+    rows = _lengths(kernel, (0, 1, 3)) * np.sqrt(kernel.shape[2] / kernel.shape[3])
+    lengths = _lengths(kernel / rows, (0, 1, 2))
+    layer.set_weights([kernel / rows / lengths])
+    _normalize(joint.get_layer(f"head_{LITE}_norm"), lengths.ravel(), offset)
+    for tap, row in zip(layer.taps, np.split(rows.ravel(), ends[:-1]), strict=True):
+        norm = joint.get_layer(f"head_{LITE}_norm_{layer_name(tap)}")
+        norm.set_weights([0 * row, row**-2.0 - norm.epsilon])
+
+
+def _lengths(kernel: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
+    """The lengths of kernels, 1 where there is nothing."""
+    lengths = np.sqrt(np.sum(kernel.astype("float64") ** 2, axes, keepdims=True))
+    return np.where(lengths > 0, lengths, 1).astype("float32")
+
+
+def _normalize(
+    layer: keras.layers.BatchNormalization, factor: np.ndarray, offset: np.ndarray
+) -> None:
+    """Set the weights of a normalisation that multiplies by a factor and adds an offset."""
+    variance = np.maximum(factor**-2.0 - layer.epsilon, 0)
+    gamma = factor * np.sqrt(variance + layer.epsilon)
+    layer.set_weights([gamma, offset, 0 * variance, variance])
 
 
 def load_full_trunk(model: str) -> ColorizerModel:
