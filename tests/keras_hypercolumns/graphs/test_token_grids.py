@@ -99,7 +99,7 @@ def swin(models):
 
 HUB = {
     "ViT": (vit, {"vit_patching_and_embedding": 8, "vit_encoder": 8}),
-    "DeiT": (deit, {"deit_patching_and_embedding": 8, "deit_encoder": 8}),
+    "DeiT": (deit, {"deit_patching_and_embedding": 8, "deit_encoder[0]": 8}),
     "DINOv2": (dinov2, {"stem": 8, "stage1": 8, "stage2": 8, "layernorm": 8}),
     "Swin": (swin, {"patch_embedding": 4, "stage_0": 8, "norm": 8}),
 }
