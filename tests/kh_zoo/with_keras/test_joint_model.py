@@ -7,6 +7,7 @@ from keras import ops
 
 from keras_hypercolumns.training.joint_trainer import JointTrainer
 from kh_zoo import load_model
+from kh_zoo.catalog.records import BUNDLES
 from kh_zoo.with_keras.joint_model import load_joint_model
 
 
@@ -28,9 +29,10 @@ def kernels_of(joint):
 
 def test_it_predicts_what_the_folded_model_does(joint, random):
     lightness = random.uniform(0, 100, (1, 96, 128, 1)).astype("float32")
-    expected = load_model("lite").predict(lightness, verbose=0)
-    found = joint.predict(lightness, verbose=0)["lite"]
-    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-3)
+    found = joint.predict(lightness, verbose=0)
+    for name in ("lite", "lite-vivid"):
+        expected = load_model(BUNDLES / "lite" / name).predict(lightness, verbose=0)
+        np.testing.assert_allclose(found[name], expected, rtol=0, atol=1e-3)
 
 
 def test_its_kernels_are_of_length_one(joint):

@@ -85,8 +85,10 @@ def _lite(folder: ModelFolder) -> ColorizerModel:
         for layer in (*joint.trunk.layers, *joint.layers):
             if layer.name == f"head_{LITE}_hidden":
                 _unfold_hidden(joint, layer, tensors)
-            elif isinstance(layer, AnnealedMean | keras.layers.BatchNormalization):
-                continue  # it has its own, or gets them with the kernel before or behind it
+            elif isinstance(layer, AnnealedMean):
+                layer.set_weights([tensors[f"{layer.name}.kernel"][:, :, 0, 0].T])
+            elif isinstance(layer, keras.layers.BatchNormalization):
+                continue  # it gets them with the kernel before or behind it
             elif layer.weights and layer is not joint.trunk:
                 _unfold(joint.trunk, layer, tensors)
     except (KeyError, ValueError) as error:
