@@ -82,6 +82,20 @@ def test_codecs_and_depths(tmp_path, codec, format):
     assert max(errors_of_lightness(before, after)) < 1.6
 
 
+@pytest.mark.skipif(not hasattr(os, "sched_getscheduler"), reason="Linux has such policies")
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "ffv1"])
+def test_an_encoder_takes_no_priority_over_all_else(tmp_path, codec):
+    """As root SVT-AV1 made threads real-time ones, and what was started later was one, too."""
+    seen = set()
+
+    def look(*_):
+        seen.update(os.sched_getscheduler(int(name)) for name in os.listdir("/proc/self/task"))
+
+    color(make_film(tmp_path / "film.mkv", 8), codec=codec, on_progress=look)
+    look()
+    assert seen == {os.SCHED_OTHER}
+
+
 def test_what_is_chosen_for_more_than_eight_bits(tmp_path):
     source = make_film(tmp_path / "film.mkv", 4, format="gray10le")
     after = read_film(color(source)[0])

@@ -12,6 +12,7 @@ from av.codec.context import Flags
 from kh_zoo.errors import OutputError
 from kh_zoo.films.film import Film
 from kh_zoo.films.kinds import CODECS, FORMATS
+from kh_zoo.films.ordinary_priority import ordinary_priority
 
 QUALITY = 65
 _ENCODERS = {"h264": "libx264", "hevc": "libx265", "av1": "libsvtav1", "ffv1": "ffv1"}
@@ -98,10 +99,12 @@ class Encoding:
         return int(self.format[7:9] or 8)
 
     def context(self) -> av.VideoCodecContext:
-        """An encoder, not open yet."""
+        """An encoder, open."""
         context = av.CodecContext.create(_ENCODERS[self.codec], "w")
         assert isinstance(context, av.VideoCodecContext)
         self._prepare(context)
+        with ordinary_priority():
+            context.open()
         return context
 
     def add_to(self, container: av.container.OutputContainer, suffix: str) -> av.VideoStream:

@@ -11,6 +11,7 @@ from kh_zoo.errors import OutputError
 from kh_zoo.films.encoding import Encoding
 from kh_zoo.films.film import AS_BYTES, Film, open_film, packets
 from kh_zoo.films.kinds import FORMATS
+from kh_zoo.films.ordinary_priority import ordinary_priority
 from kh_zoo.films.segments import Encoded
 
 _OF_THE_FILE = ("major_brand", "minor_version", "compatible_brands", "encoder", "duration")
@@ -65,7 +66,8 @@ def _write(
         else:
             film.notes.append(f"without {stream.type} stream {stream.index} ({_codec(stream)})")
     output.set_chapters(source.chapters())
-    output.start_encoding()
+    with ordinary_priority():
+        output.start_encoding()
     ends = [Fraction(0)]
     waiting = _packets(frames, colored, film.time_base, ends)
     video = next(waiting, None)
