@@ -325,6 +325,8 @@ class Picture:
             image = _inverted(image, bands)
         if header.limited:
             image = _full_range(image, bands)
+        if header.frame and image.bands == bands:
+            image = _transparent_around(image, header.frame, header.behind)
         if header.orientation:
             image = image.copy()
             image.set_type(pyvips.GValue.gint_type, "orientation", header.orientation)
@@ -470,6 +472,19 @@ def _full_range(image: pyvips.Image, bands: int) -> pyvips.Image:
     factor = 257 if image.format == "ushort" else 1
     stretched = (image.extract_band(0, n=bands) - 16 * factor) * (255 / 219)
     return _with_colors(image, bands, stretched.rint())
+
+
+def _transparent_around(
+    image: pyvips.Image, frame: tuple[int, int, int, int], behind: tuple[int, ...]
+) -> pyvips.Image:
+    """What lies around the frame of a GIF, as browsers show it; libvips makes it black."""
+    left, top = frame[:2]
+    across, down = min(frame[2], image.width - left), min(frame[3], image.height - top)
+    if (across, down) == (image.width, image.height) or min(across, down) <= 0:
+        return image
+    inside = image.crop(left, top, across, down).bandjoin(255)
+    color = [*(*behind, 0, 0, 0)[: image.bands], 0]
+    return inside.embed(left, top, image.width, image.height, extend="background", background=color)
 
 
 def _with_colors(image: pyvips.Image, bands: int, colors: pyvips.Image) -> pyvips.Image:

@@ -44,3 +44,7 @@ class Header:
     """Where in a TIFF file the fields of the picture begin."""
     limited: bool = False
     """Whether black is at 16 and white at 235 of 255, which libvips does not undo."""
+    frame: tuple[int, int, int, int] | None = None
+    """Left, top, width and height of what there are pixels for, where that may not be all."""
+    behind: tuple[int, ...] = ()
+    """Red, green and blue, of 255, that are shown around it by who shows no transparency."""

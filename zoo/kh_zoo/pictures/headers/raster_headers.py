@@ -33,23 +33,29 @@ def read_webp(file: BinaryIO) -> Header:
 
 def read_gif(file: BinaryIO) -> Header:
     """Read the sizes in a GIF file: libvips makes room for the largest frame, too."""
+    header = Header()
     file.seek(6)
     content = file.read(7).ljust(7, b"\0")
     width, height = struct.unpack_from("<HH", content)
-    file.seek(_colors(content[4]), os.SEEK_CUR)
+    colors = file.read(_colors(content[4]))
     for _ in range(_FRAMES):
         kind = file.read(1)
         if kind == b"!":
             file.read(1)
         elif kind == b"," and len(frame := file.read(9)) == 9:
             left, top, across, down = struct.unpack_from("<4H", frame)
+            own = file.read(_colors(frame[8]))
+            if header.frame is None:
+                header.frame = (left, top, across, down)
+                header.behind = tuple((own or colors)[:3])
             width, height = max(width, left + across), max(height, top + down)
-            file.seek(_colors(frame[8]) + 1, os.SEEK_CUR)
+            file.seek(1, os.SEEK_CUR)
         else:
             break
         while length := file.read(1)[:1].strip(b"\0"):
             file.seek(length[0], os.SEEK_CUR)
-    return Header(width, height, width * height * _GIF)
+    header.width, header.height, header.memory = width, height, width * height * _GIF
+    return header
 
 
 def _colors(flags: int) -> int:
