@@ -5,12 +5,18 @@ came from elsewhere. All of them are off before the first file is opened, under 
 comes; what a later libvips adds is off too.
 """
 
+import atexit
+
 import pyvips
-from pyvips import ffi, vips_lib
+from pyvips import ffi, glib_lib, vips_lib
 
 WANTED = ("Jpeg", "Png", "Webp", "Tiff", "Nsgif", "Heif")
 """Of the classes `VipsForeignLoad*` of libvips. Not Uhdr, which would read a JPEG with a gain map
 to linear light: `Jpeg` reads its picture for usual screens."""
+
+# Libraries below libvips, which print of numbers that are too large for it.
+_DOMAINS = (b"GLib", b"GLib-GObject", b"GLib-GIO", b"GModule")
+_ALL_LEVELS = 255
 
 
 def _set_up() -> None:
@@ -18,6 +24,9 @@ def _set_up() -> None:
     for name in WANTED:
         pyvips.operation_block_set(f"VipsForeignLoad{name}", False)
     pyvips.Error.__init__ = _take_reason
+    for domain in _DOMAINS:  # to the log of Python, as pyvips does with those of libvips itself
+        handler = glib_lib.g_log_set_handler(domain, _ALL_LEVELS, pyvips._log_handler_cb, ffi.NULL)
+        atexit.register(glib_lib.g_log_remove_handler, domain, handler)
 
 
 def _take_reason(error: pyvips.Error, message: str, detail: str | None = None) -> None:

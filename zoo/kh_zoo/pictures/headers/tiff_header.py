@@ -38,6 +38,11 @@ _TYPES = {
     **{9: (4, "i"), 13: (4, "I"), 16: (8, "Q"), 17: (8, "q"), 18: (8, "Q")},
 }
 _MOST_VALUES = 32
+# Fields without which the pixels are the same: libtiff refuses the file where their value is not
+# one of these, or of numbers (the limits of samples, the resolution) where the type is not.
+_USUAL_VALUES = {266: (1, 2), _ORIENTATION: tuple(range(1, 9)), 296: (1, 2, 3), 334: ()}
+_USUAL_TYPES = {280: (3,), 281: (3,), 282: (3, 4, 5), 283: (3, 4, 5), 340: (), 341: ()}
+_KNOWN_TYPES = {*range(1, 14), 16, 17, 18}
 _MOST_ENTRIES = 1_000_000
 """Of all directories: libtiff reads them all to count the pages."""
 _REDUCED, _MASK = 1, 4  # bits of NewSubfileType
@@ -97,7 +102,7 @@ def read(file: BinaryIO) -> Header:
     if not pages:
         return Header()  # cut short, which libvips says
     within = reader.chosen(pages[0].fields.get(_DIRECTORIES, ()))
-    header = Header()
+    header = Header(patches=reader.patches)
     picture = pages[0]
     if larger := [x for x in within if x.whole and (not picture.whole or x.area > picture.area)]:
         picture = max(larger, key=lambda directory: directory.area)
@@ -194,6 +199,8 @@ class _Reader:
         )
         self._end = file.seek(0, os.SEEK_END)
         self._entries = 0
+        self.patches: dict[int, bytes] = {}
+        """What hides fields that libtiff would refuse the file for."""
 
     def chain(self) -> list[_Directory]:
         """The pages."""
@@ -238,12 +245,22 @@ class _Reader:
             (tag,) = self._numbers("H", entry[:2])
             if tag in _WANTED and tag not in fields:
                 fields[tag] = self._values(entry)
+            if i and self._refused(tag, entry):
+                # As one that is there twice, which libtiff does not look at.
+                self.patches[at + count_size + i * entry_size] = content[:entry_size]
             if tag == _PHOTOMETRIC:
                 value = struct.pack(self._order + "H", _RGB)
                 as_rgb = (at + count_size + i * entry_size + (12 if self._big else 8), value)
         complete = len(following) == struct.calcsize(next_code)
         follows = self._numbers(next_code, following)[0] if complete else 0
         return _Directory(fields, as_rgb, follows, at)
+
+    def _refused(self, tag: int, entry: bytes) -> bool:
+        (kind,) = self._numbers("H", entry[2:4])
+        if tag in _USUAL_VALUES:
+            values = self._values(entry)
+            return len(values) == 1 and values[0] not in _USUAL_VALUES[tag]
+        return kind not in _USUAL_TYPES.get(tag, _KNOWN_TYPES)
 
     def _values(self, entry: bytes) -> tuple[int, ...]:
         kind, count = self._numbers("HQ" if self._big else "HI", entry[2 : 12 if self._big else 8])
