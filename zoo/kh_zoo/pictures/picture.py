@@ -196,6 +196,7 @@ class Picture:
             raise PictureError(error.strerror or str(error)) from error
         except pyvips.Error as error:
             raise self._unreadable(error) from error
+        metadata.take_resolution()
         metadata.turn(self._orientation, self.width, self.height)
         return metadata
 

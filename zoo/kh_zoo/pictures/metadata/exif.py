@@ -2,11 +2,12 @@
 
 import dataclasses
 import io
+import math
 import struct
 from fractions import Fraction
 from typing import BinaryIO, NamedTuple, Union
 
-ASCII, SHORT, LONG, RATIONAL, LONG8 = 2, 3, 4, 5, 16
+ASCII, SHORT, LONG, RATIONAL, FLOAT, DOUBLE, LONG8 = 2, 3, 4, 5, 11, 12, 16
 DOCUMENT_NAME, IMAGE_DESCRIPTION, ORIENTATION = 0x010D, 0x010E, 0x0112
 X_RESOLUTION, Y_RESOLUTION = 0x011A, 0x011B
 RESOLUTION_UNIT, SOFTWARE, ARTIST, COPYRIGHT = 0x0128, 0x0131, 0x013B, 0x8298
@@ -20,6 +21,8 @@ _SIZES = {
     **{16: 8, 17: 8, 18: 8, 129: 1},
 }
 _NUMBERS = {5: 4, 10: 4}
+# Of the types that a number above 0 may have.
+_CODES = {SHORT: "H", LONG: "I", RATIONAL: "II", FLOAT: "f", DOUBLE: "d"}
 _TEXTS = (ASCII, 129)
 # What of the first directory describes the picture, not how it is stored, besides its texts:
 # position and number of the page, rating, titles and keywords of Windows, place on the earth,
@@ -136,7 +139,7 @@ class Exif:
 
     def set_rational(self, tag: int, value: Fraction) -> None:
         """Set a fraction of the first directory."""
-        value = value.limit_denominator(2**20)
+        value = value.limit_denominator(max(min(2**20, int(2**31 / value)), 1))
         content = struct.pack(self.order + "II", value.numerator, value.denominator)
         self.main[tag] = Entry(RATIONAL, 1, content)
 
@@ -149,12 +152,14 @@ class Exif:
         return struct.unpack(f"{self.order}{entry.length}{code}", entry.content)
 
     def rational(self, tag: int) -> Fraction | None:
-        """A fraction above 0 of the first directory; None if there is none."""
+        """A number above 0 of the first directory, as a fraction; None if there is none."""
         entry = self.main.get(tag)
-        if not isinstance(entry, Entry) or entry.kind != RATIONAL or not entry.length:
+        if not isinstance(entry, Entry) or not entry.length or entry.kind not in _CODES:
             return None
-        above, below = struct.unpack_from(self.order + "II", entry.content)
-        return Fraction(above, below) if above and below else None
+        number, *below = struct.unpack_from(self.order + _CODES[entry.kind], entry.content)
+        if below == [0] or not 0 < number < math.inf:
+            return None
+        return Fraction(number) / (below or [1])[0]
 
     def describe(self, width: int, height: int) -> None:
         """Correct what the fields say of the pixels: they are sRGB, of that size."""

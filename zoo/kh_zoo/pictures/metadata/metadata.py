@@ -38,6 +38,8 @@ _FIELDS = {
     **{"Author": ARTIST, "Copyright": COPYRIGHT},
 }
 _UNDEFINED = 7
+# Pixels a unit that some instrument may make; other numbers are no resolution.
+_LEAST, _MOST = Fraction(1, 1000), 10**9
 # Of an inch, by which whole numbers of pixels a metre are off.
 _ROUNDING = Fraction(2, 100)
 
@@ -97,6 +99,15 @@ class Metadata:
     compression: str = ""
     """How the pixels are stored, where that is worth keeping: of TIFF the name that libvips has for
     it, `"lossless"` of WebP."""
+
+    def take_resolution(self) -> None:
+        """Let the resolution that XMP states count, where nothing else states a real one."""
+        try:
+            x, y, unit = Xmp(self.xmp).resolution
+        except ValueError:  # no packet, or none in it
+            return
+        if unit in _UNITS:
+            self.resolution = _chosen(self.resolution, Resolution(x, y, unit))
 
     def turn(self, orientation: int, width: int, height: int) -> None:
         """Make it true of the pixels as they are displayed.
@@ -224,10 +235,18 @@ def chosen_resolution(stated: Resolution | None, exif: Exif) -> Resolution | Non
     x, y = exif.rational(X_RESOLUTION), exif.rational(Y_RESOLUTION)
     unit = (exif.numbers(RESOLUTION_UNIT)[:1] or (INCH,))[0]
     own = Resolution(x or y, y or x, unit) if (x or y) and unit in _UNITS else None  # type: ignore[arg-type]
-    both = [found for found in (stated, own) if found and found.x > 0 and found.y > 0]
-    real = [found for found in both if found.unit != NO_UNIT]
+    return _chosen(stated, own)
+
+
+def _chosen(*stated: Resolution | None) -> Resolution | None:
+    possible = [
+        found
+        for found in stated
+        if found and all(_LEAST <= value <= _MOST for value in (found.x, found.y))
+    ]
+    real = [found for found in possible if found.unit != NO_UNIT]
     known = [found for found in real if round(found.per(INCH)[0]) != _USUAL]
-    shape = [found for found in both if found.unit == NO_UNIT and found.x != found.y]
+    shape = [found for found in possible if found.unit == NO_UNIT and found.x != found.y]
     return next(iter([*known, *real, *shape]), None)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from collections.abc import Callable, Iterator
+from fractions import Fraction
 from typing import Any
 from xml.dom import Node, minidom
 from xml.parsers.expat import ExpatError
@@ -20,6 +21,7 @@ _DIMENSIONS = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _MICROSOFT = "http://ns.microsoft.com/photo/1.2/t/Region#"
 _EXTENDED = "HasExtendedXMP"
+_NUMBER = re.compile(r"[0-9]{1,12}(/[0-9]{1,12}|\.[0-9]{1,12})?")
 # What is true of the file only, not of what is written: how the pixels are stored, and the
 # thumbnail, which is grey; and what belongs to further pictures and films in the file.
 _STORAGE = {
@@ -111,6 +113,25 @@ class Xmp:
                     _remove(node)
                 else:
                     _set(node, value)
+
+    @property
+    def resolution(self) -> tuple[Fraction, Fraction, int]:
+        """Pixels a unit, to the right and down, and the unit, as EXIF counts them.
+
+        Raises:
+            ValueError: The packet does not say it.
+        """
+        found = {
+            node.localName: _text(node)
+            for node in self._properties()
+            if node.namespaceURI == _TIFF and _NUMBER.fullmatch(_text(node))
+        }
+        x, y = found.get("XResolution"), found.get("YResolution")
+        try:
+            numbers = Fraction(x or y or ""), Fraction(y or x or "")
+            return *numbers, int(found.get("ResolutionUnit", "2"))
+        except ZeroDivisionError:
+            raise ValueError("a resolution divided by 0") from None
 
     def reset_orientation(self) -> None:
         """Say that the pixels are upright, where the packet says something of it."""
