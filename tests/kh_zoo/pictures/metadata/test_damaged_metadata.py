@@ -5,6 +5,7 @@ import struct
 import time
 import tracemalloc
 import zlib
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -101,6 +102,24 @@ def test_a_packet_that_means_harm_is_carried_as_it_is(name):
     tracemalloc.stop()
     assert peak < 50 * 2**20
     assert time.monotonic() - began < 5
+
+
+ENCODINGS = ["utf-8", "utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"]
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+def test_a_packet_in_another_encoding(encoding):
+    """It is read as any, and neither its declarations nor what is too much of it are overlooked."""
+    declared = f'<?xml version="1.0" encoding="{encoding}"?>'
+    for start in ("", "\ufeff", '<?xpacket begin="\ufeff"?>', declared):
+        packet = (start + XMP.decode().replace("type", "тип")).encode(encoding)
+        described = Xmp(packet + "\0 \n".encode(encoding)).to_bytes()
+        assert b"Daguerreo\xd1\x82" in described
+        assert ElementTree.fromstring(described).tag == "{adobe:ns:meta/}xmpmeta"
+        with pytest.raises(ValueError, match="declarations"):
+            Xmp((start.removeprefix(declared) + BOMBS["entities"].decode()).encode(encoding))
+    with pytest.raises(ValueError, match="too long"):
+        Xmp(BOMBS["attributes"].decode().encode(encoding))
 
 
 def test_directories_that_lead_to_themselves(tmp_path):

@@ -144,8 +144,10 @@ def _bmp(number):
 
 @pytest.mark.parametrize(
     "content",
-    [_jpeg2000(65535, 1, 127), _jpeg2000(1, 65535, -128), _jpeg2000(1, 0, 0)]
-    + [_bmp(2**31 - 1), _bmp(-(2**31))],
+    [
+        *(_jpeg2000(65535, 1, 127), _jpeg2000(1, 65535, -128), _jpeg2000(1, 0, 0)),
+        *(_bmp(2**31 - 1), _bmp(-(2**31))),
+    ],
     ids=["huge", "tiny", "by zero", "bmp", "bmp below zero"],
 )
 def test_numbers_that_libvips_has_no_room_for(content, tmp_path, capfd):

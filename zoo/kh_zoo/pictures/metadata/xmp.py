@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any
-from xml.dom import Node, minidom
+from xml.dom import Node, expatbuilder, minidom
 from xml.parsers.expat import ExpatError
 
 from kh_zoo.pictures.metadata.exif import turn_point
@@ -39,6 +39,24 @@ _FURTHER = (
 _MOST_BYTES, _MOST_NODES, _MOST_LEVELS = 2**25, 50_000, 50
 
 
+# Of the encodings that XMP may have, how a packet begins: with the mark of it, or with its "<".
+_STARTS = tuple(
+    ("\ufeff<"[at:].encode(encoding), encoding)
+    for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be")
+    for at in (0, 1)
+)
+
+
+class _Builder(expatbuilder.ExpatBuilderNS):
+    """Makes the tree of a packet in any encoding.
+
+    No packet declares entities, which could make it grow without bounds.
+    """
+
+    def start_doctype_decl_handler(self, *_: object) -> None:
+        raise ValueError("a packet with declarations")
+
+
 class Xmp:
     """A packet as a tree.
 
@@ -62,15 +80,13 @@ class Xmp:
     """
 
     def __init__(self, packet: bytes) -> None:
-        packet = packet.strip(b"\0 \t\r\n")
-        # No packet declares entities, which could make it grow without bounds.
-        if b"<!" in re.sub(rb"<!--.*?-->|<!\[CDATA\[", b"", packet, flags=re.DOTALL):
-            raise ValueError("a packet with declarations")
-        nodes = packet.count(b"<") + packet.count(b"=")
-        if len(packet) > _MOST_BYTES or (nodes > _MOST_NODES and nodes * 20 > len(packet)):
+        text = _decoded(packet)
+        content = text.encode() if isinstance(text, str) else text
+        nodes = content.count(b"<") + content.count(b"=")
+        if len(content) > _MOST_BYTES or (nodes > _MOST_NODES and nodes * 20 > len(content)):
             raise ValueError("a packet too long")
         try:
-            self._document = minidom.parseString(packet)
+            self._document = _Builder().parseString(text)
         except (ExpatError, ValueError, LookupError) as error:
             raise ValueError(str(error)) from error
         level = 0
@@ -374,6 +390,14 @@ def corrected(packet: bytes, change: Callable[[Xmp], None]) -> bytes:
         return packet
     change(xmp)
     return xmp.to_bytes()
+
+
+def _decoded(packet: bytes) -> bytes | str:
+    """A packet without what may stand around it; as text, where it is not in UTF-8."""
+    for start, encoding in _STARTS:
+        if packet.startswith(start):
+            return packet.decode(encoding).strip("\ufeff\0 \t\r\n")
+    return packet.strip(b"\0 \t\r\n")
 
 
 def _own_properties(description: minidom.Element) -> list[Any]:
