@@ -190,6 +190,8 @@ def test_own_outputs_are_recognised(colorizer, photo, tmp_path, suffix):
     assert is_own_output(target)
     assert not is_own_output(photo)
     assert not is_own_output(tmp_path / "absent.jpg")
+    os.mkfifo(tmp_path / "pipe.jpg")  # as /proc/kmsg, which waits for what is to be read
+    assert not is_own_output(tmp_path / "pipe.jpg")
 
 
 def test_compare(colorizer, photo, tmp_path):

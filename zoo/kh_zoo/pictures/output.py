@@ -196,6 +196,9 @@ def is_own_output(path: str | os.PathLike[str]) -> bool:
         `True` if it carries our mark; `False` also where it can't be read.
     """
     try:
+        # What has no size may still have no end, or wait for some: pipes, devices, /proc/kmsg.
+        if not os.stat(path).st_size:
+            return False
         metadata = read_metadata(Path(path), lambda: open_image(path))
     except (OSError, pyvips.Error):
         return False
