@@ -159,7 +159,7 @@ class Exif:
         number, *below = struct.unpack_from(self.order + _CODES[entry.kind], entry.content)
         if below == [0] or not 0 < number < math.inf:
             return None
-        return Fraction(number) / (below or [1])[0]
+        return Fraction(number) / Fraction(*below or [1])
 
     def describe(self, width: int, height: int) -> None:
         """Correct what the fields say of the pixels: they are sRGB, of that size."""
