@@ -2,13 +2,16 @@
 
 import errno
 import os
+import resource
 
 import numpy as np
 import pytest
+import pyvips
 from PIL import Image
 
 from kh_zoo.colorizer import Colorizer
 from kh_zoo.errors import OutputError
+from kh_zoo.pictures.output import Output
 from kh_zoo.pictures.unfinished import remove_unfinished, unfinished_name
 
 
@@ -44,3 +47,18 @@ def test_a_name_that_no_file_can_have_is_a_reason(tmp_path, length):
     with pytest.raises(OutputError) as error:
         colorizer.colorize_file(tmp_path / "in.png", target)
     assert os.strerror(errno.ENAMETOOLONG) in str(error.value)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif", "webp", "avif"])
+def test_a_file_that_may_not_become_so_large_is_named(suffix, tmp_path):
+    noise = pyvips.Image.gaussnoise(200, 200).cast("uchar")
+    rgb = noise.bandjoin([noise, noise]).copy(interpretation="srgb")
+    target = tmp_path / f"a.{suffix}"
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=rf"can't write .*a\.{suffix}: .*`ulimit -f`"):
+            Output(target, "source").write(rgb)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []

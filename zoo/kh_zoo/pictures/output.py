@@ -1,5 +1,6 @@
 """Write a coloured picture: whole or not at all, marked as our own, its metadata kept."""
 
+import errno
 import os
 import secrets
 from concurrent.futures import ThreadPoolExecutor
@@ -154,6 +155,10 @@ class Output:
                 for path in (temporary, described):
                     path.unlink(missing_ok=True)
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise OutputError(
+                    f"can't write {self.target}: larger than the disk, or `ulimit -f`, allows"
+                ) from error
             raise OutputError(
                 f"can't write to {self.target.parent}: {error.strerror or error}"
             ) from error
