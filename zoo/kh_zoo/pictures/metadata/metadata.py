@@ -101,12 +101,12 @@ class Metadata:
     it, `"lossless"` of WebP."""
 
     def take_resolution(self) -> None:
-        """Let the resolution that XMP states count, where nothing else states a real one."""
+        """Let the resolution that XMP states count, where there is no other, but for 72."""
         try:
             x, y, unit = Xmp(self.xmp).resolution
         except ValueError:  # no packet, or none in it
             return
-        if unit in _UNITS:
+        if unit in _UNITS and (x, unit) != (_USUAL, INCH):
             self.resolution = _chosen(self.resolution, Resolution(x, y, unit))
 
     def turn(self, orientation: int, width: int, height: int) -> None:
