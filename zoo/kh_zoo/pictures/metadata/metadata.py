@@ -106,7 +106,7 @@ class Metadata:
             x, y, unit = Xmp(self.xmp).resolution
         except ValueError:  # no packet, or none in it
             return
-        if unit in _UNITS and (x, unit) != (_USUAL, INCH):
+        if unit in _UNITS and not (x == _USUAL and unit == INCH):
             self.resolution = _chosen(self.resolution, Resolution(x, y, unit))
 
     def turn(self, orientation: int, width: int, height: int) -> None:
