@@ -203,13 +203,15 @@ def resize(
     stretch, widen = scales or (None, None)
     vertical = interpolation_matrix(height, shape[rows], *settings, stretch, down, dtype)
     horizontal = interpolation_matrix(width, shape[columns], *settings, widen, across, dtype)
-    along_rows, along_columns = (
-        ("bhwc,ph->bpwc", "bhwc,qw->bhqc")
-        if data_format == "channels_last"
-        else ("bchw,ph->bcpw", "bchw,qw->bchq")
-    )
-    maps = ops.einsum(along_columns, maps, ops.cast(horizontal, maps.dtype))
-    return ops.einsum(along_rows, maps, ops.cast(vertical, maps.dtype))
+    vertical, horizontal = (ops.cast(matrix, maps.dtype) for matrix in (vertical, horizontal))
+    if data_format == "channels_first":
+        return ops.matmul(vertical, ops.matmul(maps, ops.transpose(horizontal)))
+    # Products of whole rows: with `einsum` PyTorch leaves them in another order in memory, and all
+    # that is added to them takes many times as long.
+    maps = ops.matmul(horizontal, maps)
+    batch, _, _, channels = ops.shape(maps)
+    maps = ops.reshape(maps, (batch, shape[rows], width * channels))
+    return ops.reshape(ops.matmul(vertical, maps), (batch, height, width, channels))
 
 
 def sample(
