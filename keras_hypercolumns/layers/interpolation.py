@@ -204,14 +204,16 @@ def resize(
     vertical = interpolation_matrix(height, shape[rows], *settings, stretch, down, dtype)
     horizontal = interpolation_matrix(width, shape[columns], *settings, widen, across, dtype)
     vertical, horizontal = (ops.cast(matrix, maps.dtype) for matrix in (vertical, horizontal))
+    maps = ops.convert_to_tensor(maps)
+    # By "@", since with PyTorch `ops.matmul` makes single precision of double. Of whole rows: with
+    # `einsum` PyTorch leaves the maps in another order in memory, and all that is added to them
+    # takes many times as long.
     if data_format == "channels_first":
-        return ops.matmul(vertical, ops.matmul(maps, ops.transpose(horizontal)))
-    # Products of whole rows: with `einsum` PyTorch leaves them in another order in memory, and all
-    # that is added to them takes many times as long.
-    maps = ops.matmul(horizontal, maps)
+        return vertical @ (maps @ ops.transpose(horizontal))
+    maps = horizontal @ maps
     batch, _, _, channels = ops.shape(maps)
-    maps = ops.reshape(maps, (batch, shape[rows], width * channels))
-    return ops.reshape(ops.matmul(vertical, maps), (batch, height, width, channels))
+    maps = vertical @ ops.reshape(maps, (batch, shape[rows], width * channels))
+    return ops.reshape(maps, (batch, height, width, channels))
 
 
 def sample(
