@@ -15,7 +15,7 @@ from test_picture_kinds import HEIC
 from test_signal_color import MONOCHROME_HEIC
 
 from kh_zoo.errors import PictureError
-from kh_zoo.pictures.headers.coded_size import hevc_pixels
+from kh_zoo.pictures.headers.coded import Coded, read_hevc
 from kh_zoo.pictures.picture import Picture
 
 SIDE = 22_000
@@ -226,6 +226,6 @@ def test_avif_that_is_larger_than_its_file_says(tmp_path, monkeypatch, mode):
 
 
 def test_the_size_that_hevc_itself_says():
-    assert hevc_pixels(HEIC[HEIC.index(b"hvcC") + 4 :]) == 64 * 64
-    assert hevc_pixels(MONOCHROME_HEIC[MONOCHROME_HEIC.index(b"hvcC") + 4 :]) == 96 * 64
-    assert hevc_pixels(b"") == hevc_pixels(bytes(22) + b"\xff" + HEIC) == 0
+    assert read_hevc(HEIC[HEIC.index(b"hvcC") + 4 :]).pixels == 64 * 64
+    assert read_hevc(MONOCHROME_HEIC[MONOCHROME_HEIC.index(b"hvcC") + 4 :]).pixels == 96 * 64
+    assert read_hevc(b"") == read_hevc(bytes(22) + b"\xff" + HEIC) == Coded()

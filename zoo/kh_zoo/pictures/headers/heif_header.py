@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from kh_zoo.errors import PictureError
 from kh_zoo.pictures.headers.boxes import boxes
-from kh_zoo.pictures.headers.coded_size import av1_pixels, hevc_pixels
+from kh_zoo.pictures.headers.coded import Coded, read_av1, read_hevc
 from kh_zoo.pictures.headers.header import Header
 from kh_zoo.pictures.headers.jpeg_header import GAIN_MAP
 from kh_zoo.pictures.signal_color import signal_of
@@ -53,7 +53,7 @@ def read(file: BinaryIO) -> Header:
         primary = int.from_bytes(meta.get(b"pitm", bytes(4))[4:])
         picture = items.get(primary, _Item())
         parts = (items[part] for part in picture.parts if part in items)
-        _describe(header, picture, next(parts, picture))
+        _describe(header, file, picture, next(parts, picture))
         header.premultiplied = picture.premultiplied
         for body in picture.of(b"ispe"):
             header.width, header.height = struct.unpack_from(">II", body, 4)
@@ -69,28 +69,39 @@ def read(file: BinaryIO) -> Header:
     return header
 
 
-def _describe(header: Header, picture: _Item, coded: _Item) -> None:
+def _describe(header: Header, file: BinaryIO, picture: _Item, coded: _Item) -> None:
     colors = [*picture.of(b"colr"), *coded.of(b"colr")]
     codes = [body for body in colors if body.startswith(b"nclx")]
-    if not codes:
-        return
-    primaries, transfer, _, ranges = struct.unpack_from(">HHHB", codes[0], 4)
+    if codes:
+        primaries, transfer, _, ranges = struct.unpack_from(">HHHB", codes[0], 4)
+        full = bool(ranges & 0x80)
+    else:
+        _, primaries, transfer, full = _coded(file, coded)
     if not any(body.startswith((b"prof", b"rICC")) for body in colors):
         header.signal = signal_of(primaries, transfer, video=True)
     av1, hevc = coded.of(b"av1C"), coded.of(b"hvcC")
     monochrome = (av1 and av1[0][2] & 0x10) or (hevc and hevc[0][16] & 3 == 0)
-    header.limited = bool(monochrome) and not ranges & 0x80
+    header.limited = bool(monochrome) and not full
+
+
+def _coded(file: BinaryIO, item: _Item) -> Coded:
+    for body in item.of(b"hvcC"):
+        return read_hevc(body)
+    for body in item.of(b"av1C"):
+        if item.offset is None:
+            return read_av1(io.BytesIO(body[4:]))
+        file.seek(item.offset)
+        return read_av1(file)
+    return Coded(full=True)
 
 
 def _memory(file: BinaryIO, item: _Item) -> float:
     """Bytes for decoding; by the size in the codec's own header, too, which may be another."""
     pixels = max((_product(body[4:12]) for body in item.of(b"ispe")), default=0)
-    for body in item.of(b"hvcC"):
-        return max(pixels, hevc_pixels(body)) * _HEVC
+    pixels = max(pixels, _coded(file, item).pixels)
+    if item.of(b"hvcC"):
+        return pixels * _HEVC
     deep = any(body[2] & 0x40 for body in item.of(b"av1C"))
-    if item.of(b"av1C") and item.offset is not None:
-        file.seek(item.offset)
-        pixels = max(pixels, av1_pixels(file))
     return pixels * (_AV1_DEEP if deep else _AV1)
 
 
