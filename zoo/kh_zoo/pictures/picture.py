@@ -15,6 +15,7 @@ from kh_zoo.pictures.formats import KNOWN
 from kh_zoo.pictures.headers.header import Header
 from kh_zoo.pictures.headers.header_reader import read_header
 from kh_zoo.pictures.memory import check_memory
+from kh_zoo.pictures.metadata.exif import ORIENTATION
 from kh_zoo.pictures.metadata.metadata import Metadata, image_metadata
 from kh_zoo.pictures.metadata.reading import read_metadata
 from kh_zoo.pictures.patched_source import patched_source
@@ -197,6 +198,9 @@ class Picture:
         except pyvips.Error as error:
             raise self._unreadable(error) from error
         metadata.take_resolution()
+        turned = self._header.turned  # by boxes of AVIF and HEIF, which EXIF may repeat or not
+        if turned and (turned > 1 or metadata.exif.orientation):
+            metadata.exif.set_short(ORIENTATION, turned)
         metadata.turn(self._orientation, self.width, self.height)
         return metadata
 

@@ -1,4 +1,4 @@
-"""AVIF and HEIF that say of their range and colour in the codec's own header alone."""
+"""What AVIF and HEIF say of range, colour and turns, in boxes and in the codec's own header."""
 
 import io
 import struct
@@ -7,10 +7,11 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 from skimage.color import rgb2lab
 
 from kh_zoo.errors import PictureError
+from kh_zoo.pictures.headers import heif_header
 from kh_zoo.pictures.headers.coded import read_av1, read_hevc
 from kh_zoo.pictures.picture import Picture
 
@@ -169,3 +170,21 @@ def test_more_headers_of_hevc_than_there_are_numbers_for():
     unit = struct.pack(">HBB", 2, 33 << 1, 1)
     with pytest.raises(PictureError, match="more headers of HEVC"):
         read_hevc(bytes(22) + b"\1" + struct.pack(">BH", 33, 17) + unit * 17)
+
+
+@pytest.mark.parametrize("mirror", [None, 0, 1])
+@pytest.mark.parametrize("quarters", range(4))
+def test_what_pixels_are_turned_by(tmp_path, quarters, mirror):
+    pixels = RAMP.copy()
+    pixels[:20] = 230
+    turns = [_box(b"irot", bytes([quarters]))]
+    turns += [] if mirror is None else [_box(b"imir", bytes([mirror]))]
+    coded = _hevc(av.VideoFrame.from_ndarray(pixels, format="gray"), "range=full")
+    (tmp_path / "a.heic").write_bytes(still("hevc", *coded, *RAMP.shape[::-1], *turns))
+    shown = Picture(tmp_path / "a.heic").full("random")[0].numpy()
+    with (tmp_path / "a.heic").open("rb") as file:
+        orientation = heif_header.read(file).turned
+    image = Image.fromarray(pixels)
+    image.getexif()[0x0112] = orientation
+    expected = rgb2lab(np.dstack([np.asarray(ImageOps.exif_transpose(image))] * 3))[..., 0]
+    np.testing.assert_allclose(shown, expected, atol=0.7)

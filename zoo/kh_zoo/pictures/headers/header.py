@@ -30,6 +30,8 @@ class Header:
     """Whether libvips would misread it."""
     orientation: int | None = None
     """As EXIF counts them, where the page itself does not say."""
+    turned: int | None = None
+    """As EXIF counts them, what the decoder turns pixels by, whatever EXIF says."""
     lab: str | None = None
     """What three bands of numbers are that libvips is told are RGB: `cielab` or `icclab`."""
     gray: bool = False

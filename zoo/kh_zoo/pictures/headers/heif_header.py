@@ -21,6 +21,8 @@ _MOST_ITEMS = 10_000
 _GAIN_MAPS = (b"urn:com:apple:photo:2020:aux:hdrgainmap", b"urn:com:photo:aux:hdrgainmap")
 # Bytes a pixel that were measured while a picture is decoded and read.
 _AV1, _AV1_DEEP, _HEVC = 24, 29, 10
+# By quarter turns to the left, then: not mirrored, upside down, left to right.
+_ORIENTATIONS = ((1, 4, 2), (8, 5, 7), (3, 2, 4), (6, 7, 5))
 
 
 @dataclasses.dataclass
@@ -55,6 +57,7 @@ def read(file: BinaryIO) -> Header:
         parts = (items[part] for part in picture.parts if part in items)
         _describe(header, file, picture, next(parts, picture))
         header.premultiplied = picture.premultiplied
+        header.turned = _turned(picture)
         for body in picture.of(b"ispe"):
             header.width, header.height = struct.unpack_from(">II", body, 4)
         # Alpha and others are pictures of their own.
@@ -82,6 +85,12 @@ def _describe(header: Header, file: BinaryIO, picture: _Item, coded: _Item) -> N
     av1, hevc = coded.of(b"av1C"), coded.of(b"hvcC")
     monochrome = (av1 and av1[0][2] & 0x10) or (hevc and hevc[0][16] & 3 == 0)
     header.limited = bool(monochrome) and not full
+
+
+def _turned(picture: _Item) -> int:
+    quarters = sum(body[0] & 3 for body in picture.of(b"irot")) & 3
+    mirrors = picture.of(b"imir")
+    return _ORIENTATIONS[quarters][1 + (mirrors[0][0] & 1) if mirrors else 0]
 
 
 def _coded(file: BinaryIO, item: _Item) -> Coded:
