@@ -135,7 +135,7 @@ def read_hevc(configuration: bytes) -> Coded:
     Raises:
         PictureError: It has more of them than there are numbers for.
     """
-    found = []
+    found: list[Coded] = []
     at = 23
     for _ in range(configuration[22] if len(configuration) > 22 else 0):
         if len(configuration) < at + 3:
