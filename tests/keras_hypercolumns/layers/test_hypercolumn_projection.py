@@ -466,8 +466,8 @@ def test_lora_and_float8_are_trained(mode, random):
     model.compile(keras.optimizers.Adam(1e-2), "mse")
     before = {x.path: ops.convert_to_numpy(x) for x in layer.weights}
     target = random.normal(size=(2, *EVEN, 6)).astype("float32")
-    losses = [model.train_on_batch(maps, target) for _ in range(20)]
-    assert losses[-1] < 0.95 * losses[0]
+    losses = [model.train_on_batch(maps, target) for _ in range(40)]
+    assert losses[-1] < 0.9 * losses[0]
     moved = {
         path.split("/")[-1]
         for path, old in before.items()

@@ -101,14 +101,14 @@ def _lite(folder: ModelFolder) -> ColorizerModel:
 
 def _unfold(trunk: keras.Model, layer: keras.Layer, tensors: Mapping[str, np.ndarray]) -> None:
     """Set the weights of a convolution, and of the normalisation behind it if there is one."""
-    kernel = tensors[f"{layer.name}.kernel"].transpose(2, 3, 1, 0)
+    kernel, axes = tensors[f"{layer.name}.kernel"].transpose(2, 3, 1, 0), (0, 1, 2)
     if isinstance(layer, keras.layers.DepthwiseConv2D):
-        kernel = kernel.transpose(0, 1, 3, 2)
+        kernel, axes = kernel.transpose(0, 1, 3, 2), (0, 1, 3)
     bias = tensors[f"{layer.name}.bias"]
     if layer.use_bias:
         layer.set_weights([kernel, bias])
         return
-    lengths = _lengths(kernel, (0, 1, 3 if kernel.shape[3] == 1 else 2))
+    lengths = _lengths(kernel, axes)
     layer.set_weights([kernel / lengths])
     _normalize(trunk.get_layer(f"{layer.name}_norm"), lengths.ravel(), bias)
 

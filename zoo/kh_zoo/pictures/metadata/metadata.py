@@ -102,6 +102,8 @@ class Metadata:
 
     def take_resolution(self) -> None:
         """Let the resolution that XMP states count, where there is no other, but for 72."""
+        if self.resolution and _is_known(self.resolution):
+            return  # before a packet is read for nothing
         try:
             x, y, unit = Xmp(self.xmp).resolution
         except ValueError:  # no packet, or none in it
@@ -245,9 +247,14 @@ def _chosen(*stated: Resolution | None) -> Resolution | None:
         if found and all(_LEAST <= value <= _MOST for value in (found.x, found.y))
     ]
     real = [found for found in possible if found.unit != NO_UNIT]
-    known = [found for found in real if round(found.per(INCH)[0]) != _USUAL]
+    known = [found for found in real if _is_known(found)]
     shape = [found for found in possible if found.unit == NO_UNIT and found.x != found.y]
     return next(iter([*known, *real, *shape]), None)
+
+
+def _is_known(stated: Resolution) -> bool:
+    """Whether it has a unit, and is not what programs write that know none."""
+    return stated.unit != NO_UNIT and round(stated.per(INCH)[0]) != _USUAL
 
 
 def _meant(text: Text) -> Text:
