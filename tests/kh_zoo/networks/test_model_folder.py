@@ -237,6 +237,18 @@ def test_no_more_weights_than_needed_are_rounded_the_other_way(random):
         np.testing.assert_array_equal(values, expected)
 
 
+def test_kernels_of_one_weight_sum_within_half_a_step_over_each_output_channel(random):
+    kernel = random.normal(size=(5, 700, 1, 1)).astype(np.float32)
+    quantized = quantize({"block_project.kernel": kernel})
+    step = quantized["block_project.scale"]
+    error = expand(quantized)["block_project.kernel"] - kernel
+    assert (np.abs(error) <= 1.001 * step[:, None, None, None]).all()
+    assert (np.abs(error.sum(axis=(1, 2, 3))) <= 0.501 * step).all()
+    # To the nearest, a sum of 700 errors is 7.6 steps off.
+    nearest = np.round(kernel[:, :, 0, 0] / step[:, None]) * step[:, None] - kernel[:, :, 0, 0]
+    assert (np.abs(nearest.sum(axis=1)) > step).any()
+
+
 def test_a_channel_of_zeros_stays_zero():
     quantized = quantize({"conv1_1.kernel": np.zeros((2, 1, 3, 3), np.float32)})
     assert not expand(quantized)["conv1_1.kernel"].any()

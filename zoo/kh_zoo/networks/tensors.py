@@ -15,7 +15,9 @@ def quantize(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
     The largest magnitude of a channel becomes 127. Rounding is to the nearest, but for so many
     weights of each window that its sum is off by half a step at most: feature maps are smooth, so
-    it is the sum that counts. That leaves an eighth to two thirds of the difference in AB.
+    it is the sum that counts. Where windows are of one weight, so is it for all of an output
+    channel: what they read is positive, about as large everywhere. That leaves an eighth to two
+    thirds of the difference in AB.
 
     Args:
         tensors: Dict from name to float32 array, kernels `(filters, channels, height, width)`.
@@ -25,7 +27,7 @@ def quantize(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
 
     Reference:
         - Guo et al., SQuant: On-the-Fly Data-Free Quantization via Diagonal Hessian Approximation,
-          ICLR 2022, section 3.3: its kernel-wise step alone.
+          ICLR 2022, section 3.3: its kernel-wise step, for kernels of 1 x 1 its channel-wise one.
     """
     quantized = {}
     for name, value in tensors.items():
@@ -36,16 +38,17 @@ def quantize(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         largest = np.abs(value).max(axis=(1, 2, 3))
         scale = np.where(largest > 0, largest / 127, 1).astype(np.float32)
         steps = value / scale[:, None, None, None]
-        windows = _round(steps.reshape(-1, steps[0, 0].size))
-        quantized[name] = windows.reshape(steps.shape).astype(np.int8)
+        weights = steps[0, 0].size
+        groups = _round(steps.reshape(-1, weights if weights > 1 else steps[0].size))
+        quantized[name] = groups.reshape(steps.shape).astype(np.int8)
         quantized[name.replace(".kernel", ".scale")] = scale
     return quantized
 
 
-def _round(windows: np.ndarray) -> np.ndarray:
-    """Round `(windows, weights)`: each sum as near as can be, and each weight nearly so."""
-    rounded = np.round(windows)
-    left = windows - rounded
+def _round(groups: np.ndarray) -> np.ndarray:
+    """Round `(groups, weights)`: each sum as near as can be, and each weight nearly so."""
+    rounded = np.round(groups)
+    left = groups - rounded
     missing = np.round(left.sum(axis=1, keepdims=True))
     # Those that were rounded furthest in the wrong direction are rounded in the other one.
     place = np.argsort(np.argsort(-left * np.sign(missing), axis=1), axis=1)
