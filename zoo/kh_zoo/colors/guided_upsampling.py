@@ -6,6 +6,8 @@ import numpy as np
 # differs from its neighbourhood's by less than about 11 units of L.
 RADIUS = 1
 EPSILON = 128.0
+# Of the small copy, continued outwards: how far four neighbours reach beyond it.
+_BORDER = 2
 
 
 class GuidedUpsampling:
@@ -47,17 +49,22 @@ class GuidedUpsampling:
     def __init__(
         self, small_lightness: np.ndarray, small_ab: np.ndarray, width: int, height: int
     ) -> None:
-        guide = np.asarray(small_lightness, np.float64)
-        ab = np.moveaxis(np.asarray(small_ab, np.float64), -1, 0)
+        guide = np.asarray(small_lightness, np.float32)
+        ab = np.moveaxis(np.asarray(small_ab, np.float32), -1, 0)
         detail = guide - _box_mean(guide)
         slope = _box_mean(detail * (ab - _box_mean(ab))) / (_box_mean(detail**2) + EPSILON)
-        # a of A, a of B, b of A and b of B, in each row.
-        small = np.concatenate([slope, ab - slope * guide]).swapaxes(0, 1).astype(np.float32)
-        columns, weights = _cubic(width, small.shape[2])
-        self._wide = np.zeros((len(small), 4, width), np.float32)
-        for column, weight in zip(columns, weights, strict=True):
-            self._wide += np.take(small, column, axis=2) * weight
-        self._rows, self._weights = _cubic(height, len(small))
+        # a of A, a of B, b of A and b of B.
+        coefficients = np.pad(
+            np.concatenate([slope, ab - slope * guide]),
+            ((0, 0), (_BORDER, _BORDER), (_BORDER, _BORDER)),
+            mode="edge",
+        )
+        small = coefficients.transpose(2, 1, 0)
+        wide = _enlarged(small.reshape(len(small), -1), *_cubic(width, guide.shape[1]))
+        # All coefficients of a row side by side, for the same in the other direction.
+        wide = wide.reshape(width, -1, 4).transpose(1, 2, 0)
+        self._wide = wide.reshape(len(wide), -1)
+        self._first, self._weights = _cubic(height, guide.shape[0])
 
     def rows(self, top: int, lightness: np.ndarray) -> np.ndarray:
         """Compute the colour of some rows.
@@ -70,11 +77,8 @@ class GuidedUpsampling:
             A and B, float32 `(2, rows, width)`, in CIELAB units.
         """
         here = np.s_[top : top + len(lightness)]
-        coefficients = np.zeros((len(lightness), *self._wide.shape[1:]), np.float32)
-        for rows, weights in zip(self._rows, self._weights, strict=True):
-            term = self._wide[rows[here]]
-            term *= weights[here, None, None]
-            coefficients += term
+        rows = _enlarged(self._wide, self._first[here], self._weights[here])
+        coefficients = rows.reshape(len(rows), 4, -1)
         ab = coefficients[:, :2]
         ab *= lightness[:, None]
         ab += coefficients[:, 2:]
@@ -82,18 +86,28 @@ class GuidedUpsampling:
 
 
 def _cubic(size: int, small: int) -> tuple[np.ndarray, np.ndarray]:
-    """Four neighbours of each of `size` pixels among `small` ones, and their weights: (4, size)."""
+    """The first of four neighbours among `small` padded ones, and their weights: `(size, 4)`."""
     at = (np.arange(size) + 0.5) * small / size - 0.5
-    first = np.floor(at)
-    t = at - first
-    neighbours = np.clip(first + np.arange(-1, 3)[:, None], 0, small - 1).astype(int)
+    before = np.floor(at)
+    t = at - before
     weights = [
         -0.5 * t + t**2 - 0.5 * t**3,
         1 - 2.5 * t**2 + 1.5 * t**3,
         0.5 * t + 2 * t**2 - 1.5 * t**3,
         -0.5 * t**2 + 0.5 * t**3,
     ]
-    return neighbours, np.array(weights, np.float32)
+    return before.astype(int) - 1 + _BORDER, np.stack(weights, axis=1).astype(np.float32)
+
+
+def _enlarged(small: np.ndarray, first: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Rows `(size, n)` between the padded ones `(small, n)`: see `_cubic`."""
+    large = np.empty((len(first), small.shape[1]), np.float32)
+    # Rows between the same neighbours are one product of matrices.
+    ends = [*np.flatnonzero(np.diff(first)) + 1, len(first)]
+    for start, end in zip([0, *ends], ends, strict=False):
+        neighbours = small[first[start] : first[start] + 4]
+        np.matmul(weights[start:end], neighbours, out=large[start:end])
+    return large
 
 
 def _box_mean(x: np.ndarray) -> np.ndarray:
