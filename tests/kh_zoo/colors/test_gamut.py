@@ -61,6 +61,13 @@ def test_colour_beyond_the_gamut_moves_straight_to_its_grey_until_it_is_inside(r
     assert cosine.min() > 0.999
 
 
+@pytest.mark.parametrize("sixteen_bit", [False, True])
+def test_lightness_beyond_black_and_white_by_rounding_stays_there(sixteen_bit):
+    pixels = _pixels([[[-0.01, 3, 5], [100.01, 3, 5], [101, -40, 0]]], sixteen_bit)
+    white = 65535 if sixteen_bit else 255
+    np.testing.assert_allclose(pixels[0] / white, [[0] * 3, [1] * 3, [1] * 3], atol=1e-4)
+
+
 @pytest.mark.parametrize(("lightness", "level"), [(0, 0), (100, 255)])
 def test_black_and_white_have_no_room_for_colour(lightness, level):
     pixels = _pixels([[[lightness, 80, -90]]])
