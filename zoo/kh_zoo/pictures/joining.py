@@ -75,7 +75,7 @@ def _joined(
 ) -> Iterator[np.ndarray]:
     width, height = lightness.width, lightness.height
     rows = max(1, _PIXELS // width)
-    with reader:
+    try:
         region = made.result()
 
         def read(top: int) -> "Future[bytes]":
@@ -91,3 +91,7 @@ def _joined(
                 following = read(top + rows)
             strip = np.frombuffer(content, np.float32).reshape(-1, width)
             yield lab_to_srgb_pixels(strip, upsampling.rows(top, strip), sixteen_bit)
+    finally:
+        # Not waited for: a picture that wasn't written to its end is closed by the garbage
+        # collector, maybe within a call of libvips that holds what the thread waits for.
+        reader.shutdown(wait=False, cancel_futures=True)
