@@ -112,10 +112,12 @@ def _enlarged(small: np.ndarray, first: np.ndarray, weights: np.ndarray) -> np.n
 
 def _box_mean(x: np.ndarray) -> np.ndarray:
     """Mean over windows of `2 * RADIUS + 1` of the last two axes, borders continued outwards."""
+    window = 2 * RADIUS + 1
     for axis in (-2, -1):
-        pad = [(0, 0)] * x.ndim
-        pad[axis] = (RADIUS, RADIUS)
-        padded = np.pad(x, pad, mode="edge")
-        windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * RADIUS + 1, axis)
-        x = windows.mean(axis=-1)
+        x = np.moveaxis(x, axis, 0)
+        padded = np.pad(x, ((RADIUS, RADIUS), *[(0, 0)] * (x.ndim - 1)), mode="edge")
+        x = padded[: len(x)] / window
+        for i in range(1, window):
+            x += padded[i : i + len(x)] / window
+        x = np.moveaxis(x, 0, axis)
     return x
