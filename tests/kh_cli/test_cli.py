@@ -198,14 +198,15 @@ class TestColorize:
         assert result.returncode == 0, result.stderr
         assert result.stdout == b"caf\xe9.color.jpg\n"
 
-    def test_keras_is_not_imported(self, tmp_path, photo, model):
+    def test_nothing_heavy_is_imported_beside_the_worker(self, tmp_path, photo, model):
         photo("a.jpg")
         program = (
             "import sys\n"
             "from kh_cli.main import main\n"
             "try:\n    main()\n"
             "except SystemExit as end:\n    assert end.code == 0, end.code\n"
-            "print(sorted({'keras', 'tensorflow', 'jax', 'torch', 'rich'} & set(sys.modules)))"
+            "heavy = {'keras', 'tensorflow', 'jax', 'torch', 'rich', 'numpy', 'onnxruntime'}\n"
+            "print(sorted(heavy & set(sys.modules)))"
         )
         result = subprocess.run(
             [sys.executable, "-c", program, "colorize", "a.jpg", "--quiet", "-m", model],

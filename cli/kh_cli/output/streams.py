@@ -83,7 +83,7 @@ def _suffix(path: Path) -> str:
     import pyvips
 
     from kh_zoo.batches.plan import FALLBACK
-    from kh_zoo.pictures.picture import open_image
+    from kh_zoo.pictures.loaders import open_image
 
     try:
         loader = open_image(path).get("vips-loader").removesuffix("_source")

@@ -6,9 +6,12 @@ comes; what a later libvips adds is off too.
 """
 
 import atexit
+import os
 
 import pyvips
 from pyvips import ffi, glib_lib, vips_lib
+
+from kh_zoo.forked import check_fork
 
 WANTED = ("Jpeg", "Png", "Webp", "Tiff", "Nsgif", "Heif")
 """Of the classes `VipsForeignLoad*` of libvips. Not Uhdr, which would read a JPEG with a gain map
@@ -17,6 +20,21 @@ to linear light: `Jpeg` reads its picture for usual screens."""
 # Libraries below libvips, which print of numbers that are too large for it.
 _DOMAINS = (b"GLib", b"GLib-GObject", b"GLib-GIO", b"GModule")
 _ALL_LEVELS = 255
+
+
+def open_image(
+    path: str | os.PathLike[str], access: str = "sequential", **options: str | int
+) -> pyvips.Image:
+    """Open a file of any name: libvips itself takes brackets for options, and wants UTF-8."""
+    check_fork()
+    source = pyvips.Source.new_from_file(os.fsencode(path))
+    return pyvips.Image.new_from_source(source, "", access=access, **options)
+
+
+def last_line(error: pyvips.Error) -> str:
+    """The last reason that libvips gives, as one line; those before may stem from earlier calls."""
+    lines = [line.strip() for line in error.detail.splitlines() if line.strip()]
+    return lines[-1] if lines else str(error.message)
 
 
 def _set_up() -> None:

@@ -11,12 +11,12 @@ import pyvips
 
 from kh_zoo.errors import OutputError
 from kh_zoo.files.whole_files import make_folder, put_in_place
+from kh_zoo.pictures.loaders import last_line, open_image
 from kh_zoo.pictures.metadata import avif, jpeg, png, tiff, webp
 from kh_zoo.pictures.metadata.exif import SOFTWARE as SOFTWARE_FIELD
 from kh_zoo.pictures.metadata.exif import Exif
 from kh_zoo.pictures.metadata.metadata import Metadata
 from kh_zoo.pictures.metadata.reading import read_metadata
-from kh_zoo.pictures.picture import last_line, open_image
 from kh_zoo.pictures.unfinished import unfinished_name
 
 SOFTWARE = "keras-hypercolumns"

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pyvips
 
-import kh_zoo.pictures.loaders  # noqa: F401, before anything is opened
 from kh_zoo.errors import PictureError
-from kh_zoo.forked import check_fork
 from kh_zoo.pictures.formats import KNOWN
 from kh_zoo.pictures.headers.header import Header
 from kh_zoo.pictures.headers.header_reader import read_header
+from kh_zoo.pictures.loaders import last_line, open_image
 from kh_zoo.pictures.memory import check_memory
 from kh_zoo.pictures.metadata.exif import ORIENTATION
 from kh_zoo.pictures.metadata.metadata import Metadata, image_metadata
@@ -423,21 +422,6 @@ def _read_with_plugin(path: Path) -> pyvips.Image | None:
     # In the byte order of this machine.
     array = array.astype(np.uint8 if array.itemsize == 1 else np.uint16)
     return pyvips.Image.new_from_array(array, interpretation="auto")
-
-
-def open_image(
-    path: str | os.PathLike[str], access: str = "sequential", **options: str | int
-) -> pyvips.Image:
-    """Open a file of any name: libvips itself takes brackets for options, and wants UTF-8."""
-    check_fork()
-    source = pyvips.Source.new_from_file(os.fsencode(path))
-    return pyvips.Image.new_from_source(source, "", access=access, **options)
-
-
-def last_line(error: pyvips.Error) -> str:
-    """The last reason that libvips gives, as one line; those before may stem from earlier calls."""
-    lines = [line.strip() for line in error.detail.splitlines() if line.strip()]
-    return lines[-1] if lines else str(error.message)
 
 
 def unreadable(error: pyvips.Error) -> PictureError:
