@@ -21,7 +21,7 @@ def write_record(record: dict[str, Any]) -> None:
 
 def write_line(text: object) -> None:
     """Print what a program may read, such as a path: as it is, unless it would reach a terminal."""
-    print(shown(text) if sys.stdout.isatty() else text, flush=True)
+    print(shown(text) if _is_terminal() else text, flush=True)
 
 
 def write_text(*lines: str) -> None:
@@ -57,7 +57,7 @@ def write_fields(fields: dict[str, str]) -> None:
 def write_markdown(text: str) -> None:
     """Print Markdown: for a person, as it is meant, and into a file as it is."""
     lines = [shown(line) for line in text.expandtabs().splitlines()]
-    if not sys.stdout.isatty():
+    if not _is_terminal():
         write_text(*lines)
         return
     from rich.markdown import Markdown
@@ -65,11 +65,17 @@ def write_markdown(text: str) -> None:
     _print(Markdown("\n".join(lines), hyperlinks=False))
 
 
+def _is_terminal() -> bool:
+    # A bar stands in for stdout, and says that it is no terminal in Rich before 15.
+    file = getattr(sys.stdout, "rich_proxied_file", sys.stdout)
+    return bool(file.isatty())
+
+
 def _print(what: Any) -> None:
     from rich.console import Console
 
     # In a file or a pipe, no line is broken.
-    width = None if sys.stdout.isatty() else 2000
+    width = None if _is_terminal() else 2000
     console = Console(width=width, markup=False, highlight=False)
     with console.capture() as captured:
         console.print(what)
