@@ -154,6 +154,8 @@ def read_recipe(path: str | Path) -> Recipe:
             raise ValueError(message.replace("be one of", "be a file ending .toml, or one of", 1))
         path = own[str(path)]
     try:
+        if path.exists() and not path.is_file():  # a pipe could be waited for for ever
+            raise ValueError("no file")
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

@@ -107,7 +107,7 @@ def read_state(run: Path) -> dict[str, Any] | None:
         ValueError: If it can't be understood.
     """
     path = run / STATE
-    if not path.exists():
+    if not path.is_file():
         return None
     try:
         state = json.loads(path.read_text(encoding="utf-8"))
@@ -149,7 +149,7 @@ def read_curves(run: Path, last_step: int) -> list[dict[str, Any]]:
     """Return the rows of the curves up to a step, without what a killed process left behind."""
     path = run / CURVES
     rows = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
         with contextlib.suppress(ValueError):
             row = json.loads(line)
             if isinstance(row, dict) and row.get("step", last_step + 1) <= last_step:

@@ -219,7 +219,7 @@ def _interruptible(watch: _Watch) -> Iterator[None]:
 def variants_of(run: str | Path) -> tuple[str, ...]:
     """Return the variants that a run trains, none where there is no run yet."""
     path = Path(run) / RECIPE
-    if not path.exists():
+    if not path.is_file():
         return ()
     table = json.loads(path.read_text(encoding="utf-8"))
     return recipe_from_table(table, str(path)).variants
@@ -230,7 +230,7 @@ def _recipe_of(run: Path, recipe: Recipe, init: str | None) -> Recipe:
     path = run / RECIPE
     if init is not None:
         recipe = dataclasses.replace(recipe, init=init)
-    if not path.exists():
+    if not path.is_file():
         return recipe
     begun = recipe_from_table(json.loads(path.read_text(encoding="utf-8")), str(path))
     if init is None:

@@ -202,17 +202,17 @@ NAMES = ["dir/a.png", "dir/снимок.png", "dir/with space.png"]
     ids=["plain", "Windows", "marked", "UTF-16", "big-endian", "find -print0"],
 )
 def test_lists_of_any_program(tmp_path, content):
-    from kh_cli.commands.colorize import _listed
+    from kh_cli.options.listed_paths import listed_paths
 
     (tmp_path / "list").write_bytes(content)
-    assert _listed(tmp_path / "list") == [Path(name) for name in NAMES]
+    assert listed_paths(tmp_path / "list") == [Path(name) for name in NAMES]
 
 
 def test_a_list_of_names_that_are_no_text(tmp_path):
-    from kh_cli.commands.colorize import _listed
+    from kh_cli.options.listed_paths import listed_paths
 
     (tmp_path / "list").write_bytes(b"caf\xe9.png\0two\nlines.png\0")
-    names = [os.fsencode(path) for path in _listed(tmp_path / "list")]
+    names = [os.fsencode(path) for path in listed_paths(tmp_path / "list")]
     assert names == [b"caf\xe9.png", b"two\nlines.png"]
 
 

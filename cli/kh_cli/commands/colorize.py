@@ -1,9 +1,6 @@
 """`kh colorize`: grey pictures in, coloured pictures out."""
 
-import codecs
 import contextlib
-import os
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +9,7 @@ import typer
 from kh_cli.films import FilmOptions, colorize_films
 from kh_cli.options.completion import completes
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
+from kh_cli.options.listed_paths import listed_paths
 from kh_cli.options.model_options import ModelOption
 from kh_cli.options.output_options import Json, Quiet
 from kh_cli.options.picture_options import (
@@ -29,7 +27,7 @@ from kh_cli.output.errors import FAILED, WrongUse
 from kh_cli.output.interrupt import noted_interrupt
 from kh_cli.output.picture_report import PictureReport
 from kh_cli.output.progress import Progress
-from kh_cli.output.streams import STREAM, as_stream, streams
+from kh_cli.output.streams import as_stream, streams
 from kh_zoo.extras import needs
 from kh_zoo.films.kinds import is_film
 
@@ -142,7 +140,7 @@ def colorize(
         compare=compare,
         video=video,
     )
-    paths = [*(paths or ()), *(_listed(listing) if listing else ())]
+    paths = [*(paths or ()), *(listed_paths(listing) if listing else ())]
     paths, output = [as_stream(path, 0) for path in paths], output and as_stream(output, 1)
     if not paths:
         raise WrongUse("`PATH` should be a picture or a folder of pictures. Received: none")
@@ -206,23 +204,3 @@ def _frame_runner(settings: "Settings", runner: str, jobs: int | None) -> "Runne
     with needs("video", "`--video`"):
         from kh_zoo.films.frame_runner import FrameRunner
     return FrameRunner(settings, jobs)
-
-
-def _listed(listing: Path) -> list[Path]:
-    """Read the paths that a file names, one on each line, or zeros between, as `find -print0`."""
-    source = sys.stdin.fileno() if listing == STREAM else listing
-    try:
-        with open(source, "rb", closefd=listing != STREAM) as file:
-            content = file.read()
-    except OSError as error:
-        raise WrongUse(
-            f"`--from` should be a file with a path on each line. Received: {listing} "
-            f"({error.strerror})"
-        ) from error
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):  # of Windows
-        content = content.decode("utf-16", "replace").encode()
-    content = content.removeprefix(codecs.BOM_UTF8)
-    names = content.split(b"\0") if b"\0" in content else content.split(b"\n")
-    # A name may be no UTF-8.
-    paths = [os.fsdecode(name if b"\0" in content else name.rstrip(b"\r")) for name in names]
-    return [Path(path) for path in paths if path]

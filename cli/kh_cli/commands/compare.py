@@ -8,7 +8,7 @@ import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.model_options import Models
-from kh_cli.options.output_options import Overwrite, Quiet
+from kh_cli.options.output_options import Overwrite, Quiet, prepare_place
 from kh_cli.output.errors import FAILED, WRONG_USE, WrongUse
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
@@ -82,8 +82,7 @@ def compare(
         raise WrongUse(
             f"`--output` should not be there yet, or `--overwrite` be given. Received: {output}"
         )
-    # Before the work, which would be lost.
-    output.parent.mkdir(parents=True, exist_ok=True)
+    prepare_place(output, "--output")
     set_hub(offline, cache_dir)
     for model in models:
         pull_model(model, quiet)

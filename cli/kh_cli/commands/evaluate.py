@@ -7,7 +7,7 @@ import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.model_options import Model
-from kh_cli.options.output_options import Json, Quiet
+from kh_cli.options.output_options import Json, Quiet, prepare_place
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_record, write_table
@@ -82,7 +82,7 @@ def evaluate(
     area under the curve of the error of AB, and the interval of each figure.
     """
     if report is not None:
-        report.parent.mkdir(parents=True, exist_ok=True)
+        prepare_place(report, "--report")
     set_hub(offline, cache_dir)
     pull_model(model, quiet)
     from kh_zoo.measuring.evaluate import evaluate

@@ -10,7 +10,7 @@ import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.model_options import Model
-from kh_cli.options.output_options import Json, Quiet
+from kh_cli.options.output_options import Json, Quiet, prepare_place
 from kh_cli.output.errors import WrongUse
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
@@ -66,10 +66,11 @@ def study(
     VGG-19 the taps are those of all variants, of another network those that its heads see.
     """
     if plot is not None:
-        plot.parent.mkdir(parents=True, exist_ok=True)
+        prepare_place(plot, "--plot")
     set_hub(offline, cache_dir)
     pull_model(model, quiet)
     from keras_hypercolumns.training.study.study_plot import study_plot
+    from kh_zoo.files.whole_files import write_whole
     from kh_zoo.measuring.study import study
 
     started = time.monotonic()
@@ -104,7 +105,7 @@ def study(
             "variants": "variants",
         }
         drawn = {label: explained[kind] for kind, label in labels.items()}
-        plot.write_text(study_plot(drawn), encoding="utf-8")
+        write_whole(plot, study_plot(drawn).encode())
     seconds = time.monotonic() - started
     summary = {
         "model": model,

@@ -24,7 +24,8 @@ def split_of(name: str) -> str:
 def list_pictures(folder: str | Path, split: str | None = None) -> list[str]:
     """Return the names of the pictures below `folder`, sorted, of one split or of all.
 
-    Links to folders are followed, each folder being read once. What is hidden is passed over.
+    Links to folders are followed, each folder being read once. What is hidden is passed over,
+    and what is no file, such as a pipe.
     """
     found, read, tops = list[str](), set[str](), [os.fspath(folder)]
     for top in tops:
@@ -41,7 +42,9 @@ def list_pictures(folder: str | Path, split: str | None = None) -> list[str]:
             found += [
                 (within / name).as_posix()
                 for name in files
-                if name.lower().endswith(SUFFIXES) and not _is_passed_over(name)
+                if name.lower().endswith(SUFFIXES)
+                and not _is_passed_over(name)
+                and not _may_wait(os.path.join(place, name))
             ]
     return sorted(name for name in found if split in (None, split_of(name)))
 
@@ -49,3 +52,8 @@ def list_pictures(folder: str | Path, split: str | None = None) -> list[str]:
 def _is_passed_over(name: str) -> bool:
     """Whether a file or folder is hidden, or the previews that a storage box keeps."""
     return name.startswith(".") or name == "@eaDir"
+
+
+def _may_wait(path: str) -> bool:
+    """Whether it is a pipe or device; what isn't there is named once it is to be read."""
+    return os.path.exists(path) and not os.path.isfile(path)

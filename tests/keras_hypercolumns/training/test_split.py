@@ -1,6 +1,7 @@
 """The split, against the sentence that defines it."""
 
 import hashlib
+import os
 
 import pytest
 
@@ -70,3 +71,12 @@ def test_what_is_hidden_or_a_preview_is_no_picture(tmp_path, listed):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert listed(tmp_path) == ["b.jpg"]
+
+
+@LISTS
+def test_what_could_be_waited_for_is_no_picture(tmp_path, listed):
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "device.png").symlink_to("/dev/zero")
+    (tmp_path / "nowhere.png").symlink_to("none.png")  # which is named when it is read
+    (tmp_path / "b.jpg").touch()
+    assert listed(tmp_path) == ["b.jpg", "nowhere.png"]

@@ -16,16 +16,27 @@ _SYNCS_NONE = {
 }
 
 
+def check_place(target: Path) -> None:
+    """Refuse a name that something else than a file has, such as a pipe, a device or a folder.
+
+    Raises:
+        FileExistsError: It has.
+    """
+    if target.exists() and not target.is_file():
+        raise FileExistsError(errno.EEXIST, "what has its name is no file", str(target))
+
+
 def put_in_place(written: Path, target: Path) -> None:
     """Give a finished file its name; once this returns, both are on the disk.
 
     Args:
         written: The file, in the folder of `target` or on the same disk; closed.
-        target: Its name. What has it is replaced.
+        target: Its name. A file that has it is replaced.
 
     Raises:
         OSError: If that can't be done, or the disk says that it failed.
     """
+    check_place(target)
     with written.open("r+b") as file:
         os.fsync(file.fileno())
     os.replace(written, target)

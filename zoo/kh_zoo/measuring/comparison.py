@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from kh_zoo.colorizer import Colorizer
 from kh_zoo.errors import OutputError, PictureError
+from kh_zoo.files.whole_files import write_whole
 from kh_zoo.measuring.data_uri import data_uri
 from kh_zoo.pictures.joining import gray
 from kh_zoo.pictures.output import with_alpha
@@ -112,7 +113,7 @@ def compare(
         headings = ("grey", *colorizers, "picture")
         content = _page(headings, rows).encode() if page else _sheet(headings, rows, output.suffix)
         try:
-            output.write_bytes(content)
+            write_whole(output, content)
         except OSError as error:
             raise OutputError(f"{output}: {error.strerror or error}") from error
     return len(rows)

@@ -12,6 +12,7 @@ import numpy as np
 from kh_zoo.colors.lab import srgb_to_lab
 from kh_zoo.engines import DEFAULT_ENGINE, create_engine
 from kh_zoo.engines.predict import predict_ab
+from kh_zoo.files.whole_files import write_whole
 from kh_zoo.measuring.data_uri import data_uri
 from kh_zoo.measuring.evaluate import join, load_rgb, open_heads
 from kh_zoo.shown import shown
@@ -85,7 +86,7 @@ def write_report(
                     f"<figcaption>{caption}</figcaption></figure>"
                 )
     parts.append("</body></html>\n")
-    Path(path).write_text("\n".join(parts), encoding="utf-8")
+    write_whole(Path(path), "\n".join(parts).encode())
 
 
 def _table(rows: Sequence[dict[str, Any]]) -> str:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import pyvips
 
 from kh_zoo.errors import OutputError
-from kh_zoo.files.whole_files import make_folder, put_in_place
+from kh_zoo.files.whole_files import check_place, make_folder, put_in_place
 from kh_zoo.pictures.loaders import last_line, open_image
 from kh_zoo.pictures.metadata import avif, jpeg, png, tiff, webp
 from kh_zoo.pictures.metadata.exif import SOFTWARE as SOFTWARE_FIELD
@@ -75,8 +75,8 @@ class Output:
             keep colour at full resolution. PNG and TIFF lose nothing and have no quality.
 
     Raises:
-        OutputError: The suffix is unknown, or `target` is `source`. Messages of this class are one
-            line, the reason alone.
+        OutputError: The suffix is unknown, or `target` is `source`, or no file but a pipe, say.
+            Messages of this class are one line, the reason alone.
         ValueError: `quality` is not in 1..100.
     """
 
@@ -98,6 +98,9 @@ class Output:
         try:
             if _same_file(self.target, Path(source)):
                 raise OutputError("the output would overwrite its own source: name another file")
+            check_place(self.target)
+        except FileExistsError as error:
+            raise OutputError(f"can't write {self.target}: {error.strerror}") from error
         except OSError as error:
             raise OutputError(error.strerror or str(error)) from error
         self._format = _FORMATS[suffix]

@@ -74,7 +74,7 @@ def _runtime(place: str | os.PathLike[str] | None) -> dict[str, bytes]:
     if place is None:
         with tempfile.TemporaryDirectory() as folder:
             return _checked(_from_npm(Path(folder)))
-    if not Path(place).exists():
+    if not (Path(place).is_dir() or Path(place).is_file()):
         raise OutputError(f"`runtime` should be a folder or a .tgz file. Received: {place}")
     return _checked(Path(place))
 
