@@ -70,8 +70,8 @@ def plain_tiff(pixels, fields):
     """One strip, and fields by number, each a whole number of 16 bits."""
     content = pixels.astype(pixels.dtype.newbyteorder("<")).tobytes()
     height, width = pixels.shape
-    fields = {256: width, 257: height, 258: 8 * pixels.itemsize, 259: 1, 273: 300, **fields}
-    fields |= {277: 1, 278: height, 279: len(content)}
+    fields = {256: width, 257: height, 258: 8 * pixels.itemsize, 259: 1, 277: 1, **fields}
+    fields |= {273: 300, 278: height, 279: len(content)}
     entries = b"".join(struct.pack("<HHII", tag, 3, 1, fields[tag]) for tag in sorted(fields))
     head = b"II*\0" + struct.pack("<IH", 8, len(fields)) + entries + bytes(4)
     return head.ljust(300, b"\0") + content
@@ -196,6 +196,16 @@ def test_compressions_that_nobody_knows_are_no_damage(tmp_path, code):
         Picture(tmp_path / "a.tif").small_lightness(16, 16)
 
 
+def test_tiff_of_rare_samples_is_no_damage(tmp_path):
+    packed = np.full((50, 30), 0x77, "uint8")
+    tags = {256: 60, 262: 1, 258: 4, 277: 2, 338: 2}  # grey and alpha of 4 bits each
+    (tmp_path / "a.tif").write_bytes(plain_tiff(np.hstack([packed, packed]), tags))
+    (tmp_path / "b.tif").write_bytes(plain_tiff(GRAY, {262: 8}))  # L alone
+    for name in ("a.tif", "b.tif"):
+        with pytest.raises(PictureError, match="of a kind that can't be decoded here"):
+            Picture(tmp_path / name).small_lightness(16, 16)
+
+
 def test_jpeg_ls_is_no_damage(tmp_path):
     frame = b"\xff\xf7\0\x0b\x08\0\x32\0\x3c\1\1\x11\0"
     (tmp_path / "a.jpg").write_bytes(
@@ -203,3 +213,49 @@ def test_jpeg_ls_is_no_damage(tmp_path):
     )
     with pytest.raises(PictureError, match="JPEG-LS: save it as PNG"):
         Picture(tmp_path / "a.jpg").small_lightness(16, 16)
+
+
+def tiled_tiff(path, pixels, **options):
+    """A file of tiles of 16 x 16, with the page that tells where they are."""
+    tifffile.imwrite(path, pixels, tile=(16, 16), metadata=None, **options)
+    with tifffile.TiffFile(path) as file:
+        return file.pages[0]
+
+
+@pytest.mark.parametrize("code", [34887, 50000, 50001, 50002])
+def test_tiles_of_a_compression_that_is_not_decoded(tmp_path, code):
+    """libvips makes them black, and only warns."""
+    page = tiled_tiff(tmp_path / "a.tif", RGB, photometric="rgb")
+    with open(tmp_path / "a.tif", "r+b") as file:
+        file.seek(page.tags[259].offset + 8)
+        file.write(struct.pack("<H", code))
+    with pytest.raises(PictureError, match="can't be decoded here.*TIFF compressed by"):
+        Picture(tmp_path / "a.tif").small_lightness(16, 16)
+
+
+@pytest.mark.parametrize("pixels", [GRAY, RGB, RGB.astype("uint16") * 257])
+@pytest.mark.parametrize("compression", [None, "deflate"])
+def test_tiles_that_are_cut_or_damaged(tmp_path, pixels, compression):
+    page = tiled_tiff(tmp_path / "a.tif", pixels, compression=compression)
+    Picture(tmp_path / "a.tif").small_lightness(16, 16)
+    content = (tmp_path / "a.tif").read_bytes()
+    start, length = page.dataoffsets[5], page.databytecounts[5]
+    cut = content[: page.dataoffsets[-1] + 9]
+    damaged = content[:start] + b"\xff" * length + content[start + length :]
+    for one in [cut] if compression is None else [cut, damaged]:
+        (tmp_path / "a.tif").write_bytes(one)
+        with pytest.raises(PictureError, match="damaged or cut short"):
+            Picture(tmp_path / "a.tif").small_lightness(16, 16)
+
+
+@pytest.mark.parametrize("planes", ["contig", "separate"])
+def test_half_floats(tmp_path, planes):
+    pixels = (RGB / 255).astype("float16")
+    stored = pixels if planes == "contig" else np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
+    tifffile.imwrite(tmp_path / "a.tif", stored, photometric="rgb", planarconfig=planes)
+    if planes == "separate":  # which libvips mixes up
+        with pytest.raises(PictureError, match="16-bit floats with each channel apart: save it"):
+            Picture(tmp_path / "a.tif")
+        return
+    seen = Picture(tmp_path / "a.tif").full()[0].numpy()
+    assert np.abs(seen - rgb2lab(pixels.astype(float))[..., 0]).max() < 0.3

@@ -47,7 +47,7 @@ _LAB = ("lab", "labs")
 # In the reasons of libvips that mean a sound file.
 _OF_A_KIND = (
     *("not configured", "not implemented", "samples out of range", "not supported"),
-    "whole number of bytes",
+    *("whole number of bytes", "not 1 bands", "samples per pixel", "bits per sample"),
 )
 # No code of a JPEG file ends within.
 _NOISE = b"\x55\xaa" * 32
@@ -289,17 +289,17 @@ class Picture:
             image = self._open_file(access, shrink=max(fit, default=1))
         return self._in_16_bits(self._prepared(image))
 
-    def _open_file(self, access: str, noise: bool = False, **options: int) -> pyvips.Image:
+    def _open_file(self, access: str, noise: bool = False, **more: int) -> pyvips.Image:
         header = self._header
-        options = {**header.options, **options}
+        options = {"fail_on": "error", **header.options, **more}
         if not header.patches and not header.tail:
-            return open_image(self.path, access, fail_on="error", **options)
+            return open_image(self.path, access, **options)
         tail = header.tail
         if noise:
             # A byte of ones at the end of the file is no marker then.
             tail = (b"\0" if tail == b"\xd9" else b"") + _NOISE + b"\xff\xd9"
         source = patched_source(self.path, header.patches, tail)
-        return pyvips.Image.new_from_source(source, "", access=access, fail_on="error", **options)
+        return pyvips.Image.new_from_source(source, "", access=access, **options)
 
     def _check_end(self, image: pyvips.Image) -> None:
         """Of a file without its end: that no pixel depends on what would have followed."""

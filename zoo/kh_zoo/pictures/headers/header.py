@@ -22,8 +22,8 @@ class Header:
     """What is read in place of the file's own bytes, by position."""
     tail: bytes = b""
     """What is read behind the file's end."""
-    options: dict[str, int] = dataclasses.field(default_factory=dict)
-    """For libvips's loader: which page."""
+    options: dict[str, int | str] = dataclasses.field(default_factory=dict)
+    """For libvips's loader: which page, and what it fails on."""
     pages: int | None = None
     """How many there are that are no reduced copies, if that is known."""
     by_pillow: bool = False

@@ -51,6 +51,7 @@ _WHITE_IS_ZERO, _RGB, _YCBCR, _CIELAB, _ICCLAB = 0, 2, 6, 8, 9
 _PALETTE = 3
 _RAW = (32803, 34892)  # of a sensor's filters, or linear
 _COLORS = {0: 1, 1: 1, 2: 3, 3: 1, 4: 1, 5: 4, 6: 3, 8: 3, 9: 3}
+_FLOAT = 3
 _WHOLE = (1, 4)  # numbers without a sign, or of which nothing is known, which are taken for such
 _ALPHA = (1, 2)  # premultiplied, which libvips undoes, or not
 _JPEG = (6, 7)
@@ -142,6 +143,11 @@ def _describe(header: Header, picture: _Directory) -> None:
         depth = "/".join(str(x) for x in sorted(bits))
         header.rare = f"TIFF of {depth} bits a channel: {_CONVERTED}"
     apart = picture.first(_PLANES, 1) == 2 and samples > 1
+    if _TILE_WIDTH in picture.fields:
+        # libvips makes tiles that it can't read black, and warns.
+        header.options["fail_on"] = "warning"
+    if apart and numbers == _FLOAT and bits == {16}:
+        raise PictureError(f"TIFF of 16-bit floats with each channel apart: {_CONVERTED}")
     if apart and _TILE_WIDTH in picture.fields:
         header.rare = f"TIFF of tiles with each channel apart: {_CONVERTED}"
     if apart and kind == _PALETTE:
