@@ -172,11 +172,12 @@ class Colorizer:
     def _in_memory(self, path: Path) -> pyvips.Image:
         picture = Picture(path)
         joined, alpha = self._colorize(picture, picture.sixteen_bit)
-        image = with_alpha(joined.image, alpha) if alpha else joined.image
-        try:
-            return image.copy_memory()
-        except pyvips.Error as error:
-            raise joined.error or unreadable(error) from error
+        with joined:
+            image = with_alpha(joined.image, alpha) if alpha else joined.image
+            try:
+                return image.copy_memory()
+            except pyvips.Error as error:
+                raise joined.error or unreadable(error) from error
 
     def colorize_file(
         self,
@@ -208,16 +209,17 @@ class Colorizer:
         output = Output(target, source, quality)
         sixteen_bit = picture.sixteen_bit and output.sixteen_bit
         joined, alpha = self._colorize(picture, sixteen_bit)
-        rgb = joined.image
-        if compare:
-            rgb = gray(picture.full()[0], sixteen_bit).join(rgb, "horizontal")
-            alpha = alpha and alpha.join(alpha, "horizontal")
-        try:
-            lost = output.write(rgb, alpha, picture.metadata())
-        except OutputError:
-            if joined.error:
-                raise joined.error from None
-            raise
+        with joined:
+            rgb = joined.image
+            if compare:
+                rgb = gray(picture.full()[0], sixteen_bit).join(rgb, "horizontal")
+                alpha = alpha and alpha.join(alpha, "horizontal")
+            try:
+                lost = output.write(rgb, alpha, picture.metadata())
+            except OutputError:
+                if joined.error:
+                    raise joined.error from None
+                raise
         return (*picture.notes, *lost)
 
     def _colorize(
@@ -228,9 +230,10 @@ class Colorizer:
         small = picture.small_lightness(*working_size(picture.width, picture.height, self.size))
         ab = predict_ab(self.engine, small) * self.saturation
         lightness, alpha = picture.full()
-        joined = join(lightness, small, ab, sixteen_bit)
-        # Each is read from top to bottom at a pace of its own: so the file is opened for both.
-        return joined, None if alpha is None else picture.full()[1]
+        if alpha is not None:
+            # Each is read from top to bottom at a pace of its own: so the file is opened for both.
+            alpha = picture.full()[1]
+        return join(lightness, small, ab, sixteen_bit), alpha
 
 
 def _write_array(pixels: np.ndarray, path: Path) -> None:

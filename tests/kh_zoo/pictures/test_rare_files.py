@@ -229,7 +229,7 @@ def test_tiles_of_a_compression_that_is_not_decoded(tmp_path, code):
     with open(tmp_path / "a.tif", "r+b") as file:
         file.seek(page.tags[259].offset + 8)
         file.write(struct.pack("<H", code))
-    with pytest.raises(PictureError, match="can't be decoded here.*TIFF compressed by"):
+    with pytest.raises(PictureError, match=r"can't be decoded here.*TIFF compressed by"):
         Picture(tmp_path / "a.tif").small_lightness(16, 16)
 
 

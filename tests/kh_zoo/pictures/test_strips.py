@@ -45,3 +45,20 @@ def test_an_error_of_the_strips_is_kept():
     with pytest.raises(pyvips.Error):
         source.image.copy_memory()
     assert isinstance(source.error, ZeroDivisionError)
+
+
+def test_strips_end_with_it():
+    ended = []
+
+    def strips():
+        try:
+            while True:
+                yield np.zeros((16, 2000, 3), np.uint8)
+        finally:
+            ended.append(True)
+
+    with StripSource(strips(), pyvips.Image.black(2000, 6400), False) as source:
+        source.image.crop(0, 0, 9, 9).avg()
+    assert ended == [True]
+    with pytest.raises(pyvips.Error):
+        source.image.avg()

@@ -1,8 +1,10 @@
 """Files that are written have another name until they are whole, however long their own is."""
 
 import errno
+import gc
 import os
 import resource
+import threading
 
 import numpy as np
 import pytest
@@ -62,3 +64,25 @@ def test_a_file_that_may_not_become_so_large_is_named(suffix, tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("compare", [False, True])
+@pytest.mark.parametrize("suffix", ["jpg", "png", "tif"])
+def test_nothing_of_a_failed_picture_is_left_to_the_collector_of_garbage(suffix, compare, tmp_path):
+    """Where it ended a thread while another one was begun, the next picture waited for ever."""
+    noise = np.random.default_rng(0).integers(0, 255, (1500, 200), "uint8")
+    Image.fromarray(noise).save(tmp_path / "in.png")
+    colorizer = Colorizer(Gray(), size=16)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    gc.disable()
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+        for _ in range(3):
+            with pytest.raises(OutputError):
+                colorizer.colorize_file(
+                    tmp_path / "in.png", tmp_path / f"a.{suffix}", compare=compare
+                )
+            assert not [one for one in threading.enumerate() if "Executor" in one.name]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        gc.enable()

@@ -4,6 +4,7 @@ Colour is predicted once and kept in a file. What is shown and what is written i
 the strength that is wanted, by the code of `kh colorize`.
 """
 
+import contextlib
 import warnings
 from collections.abc import Callable
 from functools import lru_cache
@@ -99,14 +100,16 @@ def show(
 ) -> dict[str, Any]:
     """Write a JPEG to be shown, of the size halved `level` times; grey without `saturation`."""
     lightness, alpha = _level(source, level)
-    if saturation is None:
-        image = gray(lightness)
-    else:
-        with np.load(predicted) as kept:
-            image = join(lightness, kept["small"], kept["ab"] * saturation).image
-    if alpha:
-        image = with_alpha(image, alpha).flatten(background=255).cast("uchar")
-    image.jpegsave(target, Q=_QUALITY, keep="none")
+    with contextlib.ExitStack() as opened:
+        if saturation is None:
+            image = gray(lightness)
+        else:
+            kept = opened.enter_context(np.load(predicted))
+            joined = join(lightness, kept["small"], kept["ab"] * saturation)
+            image = opened.enter_context(joined).image
+        if alpha:
+            image = with_alpha(image, alpha).flatten(background=255).cast("uchar")
+        image.jpegsave(target, Q=_QUALITY, keep="none")
     return {}
 
 
@@ -115,7 +118,8 @@ def show_small(predicted: str, target: str, saturation: float) -> dict[str, Any]
     with np.load(predicted) as kept:
         small = kept["small"]
         lightness = pyvips.Image.new_from_array(small)
-        join(lightness, small, kept["ab"] * saturation).image.jpegsave(target, Q=_QUALITY)
+        with join(lightness, small, kept["ab"] * saturation) as joined:
+            joined.image.jpegsave(target, Q=_QUALITY)
     return {}
 
 

@@ -31,8 +31,8 @@ def join(
     >>> picture = Picture("examples/coffee.jpg")
     >>> small = picture.small_lightness(96, 64)
     >>> lightness, _ = picture.full()
-    >>> image = join(lightness, small, np.zeros((64, 96, 2))).image
-    >>> image.width, image.height, image.bands
+    >>> with join(lightness, small, np.zeros((64, 96, 2))) as joined:
+    ...     joined.image.width, joined.image.height, joined.image.bands
     (600, 400, 3)
 
     Args:
@@ -75,7 +75,7 @@ def _joined(
 ) -> Iterator[np.ndarray]:
     width, height = lightness.width, lightness.height
     rows = max(1, _PIXELS // width)
-    try:
+    with reader:
         region = made.result()
 
         def read(top: int) -> "Future[bytes]":
@@ -91,7 +91,3 @@ def _joined(
                 following = read(top + rows)
             strip = np.frombuffer(content, np.float32).reshape(-1, width)
             yield lab_to_srgb_pixels(strip, upsampling.rows(top, strip), sixteen_bit)
-    finally:
-        # Not waited for: a picture that wasn't written to its end is closed by the garbage
-        # collector, maybe within a call of libvips that holds what the thread waits for.
-        reader.shutdown(wait=False, cancel_futures=True)

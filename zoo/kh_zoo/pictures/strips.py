@@ -1,8 +1,10 @@
 """A picture that Python computes in strips, as an image of libvips."""
 
+import contextlib
 import os
 import struct
 import sys
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,12 +18,16 @@ _OF_THE_STREAM = ("n-pages", "orientation")
 _SHORT, _LONG, _LONG8 = (3, "H"), (4, "I"), (16, "Q")
 
 
-class StripSource:
+class StripSource(contextlib.AbstractContextManager["StripSource"]):
     """An image of libvips that is read from strips of pixels while they are computed.
 
     libvips takes pixels from Python all at once, or as a file that it reads: so the strips become a
     TIFF file without compression, in memory for a moment only. An error of `strips` can't pass
     through libvips, which then says that the file is cut short; it is kept in `error`.
+
+    Its end as a context ends `strips`, too. Where the image is not read to its end, as when the
+    disk is full, that is not left to the collector of garbage: it may come while a thread is begun,
+    and then what waits for another thread waits for ever.
 
     Example:
 
@@ -29,8 +35,8 @@ class StripSource:
     >>> import pyvips
     >>> from kh_zoo.pictures.strips import StripSource
     >>> strips = (np.full((8, 40, 3), 10 * i, "uint8") for i in range(4))
-    >>> image = StripSource(strips, like=pyvips.Image.black(40, 32), sixteen_bit=False).image
-    >>> image.width, image.height, image.avg()
+    >>> with StripSource(strips, like=pyvips.Image.black(40, 32), sixteen_bit=False) as source:
+    ...     source.image.width, source.image.height, source.image.avg()
     (40, 32, 15.0)
 
     Args:
@@ -46,22 +52,30 @@ class StripSource:
         header, self._end = _header(like.width, like.height, sixteen_bit)
         self._strips, self._piece = strips, memoryview(header)
         self._start = self._at = 0  # of the piece, and of what is read next
+        self._lock = threading.Lock()
         source = pyvips.SourceCustom()
         source.on_read(self._read)
         source.on_seek(self._seek)
         try:
             image = pyvips.Image.new_from_source(source, "", access="sequential", fail_on="error")
         except pyvips.Error as error:
+            self.__exit__()
             raise self.error or error from None
         self.image: pyvips.Image = _with_metadata(image, like)
         """sRGB, to be read once from top to bottom."""
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            if close := getattr(self._strips, "close", None):
+                close()
 
     def _read(self, size: int) -> bytes:
         # Pixels are asked for in their order; what is asked for twice would be a fault of the file.
         while self._at >= self._start + len(self._piece):
             self._start += len(self._piece)
             try:
-                self._piece = next(self._strips).data.cast("B")
+                with self._lock:
+                    self._piece = next(self._strips).data.cast("B")
             except StopIteration:
                 self._piece = memoryview(b"")
             except Exception as error:
