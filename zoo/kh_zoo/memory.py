@@ -11,7 +11,7 @@ from kh_zoo.errors import causes
 _WORDS = re.compile(
     r"bad.?alloc|out of memory|(insufficient|not enough) memory|"
     r"memory allocation error: unspecified|allocating \d+ bytes failed|memory allocation error \(|"
-    r"error creating thread|"
+    r"error creating thread|failed to map segment from shared object(?!: operation)|"
     r"(cannot|can't|could not|failed to|unable to) (allocate|start new thread)|resource.?exhausted",
     re.IGNORECASE,
 )
