@@ -259,3 +259,59 @@ def test_half_floats(tmp_path, planes):
         return
     seen = Picture(tmp_path / "a.tif").full()[0].numpy()
     assert np.abs(seen - rgb2lab(pixels.astype(float))[..., 0]).max() < 0.3
+
+
+def bmp_of_fields(numbers, fields, size=108, packing=3):
+    """A BMP whose header has so many bytes, and whose pixels stand in fields of bits."""
+    height, width = numbers.shape
+    row = numbers[::-1].tobytes()
+    header = struct.pack("<IiiHHI", size, width, height, 1, 8 * numbers.itemsize, packing)
+    header += struct.pack("<IiiII", len(row), 3780, 3780, 0, 0)
+    header += struct.pack(f"<{len(fields)}I", *fields)
+    header = header.ljust(size, b"\0")
+    return b"BM" + struct.pack("<IHHI", 0, 0, 0, 14 + len(header)) + header + row
+
+
+# Bits of red, green, blue and alpha, from the lowest on, in 16 or 32 bits.
+FIELDS = {
+    "565": (16, {"b": 5, "g": 6, "r": 5}),
+    "1555": (16, {"b": 5, "g": 5, "r": 5, "a": 1}),
+    "4444": (16, {"b": 4, "g": 4, "r": 4, "a": 4}),
+    "332": (16, {"b": 2, "g": 3, "r": 3}),
+    "8888": (32, {"b": 8, "g": 8, "r": 8, "a": 8}),
+    "8888 other way": (32, {"a": 8, "b": 8, "g": 8, "r": 8}),
+    "2 10 10 10": (32, {"b": 10, "g": 10, "r": 10, "a": 2}),
+}
+
+
+@pytest.mark.parametrize("seen", [True, False])
+@pytest.mark.parametrize("kind", FIELDS)
+def test_bmp_in_fields(tmp_path, kind, seen):
+    bits, widths = FIELDS[kind]
+    numbers, fields, values, at = np.zeros(GRAY.shape, f"<u{bits // 8}"), {}, {}, 0
+    alpha = ALPHA if seen else 0 * ALPHA
+    for name, width in widths.items():
+        band = {"r": RGB[..., 0], "g": RGB[..., 1], "b": RGB[..., 2], "a": alpha}[name]
+        levels = np.rint(band / 255 * (2**width - 1)).astype(int)
+        numbers |= (levels << at).astype(numbers.dtype)
+        fields[name], values[name] = (2**width - 1) << at, levels / (2**width - 1)
+        at += width
+    path = tmp_path / "a.bmp"
+    path.write_bytes(bmp_of_fields(numbers, [fields[name] for name in "rgba" if name in fields]))
+    lightness, found = Picture(path).full()
+    wanted = rgb2lab(np.stack([values[name] for name in "rgb"], -1))[..., 0]
+    assert np.abs(lightness.numpy() - wanted).max() < 0.6
+    assert (found is not None) == (seen and "a" in fields)
+    if found is not None:
+        assert np.abs(found.numpy() - 255 * values["a"]).max() < 0.51
+    path.write_bytes(path.read_bytes()[:-99])
+    with pytest.raises(PictureError, match="damaged or cut short"):
+        Picture(path).small_lightness(16, 16)
+
+
+@pytest.mark.parametrize("packing", [4, 5, 11])
+def test_a_packing_of_bmp_that_is_not_read_is_no_damage(tmp_path, packing):
+    numbers = np.zeros(GRAY.shape, "<u4")
+    (tmp_path / "a.bmp").write_bytes(bmp_of_fields(numbers, [], packing=packing))
+    with pytest.raises(PictureError, match="of a kind that can't be decoded here"):
+        Picture(tmp_path / "a.bmp")

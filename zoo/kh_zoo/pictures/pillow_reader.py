@@ -3,11 +3,13 @@
 import contextlib
 import io
 import logging
+import struct
 import threading
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyvips
@@ -15,6 +17,7 @@ from pi_heif import HeifImageFile
 from PIL import (
     AvifImagePlugin,
     BmpImagePlugin,
+    Image,
     ImageFile,
     Jpeg2KImagePlugin,
     PcxImagePlugin,
@@ -32,9 +35,70 @@ from kh_zoo.pictures.headers.raster_headers import jpeg2000_size
 from kh_zoo.pictures.metadata.exif import Exif
 from kh_zoo.pictures.metadata.photoshop import RESOLUTION, resolution_of
 
+_IN_FIELDS = (3, 6)
+"""The packings of BMP in which fields are given, the latter with one of alpha."""
+_WITH_ALPHA = 56
+"""Bytes of the least header of BMP that has one."""
+_ROWS = 64
+
+
+class _Bmp(BmpImagePlugin.BmpImageFile):
+    """BMP, also with 16 or 32 bits a pixel in fields that Pillow does not know."""
+
+    _fields: tuple[int, ...] = ()
+
+    def _open(self) -> None:
+        assert self.fp
+        header = self.fp.read(70).ljust(70, b"\0")
+        self.fp.seek(0)
+        start, size, width, height = struct.unpack_from("<IIii", header, 10)
+        self._bits, packing = struct.unpack_from("<HI", header, 28)
+        alpha = size >= _WITH_ALPHA or packing == _IN_FIELDS[1]
+        fields = struct.unpack_from("<4I" if alpha else "<3I", header, 54)
+        known = self._bits == 32 or fields[3:] in ((), (0,))
+        try:
+            super()._open()
+        except OSError:
+            known = False
+            if packing not in _IN_FIELDS or self._bits not in (16, 32):
+                raise
+        if packing in _IN_FIELDS and not known:
+            self._fields = fields if all(fields[3:]) else fields[:3]
+            self._start, self._upwards = start, height > 0
+            self._size, self._mode = (width, abs(height)), ("RGB", "RGBA")[len(self._fields) > 3]
+            across, down = struct.unpack_from("<ii", header, 38)
+            self.info["dpi"] = (across * 0.0254, down * 0.0254)
+
+    def load(self) -> Any:
+        if not self._fields or not self.fp:
+            return super().load()
+        width, height = self.size
+        row = -(-width * self._bits // 32) * 4
+        pixels = np.empty((height, width, len(self._fields)), np.uint8)
+        self.fp.seek(self._start)
+        for top in range(0, height, _ROWS):
+            rows = min(_ROWS, height - top)
+            content = self.fp.read(row * rows)
+            if len(content) < row * rows:
+                raise OSError("pixels at its end are missing")
+            numbers = np.frombuffer(content, f"<u{self._bits // 8}").reshape(rows, -1)[:, :width]
+            for band, field in enumerate(self._fields):
+                pixels[top : top + rows, :, band] = _levels(numbers, field)
+        self._fields = ()
+        self.tile = []
+        self.im = Image.fromarray(pixels[::-1] if self._upwards else pixels).im
+        return super().load()
+
+
+def _levels(numbers: np.ndarray, field: int) -> np.ndarray:
+    """What stands in a field of some bits, of 255."""
+    least = field & -field or 1
+    return np.asarray(np.rint((numbers & field) // least * (255 / max(field // least, 1))))
+
+
 # By the file's first bytes. The classes themselves: `Image.open` would add warnings of its own.
 _KINDS: tuple[tuple[int, bytes, type[ImageFile.ImageFile]], ...] = (
-    (0, b"BM", BmpImagePlugin.BmpImageFile),
+    (0, b"BM", _Bmp),
     (0, b"\xff\x4f\xff\x51", Jpeg2KImagePlugin.Jpeg2KImageFile),
     (0, b"\0\0\0\x0cjP  \r\n\x87\n", Jpeg2KImagePlugin.Jpeg2KImageFile),
     (4, b"ftypavis", AvifImagePlugin.AvifImageFile),
@@ -131,6 +195,8 @@ def _decoded(image: ImageFile.ImageFile, path: Path) -> pyvips.Image:
     if mode == "P":
         mode = "RGBA" if "transparency" in image.info else "RGB"
     pixels = np.asarray(image if mode == image.mode else image.convert(mode))
+    if image.format == "BMP" and mode == "RGBA" and not pixels[..., 3].any():
+        pixels = pixels[..., :3]  # nothing of it would be seen: programs that leave alpha out
     if image.format == "PPM" and mode == "I":  # brought to 16 bits
         pixels = pixels.astype(np.uint16)
     pixels = pixels.astype(pixels.dtype.newbyteorder("="))
@@ -165,7 +231,10 @@ def _with_white(pixels: np.ndarray, path: Path) -> np.ndarray:
 
 
 def _reason(error: Exception) -> str:
-    return f"damaged or cut short ({' '.join(str(error).split()) or type(error).__name__})"
+    reason = " ".join(str(error).split()) or type(error).__name__
+    if reason.lower().startswith(("unsupported", "unknown")):
+        return f"of a kind that can't be decoded here ({reason}): save it as PNG or as plain TIFF"
+    return f"damaged or cut short ({reason})"
 
 
 def _with_metadata(decoded: pyvips.Image, image: ImageFile.ImageFile, path: Path) -> pyvips.Image:
