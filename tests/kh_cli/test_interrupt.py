@@ -3,6 +3,7 @@ import signal
 import pytest
 import typer
 
+from kh_cli.output.errors import explain
 from kh_cli.output.interrupt import (
     SIGNALS,
     Interrupt,
@@ -10,6 +11,7 @@ from kh_cli.output.interrupt import (
     noted_interrupt,
     raise_interrupts,
 )
+from kh_zoo.errors import EngineError
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -57,3 +59,18 @@ def test_an_interrupt_that_is_ignored_stays_ignored():
             assert not interrupted()
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_interrupt_of_which_a_library_made_another_error(number):
+    """As pybind11 does with what comes while its module is loaded."""
+    try:
+        try:
+            try:
+                raise Interrupt(number)
+            except KeyboardInterrupt as error:
+                raise ImportError("initialization failed") from error
+        except ImportError as error:
+            raise EngineError("`engine` 'onnx' can't be used") from error
+    except EngineError as error:
+        assert explain(error) == ("interrupted", 128 + number)

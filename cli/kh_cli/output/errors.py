@@ -11,6 +11,7 @@ from kh_zoo.errors import (
     PluginWarning,
     WorkerError,
     ZooError,
+    causes,
     show_traceback,
 )
 from kh_zoo.plugins.describe import describe
@@ -24,11 +25,11 @@ class WrongUse(Exception):  # noqa: N818
 
 def explain(error: BaseException) -> tuple[str, int]:
     """Return the reason, on one line, and the exit code; with KH_DEBUG=1 show the traceback."""
+    # A library that was just being loaded makes another error of it.
+    for one in causes(error):
+        if isinstance(one, KeyboardInterrupt):
+            return "interrupted", one.code if isinstance(one, Interrupt) else INTERRUPTED
     match error:
-        case Interrupt():
-            return "interrupted", error.code
-        case KeyboardInterrupt():
-            return "interrupted", INTERRUPTED
         case WrongUse():
             show_traceback(error)
             return " ".join(str(error).split()), WRONG_USE
