@@ -17,7 +17,8 @@ def split_of(name: str) -> str:
     >>> split_of("flowers/daisy/100080576_f52e8ee070_n.jpg")
     'train'
     """
-    remainder = int(hashlib.sha256(name.encode("utf-8")).hexdigest(), 16) % 20
+    content = name.encode("utf-8", "surrogateescape")  # it may be no UTF-8
+    remainder = int(hashlib.sha256(content).hexdigest(), 16) % 20
     return {0: "test", 1: "validation"}.get(remainder, "train")
 
 

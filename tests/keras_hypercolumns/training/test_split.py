@@ -80,3 +80,15 @@ def test_what_could_be_waited_for_is_no_picture(tmp_path, listed):
     (tmp_path / "nowhere.png").symlink_to("none.png")  # which is named when it is read
     (tmp_path / "b.jpg").touch()
     assert listed(tmp_path) == ["b.jpg", "nowhere.png"]
+
+
+@LISTS
+def test_names_that_are_no_utf8_have_a_split(tmp_path, listed):
+    names = [b"flowers/caf\xe9_%d.jpg" % number for number in range(60)]
+    (tmp_path / "flowers").mkdir()
+    for name in names:
+        (tmp_path / os.fsdecode(name)).touch()
+    for split, remainders in {"test": [0], "validation": [1], "train": range(2, 20)}.items():
+        assert [os.fsencode(name) for name in listed(tmp_path, split)] == sorted(
+            name for name in names if int(hashlib.sha256(name).hexdigest(), 16) % 20 in remainders
+        )
