@@ -64,13 +64,6 @@ def test_an_interrupt_that_is_ignored_stays_ignored():
 @pytest.mark.parametrize("number", SIGNALS)
 def test_an_interrupt_of_which_a_library_made_another_error(number):
     """As pybind11 does with what comes while its module is loaded."""
-    try:
-        try:
-            try:
-                raise Interrupt(number)
-            except KeyboardInterrupt as error:
-                raise ImportError("initialization failed") from error
-        except ImportError as error:
-            raise EngineError("`engine` 'onnx' can't be used") from error
-    except EngineError as error:
-        assert explain(error) == ("interrupted", 128 + number)
+    loading, engine = ImportError("initialization failed"), EngineError("`engine` can't be used")
+    loading.__cause__, engine.__cause__ = Interrupt(number), loading
+    assert explain(engine) == ("interrupted", 128 + number)

@@ -70,6 +70,20 @@ def test_nothing_hostile_reaches_a_terminal(monkeypatch):
     assert "\u202e" not in said
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["--{}"], ["colorize", "--{}"], ["{}"], ["list", "{}"], ["colorize", "--jobs={}", "a.png"]],
+)
+def test_a_file_that_is_named_like_an_option(arguments, capsys, monkeypatch):
+    """As where a shell puts the names of files in the place of `*`."""
+    monkeypatch.setattr(sys, "argv", ["kh", *(one.format(HOSTILE) for one in arguments)])
+    with pytest.raises(SystemExit) as end:
+        app.run()
+    said = "".join(capsys.readouterr())
+    assert (end.value.code, "\\x1b[2J\\u202egpj" in said) == (2, True)
+    assert not {"\x1b", "\u202e"} & set(said)
+
+
 def test_a_program_that_reads_gets_names_as_they_are(capfd):
     stdout.write_line(Path(HOSTILE))
     stdout.write_record({"name": HOSTILE})

@@ -7,6 +7,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from kh_cli.output.errors import WrongUse
+from kh_zoo.shown import shown
 
 _WORDS = {"INTEGER": "N", "INT": "N", "FLOAT": "X", "STR": "TEXT"}
 _WORDS |= {"DIRECTORY": "FOLDER", "DIR": "FOLDER"}
@@ -17,6 +18,15 @@ _TYPE = re.compile(
 
 # What is around that which a value should be, in the messages of Pydantic.
 _AROUND = re.compile(r"^Input should be |^.* is not (?=one of )|, unable to parse .*$|\bvalid ")
+
+# Of which Typer, of any version, has but a child.
+_USAGE_ERROR: type[Any] = typer.BadParameter.__bases__[0]
+
+
+def _shown(error: Any) -> Any:
+    """The same, which Typer prints: a file may be named like an option, and in any characters."""
+    error.message = shown(error.message)
+    return error
 
 
 class Command(TyperCommand):
@@ -31,13 +41,15 @@ class Command(TyperCommand):
             details: list[Any] = getattr(error.__cause__, "errors", list)()
             parameter: Any = error.param
             if not details or parameter is None:
-                raise
+                raise _shown(error) from error.__cause__
             name = max(parameter.opts, key=len)
             name = name if name.startswith("-") else parameter.human_readable_name
             message = error.message.rstrip(".").replace("a valid integer", "a whole number")
             received = f"Received: {details[0]['input']!r}"
             should = _AROUND.sub("", message)
             raise WrongUse(f"`{name}` should be {should}. {received}") from error
+        except _USAGE_ERROR as error:
+            raise _shown(error) from None
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, then the options."""
@@ -71,6 +83,13 @@ def _word(match: re.Match[str]) -> str:
 class Group(TyperGroup):
     """Lists its commands under the `rich_help_panel` of each, which Typer itself does only in
     colour, and does not cut what they say of themselves."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read what comes before the command."""
+        try:
+            return super().parse_args(ctx, args)
+        except _USAGE_ERROR as error:
+            raise _shown(error) from None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a section for each group of commands."""
