@@ -315,3 +315,17 @@ def test_a_packing_of_bmp_that_is_not_read_is_no_damage(tmp_path, packing):
     (tmp_path / "a.bmp").write_bytes(bmp_of_fields(numbers, [], packing=packing))
     with pytest.raises(PictureError, match="of a kind that can't be decoded here"):
         Picture(tmp_path / "a.bmp")
+
+
+@pytest.mark.parametrize("bits", [0, 8])
+@pytest.mark.parametrize("seen", [True, False])
+def test_targa_whose_fourth_channel_is_no_alpha(tmp_path, bits, seen):
+    """Where it says so, and where it is zero everywhere."""
+    alpha = ALPHA if seen else 0 * ALPHA
+    header = struct.pack("<3B5x4xHHBB", 0, 0, 2, *reversed(GRAY.shape), 32, 0x20 | bits)
+    (tmp_path / "a.tga").write_bytes(header + np.dstack([RGB[..., ::-1], alpha]).tobytes())
+    lightness, found = Picture(tmp_path / "a.tga").full()
+    assert np.abs(lightness.numpy() - rgb2lab(RGB)[..., 0]).max() < 0.1
+    assert (found is not None) == (seen and bits == 8)
+    if found is not None:
+        np.testing.assert_array_equal(found.numpy(), alpha)

@@ -116,6 +116,8 @@ _KINDS: tuple[tuple[int, bytes, type[ImageFile.ImageFile]], ...] = (
 )
 _PSD_DEPTH = 22
 """Where the bits of a PSD file stand."""
+_TARGA_ALPHA = 17
+"""Where a TGA file says, in four bits, how many of a pixel are alpha."""
 _TARGA = (".tga", ".icb", ".vda", ".vst")
 _FEWER_MODES = {
     **{"1": "L", "RGBX": "RGB", "YCbCr": "RGB", "PA": "RGBA"},
@@ -195,8 +197,8 @@ def _decoded(image: ImageFile.ImageFile, path: Path) -> pyvips.Image:
     if mode == "P":
         mode = "RGBA" if "transparency" in image.info else "RGB"
     pixels = np.asarray(image if mode == image.mode else image.convert(mode))
-    if image.format == "BMP" and mode == "RGBA" and not pixels[..., 3].any():
-        pixels = pixels[..., :3]  # nothing of it would be seen: programs that leave alpha out
+    if image.format in ("BMP", "TGA") and mode == "RGBA" and not _is_alpha(pixels[..., 3], path):
+        pixels = pixels[..., :3]
     if image.format == "PPM" and mode == "I":  # brought to 16 bits
         pixels = pixels.astype(np.uint16)
     pixels = pixels.astype(pixels.dtype.newbyteorder("="))
@@ -204,6 +206,13 @@ def _decoded(image: ImageFile.ImageFile, path: Path) -> pyvips.Image:
         pixels = _with_white(pixels, path)
     interpretation = "cmyk" if mode == "CMYK" else "auto"
     return pyvips.Image.new_from_array(pixels, interpretation=interpretation)
+
+
+def _is_alpha(band: np.ndarray, path: Path) -> bool:
+    """Whether what follows the colours is alpha; programs that have none leave zeros there."""
+    with path.open("rb") as file:
+        header = file.read(_TARGA_ALPHA + 1)
+    return bool(band.any() and (header[:2] == b"BM" or header[_TARGA_ALPHA] & 15))
 
 
 def _with_white(pixels: np.ndarray, path: Path) -> np.ndarray:
