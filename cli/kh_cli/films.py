@@ -1,9 +1,12 @@
 """Films of `kh colorize`: one after the other, each with a bar of its frames."""
 
+import dataclasses
 import time
+from collections import defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from kh_cli.options.hub_options import pull_model
 from kh_cli.output.errors import DONE, FAILED, INTERRUPTED, WrongUse, explain
@@ -15,6 +18,7 @@ from kh_zoo.extras import needs
 from kh_zoo.films.kinds import CODECS, FALLBACK, FORMATS, is_film
 
 if TYPE_CHECKING:
+    from kh_zoo.batches.plan import Plan
     from kh_zoo.films.colorize_film import FilmResult
     from kh_zoo.workers.settings import Settings
 
@@ -40,52 +44,74 @@ def colorize_films(paths: list[Path], settings: "Settings", options: FilmOptions
     _check(paths, settings, options)
     with needs("video", "Colouring a film"):
         from kh_zoo.films.colorize_film import colorize_film
-    from kh_zoo.batches.walk import MARK
-    from kh_zoo.colorizer import Colorizer
+    from kh_zoo.batches.journal import Journal
+    from kh_zoo.batches.resume import judge
+    from kh_zoo.workers.stamp import Stamp
 
+    plan = _plan(paths, options)
     pull_model(settings.model, options.quiet)
-    colorizer: Colorizer | None = None
-    failed = False
-    with noted_interrupt() as interrupted:
-        for source, target in _targets(paths, options).items():
+    resolved = settings.resolved()
+    targets: defaultdict[Path, list[Path]] = defaultdict(list)
+    for job in (*plan.jobs, *plan.finished):
+        targets[job.root].append(job.target)
+    # Films take hours: others may be written into the same folder meanwhile.
+    journals = {
+        root: Journal(root, {**resolved, "codec": options.codec}, names, shared=True)
+        for root, names in targets.items()
+    }
+    plan = judge(plan, journals)
+    plan.check()
+    for source in plan.own:
+        _report(source, None, "skipped", "an output itself", None, 0, options)
+    for job in plan.finished:
+        reason = f"{job.reason}, --overwrite redoes it"
+        _report(job.source, job.target, "skipped", reason, None, 0, options)
+    for job in plan.refused:
+        _report(job.source, job.target, "failed", job.reason, None, 0, options)
+    if not plan.jobs:
+        settings.check_gpu()
+        return FAILED if plan.refused else DONE
+    colorizer = settings.colorizer()
+    failed = bool(plan.refused)
+    with ExitStack() as opened:
+        interrupted = opened.enter_context(noted_interrupt())
+        for journal in journals.values():
+            opened.enter_context(journal)
+        for job in plan.jobs:
             started = time.monotonic()
+            if job.reason and not options.quiet:
+                tell(f"{job.source}: again: {job.reason}")
             result: FilmResult | None = None
-            reason, status = "", "done"
-            if source.stem.endswith(MARK):
-                status, reason = "skipped", "an output itself"
-            elif target.exists() and not options.overwrite:
-                status, reason = "skipped", "already there, --overwrite redoes it"
-            else:
-                colorizer = colorizer or Colorizer(
-                    settings.model,
-                    engine=settings.engine,
-                    device=settings.device,
-                    size=settings.size,
-                    saturation=settings.saturation,
-                    vivid=settings.vivid,
-                )
-                with Progress(source.name, None, quiet=options.quiet, log=True) as progress:
-                    try:
-                        target.parent.mkdir(parents=True, exist_ok=True)
-                        result = colorize_film(
-                            source,
-                            target,
-                            colorizer,
-                            codec=options.codec,
-                            quality=settings.quality,
-                            settings=settings.resolved(),
-                            on_progress=_advance(progress),
-                            stopped=interrupted,
-                        )
-                    except Exception as error:
-                        reason, _ = explain(error)
-                if result is None and not reason:
-                    tell("interrupted: the same command goes on from here")
-                    return interrupted.noted.code if interrupted.noted else INTERRUPTED
-                reason = result.reason if result else reason
-                status = "failed" if reason else "done"
-                failed |= bool(reason)
-            _report(source, target, status, reason, result, time.monotonic() - started, options)
+            reason = ""
+            with Progress(job.source.name, None, quiet=options.quiet, log=True) as progress:
+                try:
+                    read = Stamp.of(job.source)
+                    journals[job.root].begin(job.target)
+                    result = colorize_film(
+                        job.source,
+                        job.target,
+                        colorizer,
+                        codec=options.codec,
+                        quality=settings.quality,
+                        settings=resolved,
+                        on_progress=_advance(progress),
+                        stopped=interrupted,
+                    )
+                    written = Stamp.of(job.target)
+                    if result and read and written:
+                        journals[job.root].done(job.source, job.target, read, written)
+                except Exception as error:
+                    reason, _ = explain(error)
+            if result is None and not reason:
+                tell("interrupted: the same command goes on from here")
+                return interrupted.noted.code if interrupted.noted else INTERRUPTED
+            if result is None:
+                journals[job.root].failed(job.source, job.target, reason)
+            reason = reason or (result.reason if result else "")
+            status = "failed" if reason else "done"
+            failed |= bool(reason)
+            seconds = time.monotonic() - started
+            _report(job.source, job.target, status, reason, result, seconds, options)
     return FAILED if failed else DONE
 
 
@@ -118,33 +144,42 @@ def _check(paths: list[Path], settings: "Settings", options: FilmOptions) -> Non
         )
 
 
-def _targets(paths: list[Path], options: FilmOptions) -> dict[Path, Path]:
+def _plan(paths: list[Path], options: FilmOptions) -> "Plan":
     """Decide where each film goes to, like pictures."""
+    from kh_zoo.batches.plan import Job, Plan
     from kh_zoo.batches.walk import MARK
 
     output = options.output
     named = output is not None and not output.is_dir() and output.suffix != ""
     if named and len(paths) > 1:
         raise WrongUse(f"`--output` should be a folder for more than one film. Received: {output}")
-    targets: dict[Path, Path] = {}
-    for source in paths:
-        own = source.suffix if source.suffix.lower() in FORMATS else FALLBACK
-        suffix = options.suffix or own
+    place: Literal["folder", "beside", "named"] = (
+        "named" if named else "folder" if output else "beside"
+    )
+    own = tuple(dict.fromkeys(source for source in paths if source.stem.endswith(MARK)))
+    inputs = {source.resolve() for source in paths}
+    jobs: dict[Path, Job] = {}
+    for source in dict.fromkeys(paths):
+        if source in own:
+            continue
+        suffix = options.suffix or (source.suffix if source.suffix.lower() in FORMATS else FALLBACK)
         if output is None:
             target = source.with_name(f"{source.stem}{MARK}{suffix}")
         else:
             target = output if named else output / f"{source.stem}{suffix}"
-        if target.resolve() in {path.resolve() for path in paths}:
+        if target.resolve() in inputs:
             raise WrongUse(f"`--output` should not be an input. Received: {target}")
-        if target in targets.values() and source not in targets:
+        if target in jobs:
             raise WrongUse(f"two films would write one output. Received: {target}")
-        targets[source] = target
-    return targets
+        jobs[target] = Job(source, target, target.parent, place, len(jobs))
+    there = [target for target in jobs if target.exists() and not options.overwrite]
+    finished = tuple(dataclasses.replace(jobs.pop(at), reason="already there") for at in there)
+    return Plan(tuple(jobs.values()), finished, (), own, (), {})
 
 
 def _report(
     source: Path,
-    target: Path,
+    target: Path | None,
     status: str,
     reason: str,
     result: "FilmResult | None",
@@ -156,7 +191,7 @@ def _report(
         write_record(
             {
                 "input": str(source),
-                "output": str(target),
+                "output": target and str(target),
                 "status": status,
                 "reason": reason or None,
                 "notes": notes,

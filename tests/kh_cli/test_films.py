@@ -33,6 +33,35 @@ def test_films_beside_their_inputs_and_in_a_folder(tmp_path, kh):
     assert kh(tmp_path / "one.color.mkv", "--json")[1].count('"an output itself"') == 1
 
 
+def test_the_second_command(tmp_path, kh):
+    one, other = (make_film(tmp_path / name, 4) for name in ("one.mkv", "other.mkv"))
+    output = tmp_path / "one.color.mkv"
+    assert kh(one, "-q")[0] == 0
+    for option in (["--saturation", 2], ["--codec", "ffv1"], ["--codec", "ffv1", "--size", 32]):
+        before = output.read_bytes()
+        code, _, err = kh(one, *option)
+        assert (code, output.read_bytes() == before) == (0, False)
+        assert "again: other settings: " in err
+        assert "already there" in kh(one, *option)[2]
+    one.write_bytes(make_film(tmp_path / "new.mkv", 5).read_bytes())
+    assert "again: the input has changed" in kh(one)[2]
+    assert len(read_film(output).rgb) == 5
+
+    before = output.read_bytes()
+    for wrong in (["--engine", "onx"], ["--device", "cuda"]):
+        assert kh(one, *wrong)[0] == 2
+    code, _, err = kh(other, "-o", output)
+    assert code == 2
+    assert f"{output} was made from {one}, and `--overwrite` is needed" in err
+    code, _, err = kh(other, "-o", one.with_name("new.mkv"))
+    assert code == 2
+    assert "no journal says that it was made from this picture" in err
+    assert output.read_bytes() == before
+    output.write_bytes(b"retouched")
+    assert "changed since it was written" in kh(one)[2]
+    assert output.read_bytes() == b"retouched"
+
+
 def test_one_that_fails_does_not_end_the_others(tmp_path, kh):
     whole = make_film(tmp_path / "whole.mkv", 60).read_bytes()
     (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) // 2])
