@@ -1,6 +1,7 @@
 """`kh compare`: the same pictures through several models, to look at."""
 
 import itertools
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +9,13 @@ import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.model_options import Models
-from kh_cli.options.output_options import Overwrite, Quiet, prepare_place
+from kh_cli.options.output_options import (
+    Overwrite,
+    Quiet,
+    check_absent,
+    check_suffix,
+    prepare_place,
+)
 from kh_cli.output.errors import FAILED, WRONG_USE, WrongUse
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
@@ -78,11 +85,9 @@ def compare(
     Exit code: 0 done; 1 some picture could not be read (each is named, the rest is there); 2 wrong
     use, or no picture found.
     """
-    if output.exists() and not overwrite:
-        raise WrongUse(
-            f"`--output` should not be there yet, or `--overwrite` be given. Received: {output}"
-        )
-    prepare_place(output, "--output")
+    check_suffix("--output", output, ".html", ".jpg", ".png")
+    check_absent("--output", output, overwrite)
+    prepare_place("--output", output)
     set_hub(offline, cache_dir)
     for model in models:
         pull_model(model, quiet)
@@ -90,9 +95,12 @@ def compare(
     from kh_zoo.measuring.comparison import compare
     from kh_zoo.measuring.split import evenly
 
-    found = evenly([pair for path in data for pair in _pictures(path)], count)
-    if not found:
+    pictures = [pair for path in data for pair in _pictures(path)]
+    if not pictures:
         raise WrongUse(f"`--data` should hold pictures. Received: {', '.join(map(str, data))}")
+    if os.path.realpath(output) in {os.path.realpath(path) for _, path in pictures}:
+        raise WrongUse(f"`--output` should not be a picture of `--data`. Received: {output}")
+    found = evenly(pictures, count)
     colorizers = {}
     for model, head in itertools.product(models, [False, True] if vivid else [False]):
         for factor in saturation or [1.0]:

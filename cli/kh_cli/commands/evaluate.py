@@ -7,7 +7,7 @@ import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.model_options import Model
-from kh_cli.options.output_options import Json, Quiet, prepare_place
+from kh_cli.options.output_options import Json, Quiet, check_suffix, prepare_place
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_record, write_table
@@ -81,8 +81,9 @@ def evaluate(
     of AB over the mean colour. `--json` and `--report` also have the structural similarity, the
     area under the curve of the error of AB, and the interval of each figure.
     """
+    check_suffix("--report", report, ".html")
     if report is not None:
-        prepare_place(report, "--report")
+        prepare_place("--report", report)
     set_hub(offline, cache_dir)
     pull_model(model, quiet)
     from kh_zoo.measuring.evaluate import evaluate

@@ -7,9 +7,13 @@ import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.model_options import Model
+from kh_cli.options.output_options import check_absent
 from kh_cli.output.errors import WrongUse
 from kh_cli.output.stdout import write_line
 from kh_zoo.extras import needs
+
+_FILES = (".onnx", ".tflite", ".safetensors", ".html")
+"""Suffixes of what lies in such a folder, and is taken for it."""
 
 
 def export(
@@ -53,6 +57,14 @@ def export(
             show_default=False,
         ),
     ] = None,
+    overwrite: Annotated[
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Write into a folder that has files, and replace those of the same names. "
+            "Default: it is refused.",
+        ),
+    ] = False,
     offline: Offline = False,
     cache_dir: CacheDir = None,
 ) -> None:
@@ -61,6 +73,9 @@ def export(
     `kh colorize -m TARGET` runs it without Keras; with `--to onnx`, ONNX Runtime runs it without
     this package too.
     """
+    if target.suffix.lower() in _FILES and not target.is_dir():
+        raise WrongUse(f"`TARGET` should be a folder, for several files. Received: {target}")
+    check_absent("TARGET", target, overwrite)
     set_hub(offline, cache_dir)
     pull_model(model, quiet=False)
     if to == "web":

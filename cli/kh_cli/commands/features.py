@@ -7,7 +7,7 @@ import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.model_options import ModelOption
-from kh_cli.options.output_options import Overwrite, Quiet
+from kh_cli.options.output_options import Overwrite, Quiet, check_absent
 from kh_cli.output.errors import WrongUse
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_line
@@ -57,10 +57,7 @@ def features(
     components of the hypercolumns, which span most of their differences.
     """
     target = output or picture.with_name(f"{picture.stem}.features.png")
-    if target.exists() and not overwrite:
-        raise WrongUse(
-            f"`--output` should not be there yet, or `--overwrite` be given. Received: {target}"
-        )
+    check_absent("--output", target, overwrite)
     set_hub(offline, cache_dir)
     from kh_zoo.catalog.records import DEFAULT_VARIANT
 

@@ -10,7 +10,7 @@ import typer
 
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.model_options import Model
-from kh_cli.options.output_options import Json, Quiet, prepare_place
+from kh_cli.options.output_options import Json, Quiet, check_suffix, prepare_place
 from kh_cli.output.errors import WrongUse
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
@@ -65,8 +65,9 @@ def study(
     each stride, and the variants; then how much of each tap is linear in each other one. Of a
     VGG-19 the taps are those of all variants, of another network those that its heads see.
     """
+    check_suffix("--plot", plot, ".svg")
     if plot is not None:
-        prepare_place(plot, "--plot")
+        prepare_place("--plot", plot)
     set_hub(offline, cache_dir)
     pull_model(model, quiet)
     from keras_hypercolumns.training.study.study_plot import study_plot

@@ -1,5 +1,6 @@
 """What is printed, for people or for programs, and how much; what is written over."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -25,7 +26,7 @@ Overwrite = Annotated[
 ]
 
 
-def prepare_place(path: Path, option: str) -> None:
+def prepare_place(option: str, path: Path) -> None:
     """See to it, before the work that would be lost, that a file can be written.
 
     Raises:
@@ -40,3 +41,26 @@ def prepare_place(path: Path, option: str) -> None:
         raise WrongUse(
             f"`{option}` should be a file that can be written. Received: {path} ({error.strerror})"
         ) from error
+
+
+def check_absent(option: str, output: Path, overwrite: bool) -> None:
+    """Refuse an output that is there; a folder counts as there when something is in it.
+
+    Raises:
+        WrongUse: It is, and `overwrite` is not given.
+    """
+    there = any(output.iterdir()) if output.is_dir() else os.path.lexists(output)
+    if there and not overwrite:
+        raise WrongUse(
+            f"`{option}` should not be there yet, or `--overwrite` be given. Received: {output}"
+        )
+
+
+def check_suffix(option: str, output: Path | None, *suffixes: str) -> None:
+    """Refuse an output that would be called what it is not, such as a picture.
+
+    Raises:
+        WrongUse: Its suffix is another one.
+    """
+    if output is not None and output.suffix.lower() not in suffixes:
+        raise WrongUse(f"`{option}` should end in {' or '.join(suffixes)}. Received: {output}")

@@ -98,7 +98,7 @@ def compare(
     """
     output = Path(output)
     if output.suffix.lower() not in FORMATS:
-        raise OutputError(f"`output` should end in one of {FORMATS}. Received: {output}")
+        raise OutputError(f"`output` should end in {' or '.join(FORMATS)}. Received: {output}")
     page = output.suffix.lower() == ".html"
     rows = []
     for number, (name, path) in enumerate(pictures, start=1):
