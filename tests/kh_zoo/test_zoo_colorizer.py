@@ -1,3 +1,4 @@
+import io
 import os
 import resource
 import signal
@@ -331,10 +332,14 @@ def test_ctrl_c_leaves_no_output(colorizer, tmp_path):
 
 
 def test_wrong_arguments():
+    for size in (8, 0, 64.5, "64"):
+        with pytest.raises(ValueError, match="`size`"):
+            Colorizer(SmoothEngine(), size=size)
     with pytest.raises(ValueError, match="`size`"):
-        Colorizer(SmoothEngine(), size=8)
-    with pytest.raises(ValueError, match="`saturation`"):
-        Colorizer(SmoothEngine(), size=64, saturation=-1)
+        Colorizer("lite", size=0)
+    for saturation in (-1, float("nan"), "2"):
+        with pytest.raises(ValueError, match="`saturation`"):
+            Colorizer(SmoothEngine(), size=64, saturation=saturation)
 
 
 @pytest.fixture(scope="module")
@@ -358,17 +363,19 @@ class TestPicturesInMemory:
         assert got.dtype == kind
         np.testing.assert_array_equal(got, wanted)
 
-    @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16"])
+    @pytest.mark.parametrize(
+        "mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "HSV", "La", "I;16"]
+    )
     def test_images_of_pillow(self, lite, random, mode):
         levels = random.integers(0, 256, (30, 44), np.uint8)
         if mode == "I;16":
             given = Image.fromarray(levels.astype(np.uint16) * 257)
         else:
-            given = Image.fromarray(levels).convert("RGB").convert(mode)
+            given = Image.fromarray(levels).convert("LA" if mode == "La" else "RGB").convert(mode)
         got = lite.colorize(given)
         assert isinstance(got, Image.Image)
         assert got.size == given.size
-        assert got.mode == ("RGBA" if mode in ("LA", "RGBA") else "RGB")
+        assert got.mode == ("RGBA" if mode in ("LA", "La", "RGBA") else "RGB")
         # Lightness is kept. CMYK has no profile here, and is read as that of a usual press.
         if mode not in ("1", "P", "CMYK"):
             gray = np.asarray(got.convert("RGB").convert("L"), int)
@@ -380,13 +387,30 @@ class TestPicturesInMemory:
         np.testing.assert_array_equal(lite.colorize(content).numpy(), wanted)
         with pytest.raises(PictureError):
             lite.colorize(content[:2000])
+        with open("examples/coffee.jpg", "rb") as file:
+            for other in (file, io.BytesIO(content), bytearray(content), memoryview(content)):
+                np.testing.assert_array_equal(lite.colorize(other).numpy(), wanted)
+        with (
+            open("pyproject.toml", encoding="utf-8") as text,
+            pytest.raises(ValueError, match="open in binary"),
+        ):
+            lite.colorize(text)
+
+    def test_the_order_of_bytes_is_no_matter(self, lite, random):
+        pixels = random.integers(0, 65536, (20, 30), "uint16")
+        swapped = pixels.astype(pixels.dtype.newbyteorder())
+        np.testing.assert_array_equal(lite.colorize(swapped), lite.colorize(pixels))
 
     @pytest.mark.parametrize(
-        "pixels", [np.zeros((4, 4)), np.zeros(4, np.uint8), np.zeros((4, 4, 5), np.uint8)]
+        "picture",
+        [
+            *(np.zeros((4, 4)), np.zeros(4, np.uint8), np.zeros((4, 4, 5), np.uint8)),
+            *(np.zeros((0, 4), np.uint8), None, 5, [[1, 2], [3, 4]]),
+        ],
     )
-    def test_other_arrays_are_refused(self, lite, pixels):
-        with pytest.raises(ValueError, match=r"`picture` should be uint8 or uint16.*Received: "):
-            lite.colorize(pixels)
+    def test_what_else_is_refused(self, lite, picture):
+        with pytest.raises(ValueError, match=r"^`picture` should be .*Received: "):
+            lite.colorize(picture)
 
 
 def test_a_configuration_is_parsed_once(monkeypatch):

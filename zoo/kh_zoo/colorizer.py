@@ -1,10 +1,11 @@
 """The way from a grey picture file to a coloured one."""
 
 import math
+import numbers
 import os
 import tempfile
 from pathlib import Path
-from typing import overload
+from typing import BinaryIO, overload
 
 import numpy as np
 import pyvips
@@ -29,6 +30,11 @@ from kh_zoo.pictures.joining import gray, join
 from kh_zoo.pictures.output import Output, with_alpha
 from kh_zoo.pictures.picture import Picture, unreadable
 from kh_zoo.pictures.strips import StripSource
+
+Content = bytes | bytearray | memoryview | BinaryIO
+"""What is in a picture file, or such a file, open for reading."""
+_WRITTEN = {"HSV": "RGB", "La": "LA", "RGBa": "RGBA"}
+"""What Pillow's modes become that TIFF has no place for."""
 
 
 class Colorizer:
@@ -93,7 +99,7 @@ class Colorizer:
                 if vivid:
                     raise no_vivid_head(path)
                 self.engine, own = _keras_engine(path, engine, device)
-                size = size or own
+                size = own if size is None else size
                 if size is None:
                     raise ModelError(
                         f"{path}: does not say which size it predicts at: it may be no colorizer; "
@@ -104,23 +110,21 @@ class Colorizer:
                 folder, head = open_source(source, table)
                 head = vivid_head(folder, head) if vivid else head
                 self.engine = create_engine(engine or DEFAULT_ENGINE, folder, head, device)
-                size = size or folder.config.size
+                size = folder.config.size if size is None else size
         elif vivid:
             raise ValueError(
                 "`vivid` should be False for an engine, which has one head. Received: True"
             )
         else:
             self.engine = model
-        if size is None or size < MULTIPLE:
-            raise ValueError(f"`size` must be at least {MULTIPLE} pixels. Received: {size}")
-        if not 0 <= saturation < math.inf:
-            raise ValueError(f"`saturation` must be 0 or more. Received: {saturation}")
+        _check(size, saturation)
+        assert size is not None
         self.size = size
         self.saturation = saturation
         self._process = os.getpid()
 
     @overload
-    def colorize(self, picture: str | os.PathLike[str] | bytes) -> pyvips.Image: ...
+    def colorize(self, picture: str | os.PathLike[str] | Content) -> pyvips.Image: ...
 
     @overload
     def colorize(self, picture: Image.Image) -> Image.Image: ...
@@ -129,7 +133,7 @@ class Colorizer:
     def colorize(self, picture: np.ndarray) -> np.ndarray: ...
 
     def colorize(
-        self, picture: str | os.PathLike[str] | bytes | Image.Image | np.ndarray
+        self, picture: str | os.PathLike[str] | Content | Image.Image | np.ndarray
     ) -> pyvips.Image | Image.Image | np.ndarray:
         """Colour a picture, for use in Python.
 
@@ -141,31 +145,38 @@ class Colorizer:
         (40, 60, 3)
 
         Args:
-            picture: Path of the picture, see `Picture`; the bytes of such a file; an image of
-                Pillow; or an array of uint8 or uint16, `(height, width)` or `(height, width,
-                channels)` with grey, grey and alpha, RGB or RGBA.
+            picture: Path of the picture, see `Picture`; the bytes of such a file, or the file, open
+                for reading in binary; an image of Pillow; or an array of uint8 or uint16, `(height,
+                width)` or `(height, width, channels)` with grey, grey and alpha, RGB or RGBA.
 
         Returns:
             sRGB as displayed (EXIF orientation applied), of 8 bits, or of 16 where the picture has
-            them, with alpha if it has it; in memory. Of a path or bytes an image of pyvips, whose
-            `numpy()` is an array; of an image of Pillow such a one, of 8 bits; of an array an
-            array.
+            them, with alpha if it has it; in memory. Of a path, bytes or a file an image of pyvips,
+            whose `numpy()` is an array; of an image of Pillow such a one, of 8 bits; of an array
+            an array.
 
         Raises:
             PictureError: The picture can't be read.
-            ValueError: `picture` is an array of another kind.
+            ValueError: `picture` is an array of another kind, or something else.
         """
         if isinstance(picture, (str, os.PathLike)):
             return self._in_memory(Path(picture))
         # As a file: what can be wrong with a picture is found in one place.
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "picture"
-            if isinstance(picture, bytes):
-                path.write_bytes(picture)
-                return self._in_memory(path)
             if isinstance(picture, Image.Image):
-                picture.save(path, "TIFF")
+                known = _WRITTEN.get(picture.mode, picture.mode)
+                picture.convert(known).save(path, "TIFF")
                 return Image.fromarray(self._in_memory(path).colourspace("srgb").numpy())
+            if isinstance(picture, bytes | bytearray | memoryview) or hasattr(picture, "read"):
+                content = picture.read() if hasattr(picture, "read") else picture
+                if isinstance(content, str):
+                    raise ValueError(
+                        "`picture` should be a file that is open in binary, as by "
+                        f"`open(path, 'rb')`. Received: {picture!r}"
+                    )
+                path.write_bytes(content)
+                return self._in_memory(path)
             _write_array(np.asarray(picture), path)
             return np.asarray(self._in_memory(path).numpy())
 
@@ -236,13 +247,25 @@ class Colorizer:
         return join(lightness, small, ab, sixteen_bit), alpha
 
 
+def _check(size: object, saturation: object) -> None:
+    if not isinstance(size, numbers.Integral) or size < MULTIPLE:
+        raise ValueError(
+            f"`size` should be a whole number of at least {MULTIPLE} pixels. Received: {size!r}"
+        )
+    if not isinstance(saturation, numbers.Real) or not 0 <= saturation < math.inf:
+        raise ValueError(f"`saturation` should be 0 or more. Received: {saturation!r}")
+
+
 def _write_array(pixels: np.ndarray, path: Path) -> None:
     channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)
     kinds = (np.dtype(np.uint8), np.dtype(np.uint16))
-    if pixels.dtype not in kinds or pixels.ndim not in (2, 3) or not 1 <= channels <= 4:
+    wrong = pixels.dtype not in kinds or pixels.ndim not in (2, 3) or not 1 <= channels <= 4
+    if wrong or pixels.size == 0:
         raise ValueError(
-            "`picture` should be uint8 or uint16, `(height, width)` or `(height, width, channels)` "
-            f"with 1 to 4 channels. Received: {pixels.dtype} {pixels.shape}"
+            "`picture` should be a path, the bytes of a file, a file, an image of Pillow, or an "
+            "array of uint8 or uint16, `(height, width)` or `(height, width, channels)` with 1 to "
+            f"4 channels. Received: {pixels.dtype} {pixels.shape}"
         )
     spaces = ("b-w", "srgb") if pixels.dtype == np.uint8 else ("grey16", "rgb16")
     image = pyvips.Image.new_from_array(np.ascontiguousarray(pixels))
