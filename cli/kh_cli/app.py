@@ -2,6 +2,7 @@
 
 import codecs
 import os
+import re
 import shlex
 import sys
 import warnings
@@ -20,6 +21,9 @@ from kh_cli.output.stdout import write_text
 from kh_zoo.chatter import silence
 from kh_zoo.errors import PluginError, PluginWarning
 from kh_zoo.plugins.registry import Plugin, plugins
+
+_HOME = re.compile(r"(--[^=]+=|-\w)?~(/|$)")
+"""What begins with a `~` that the shell has left: alone, or as the value of an option."""
 
 
 @cache
@@ -80,7 +84,7 @@ def run() -> None:
     raise_interrupts()
     try:
         try:
-            _refuse_empty(sys.argv[1:])
+            _check_arguments(sys.argv[1:])
             create_app()()
         except SystemExit as end:
             raise (interrupt_behind(end) or end) from None
@@ -95,13 +99,19 @@ def run() -> None:
         sys.exit(code)
 
 
-def _refuse_empty(arguments: list[str]) -> None:
-    """An empty path would be the folder that one is in, all of whose pictures would be coloured."""
+def _check_arguments(arguments: list[str]) -> None:
+    """Refuse what the shell has made no path of: an empty one would be the folder that one is in,
+    all of whose pictures would be coloured, and `~` a folder of that name."""
     for argument in arguments:
         if not argument or (argument.startswith("--") and argument.endswith("=")):
             raise WrongUse(
                 "an argument should not be empty, as that of a variable is which isn't set. "
                 f"Received: {shlex.join(arguments)}"
+            )
+        if _HOME.match(argument):
+            raise WrongUse(
+                "`~` should stand behind a space and without quotes, as in -o ~/out: only then the "
+                f"shell puts your home folder there. Received: {argument}"
             )
 
 

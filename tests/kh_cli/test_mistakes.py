@@ -2,6 +2,7 @@
 right; nothing is written, nothing is half done."""
 
 import shlex
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,10 @@ NO_MODEL = (
     "Hub."
 )
 NO_PATH = "`PATH` should be a picture or a folder of pictures, which is there."
+HOME = (
+    "`~` should stand behind a space and without quotes, as in -o ~/out: only then the shell puts "
+    "your home folder there."
+)
 KINDS = "jpg, jpeg, png, webp, tif, tiff, avif"
 OUTPUTS = ".jpg, .jpeg, .png, .webp, .tif, .tiff, .avif"
 KNOWN = (
@@ -43,6 +48,10 @@ MISTAKES = {
         f"{NO_PATH} Nothing is fetched from an address: save the picture first. "
         "Received: https:/example.com/photo.jpg"
     ),
+    "colorize file:///home/me/photo.jpg": (
+        f"{NO_PATH} A path has no file:// before it. Received: file:/home/me/photo.jpg"
+    ),
+    "colorize '~/photo.png'": f"{HOME} Received: ~/photo.png",
     "colorize empty": "no pictures found in: empty",
     "colorize texts": "no pictures found in: texts",
     "colorize --from list.txt": (
@@ -80,9 +89,21 @@ MISTAKES = {
         "`PATH` should be films alone, or pictures and folders of pictures. Received: photo.png "
         "among films, or with `--codec`"
     ),
+    "colorize photo.png -overwrite": "an option of a word has two dashes. Received: -overwrite",
+    "colorize photo.png -saturation=2": (
+        "an option of a word has two dashes. Received: -saturation=2"
+    ),
+    "colorize photo.png --sat 2": "No such option: --sat (Possible options: --saturation)",
+    "colorize -photo.png": (
+        "a path that begins with a dash should have ./ before it. Received: -photo.png"
+    ),
     # Of the output.
+    "colorize photos -o photos/": (
+        "`--output` should be another folder than the input. Received: photos"
+    ),
+    "colorize photo.png --output=~/out": f"{HOME} Received: --output=~/out",
     "colorize photo.png -o photo.png": (
-        "`--output` should be another folder: photo.png would overwrite the input photo.png"
+        "`--output` should be another one: photo.png would overwrite the input photo.png"
     ),
     "colorize photos -o photo.png": (
         "`--output` should be a folder for more than one picture. Received: photo.png"
@@ -106,7 +127,20 @@ MISTAKES = {
         "`MODEL` should be one that was pulled. "
         "Received: 'lite', whose weights ship with its package"
     ),
-    "verify nomodel": f"{NO_MODEL} Did you mean 'pool1to4'? Received: 'nomodel'",
+    "verify nomodel": f"{NO_MODEL} Received: 'nomodel'",
+    "colorize photo.png -m photo.png": f"{NO_MODEL} Received: 'photo.png'",
+    "colorize photo.png -m https://huggingface.co/me/mine": (
+        "`model` should be me/mine, without the address of the Hub. "
+        "Received: 'https://huggingface.co/me/mine'"
+    ),
+    "pull https://huggingface.co/me/mine/tree/main": (
+        "`model` should be me/mine, without the address of the Hub. "
+        "Received: 'https://huggingface.co/me/mine/tree/main'"
+    ),
+    "evaluate lite --data photos --all": (
+        "`--data` should hold colour pictures: the colours of a model are compared with theirs. "
+        "None of those looked at in the folder '.' has any. Received: photos"
+    ),
     "evaluate lite": "Missing option '--data'.",
     "evaluate lite --data fotos": "Invalid value for '--data': dir 'fotos' does not exist.",
     "evaluate lite --data empty": (
@@ -183,7 +217,7 @@ def desk(tmp_path_factory):
     noise = np.random.default_rng(0).integers(0, 256, (30, 40), "uint8")
     for name in ("empty", "texts", "photos"):
         (folder / name).mkdir()
-    for name in ("photo.png", "photos/a.png", "photos/b.png"):
+    for name in ("photo.png", "-photo.png", "photos/a.png", "photos/b.png"):
         Image.fromarray(noise).save(folder / name)
     for name in ("letter.jpg", "notes.txt", "texts/a.txt"):
         (folder / name).write_text("Dear aunt,\n")
@@ -209,6 +243,23 @@ def test_the_line_that_is_told(line, desk, monkeypatch, kh_here):
     # Beside it stands how the command is used, or how many pictures were coloured and failed.
     assert len(told) == (3 if failed or err.startswith("Usage: ") else 1)
     assert seen(desk) == before
+
+
+def test_a_terminal_is_no_picture(tmp_path, monkeypatch, kh_here):
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(isatty=lambda: True))
+    code, _, err = kh_here("colorize", "-", "-o", tmp_path / "out.png")
+    assert (code, err.splitlines()[-1]) == (
+        2,
+        "Error: `-` should be a picture from a pipe or a file, where standard input is one",
+    )
+
+
+def test_a_variable_is_checked_once_and_before_the_first_picture(desk, monkeypatch, kh_here):
+    monkeypatch.chdir(desk)
+    monkeypatch.setenv("KH_MAX_MEMORY", "lots")
+    code, out, err = kh_here("colorize", "photos")
+    assert (code, out) == (2, "")
+    assert err == "Error: `KH_MAX_MEMORY` should be a number of megabytes. Received: 'lots'\n"
 
 
 def test_there_are_forty():

@@ -13,5 +13,5 @@ def nearest(name: str, choices: Iterable[str]) -> str:
     >>> nearest("sepa", ["onnx", "sepia"])
     " Did you mean 'sepia'?"
     """
-    found = difflib.get_close_matches(name, list(choices), n=1, cutoff=0.4)
+    found = difflib.get_close_matches(name, list(choices), n=1)
     return f" Did you mean {found[0]!r}?" if found else ""

@@ -1,5 +1,6 @@
 """`--help`: commands in groups, with whole summaries; what a value is, in a word."""
 
+import os
 import re
 from typing import Any
 
@@ -34,6 +35,12 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments; what a value should be is said on one line, with what it is."""
+        given = args[: args.index("--")] if "--" in args else list(args)
+        options = [name for one in self.get_params(ctx) for name in one.opts if name[:2] == "--"]
+        for argument in given:
+            # `-output x` would be `-o utput`, a folder of that name.
+            if f"-{argument.partition('=')[0]}" in options:
+                raise WrongUse(f"an option of a word has two dashes. Received: {argument}")
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
@@ -49,7 +56,22 @@ class Command(TyperCommand):
             should = _AROUND.sub("", message)
             raise WrongUse(f"`{name}` should be {should}. {received}") from error
         except _USAGE_ERROR as error:
+            self._say_what_was_meant(error, given, options)
             raise _shown(error) from None
+
+    @staticmethod
+    def _say_what_was_meant(error: Any, given: list[str], options: list[str]) -> None:
+        """Of an option that there is not: a file of that name, or the options that begin so."""
+        unknown = getattr(error, "option_name", None)
+        if unknown is None:
+            return
+        for argument in given:
+            if argument.startswith(unknown) and os.path.lexists(argument):
+                raise WrongUse(
+                    f"a path that begins with a dash should have ./ before it. Received: {argument}"
+                ) from error
+        begun = [name for name in options if name.startswith(unknown.lower())]
+        error.possibilities = begun or error.possibilities
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
         """Write the arguments, then the options."""

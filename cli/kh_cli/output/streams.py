@@ -43,6 +43,8 @@ def streams(
             "`-` should be alone: a single picture from standard input or to standard output. "
             f"Received: {', '.join(map(str, paths))}"
         )
+    if reads and sys.stdin.isatty():
+        raise WrongUse("`-` should be a picture from a pipe or a file, where standard input is one")
     if writes and json:
         raise WrongUse("`--json` should not be given where the picture goes to standard output")
     if writes and sys.stdout.isatty():

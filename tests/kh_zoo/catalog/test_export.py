@@ -133,5 +133,6 @@ def test_what_is_meant_for_the_hub(runs, hub, tmp_path):
     assert find("runs/etching@main").where == "remote"
     assert find("runs/etchings").where == "path"
     # Where neither is there, both are said.
-    with pytest.raises(HubError, match=r"^ada/x: there is no folder of that name here; of"):
+    there = r"^ada/x: there is no folder of that name here, and on the Hub: "
+    with pytest.raises(HubError, match=there):
         Colorizer("ada/x")

@@ -139,6 +139,8 @@ def plan_batch(
         passed=passed,
     )
     if not (plan.jobs or plan.finished or plan.unreadable or plan.refused):
+        if folder and os.path.realpath(folder) in map(os.path.realpath, paths):
+            raise PlanError(f"`output` should be another folder than the input. Received: {folder}")
         also = f" ({plan.own[0]} is an output itself)" if plan.own else ""
         raise PlanError(f"no pictures found{also} in: {', '.join(map(str, paths))}")
     plan.check()
@@ -225,6 +227,8 @@ def _check_there(path: Path) -> None:
     hint = ""
     if path.parts[:1] in (("http:",), ("https:",)):
         hint = " Nothing is fetched from an address: save the picture first."
+    elif path.parts[:1] == ("file:",):
+        hint = " A path has no file:// before it."
     raise PlanError(
         f"`paths` should be a picture or a folder of pictures, which is there.{hint} Received: "
         f"{path}"
@@ -296,7 +300,7 @@ def _distinct(jobs: list[Job]) -> tuple[list[Job], list[Job]]:
         written = os.path.join(folder, job.target.name)
         if written in sources:
             reason = (
-                f"`output` should be another folder: {job.source} would overwrite the input "
+                f"`output` should be another one: {job.target} would overwrite the input "
                 f"{sources[written]}"
             )
             refused.append(dataclasses.replace(job, reason=reason))

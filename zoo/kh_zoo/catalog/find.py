@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from kh_zoo.catalog.records import DEFAULT_VARIANT, Variant, find_variant, list_variants
 from kh_zoo.errors import HubError, ModelError, VariantError
-from kh_zoo.hub.client import is_hub_id, split_hub_id
+from kh_zoo.hub.client import check_no_address, is_hub_id, split_hub_id
 from kh_zoo.hub.store import check_pinned, check_stored, find_stored, needed_files, pull
 from kh_zoo.nearest import nearest
 from kh_zoo.networks.model_folder import CONFIG, ModelFolder, open_model_folder, read_table
@@ -51,6 +51,7 @@ def find(model: str | os.PathLike[str]) -> Source:
         ModelError: If it is no model.
     """
     path = Path(model)
+    check_no_address(str(model))
     folder = find_path(path)
     if folder is not None:
         return Source("path", folder)
@@ -91,7 +92,7 @@ def nowhere(source: Source, error: HubError) -> HubError:
         return error
     reason = str(error).removeprefix(f"{source.repository}: ")
     return HubError(
-        f"{source.repository}: there is no folder of that name here; of that on the Hub: {reason}"
+        f"{source.repository}: there is no folder of that name here, and on the Hub: {reason}"
     )
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kh_zoo.errors import ModelError, PluginError, VariantError
+from kh_zoo.hub.client import check_no_address
 from kh_zoo.nearest import nearest
 from kh_zoo.networks.model_folder import CONFIG, TENSORS, open_model_folder
 from kh_zoo.plugins.registry import check_name, plugins
@@ -127,6 +128,7 @@ def find_variant(name: str) -> Variant:
     Raises:
         VariantError: If there is none of that name; the message lists the choices.
     """
+    check_no_address(name)
     records = _records()
     plain = re.sub(r"(?<=\d)[-_ ]+(?=\d)", "to", name.strip().lower())
     if plain in records:

@@ -21,10 +21,24 @@ if TYPE_CHECKING:
 
 _ID = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}(?:@(?!.*\.\.)\w[\w./-]{0,199})?")
 
+_ADDRESS = re.compile(r"https?:/+[^/]+/([^/]+/[^/]+)")
+
 
 def is_hub_id(name: str) -> bool:
     """Whether `name` reads as `owner/repo` or `owner/repo@revision`, with or without `hf://`."""
     return _ID.fullmatch(name.removeprefix("hf://")) is not None
+
+
+def check_no_address(name: str) -> None:
+    """Refuse the address of a repository, as browsers show it.
+
+    Raises:
+        VariantError: It is one; the message has the name alone.
+    """
+    if address := _ADDRESS.match(name):
+        raise VariantError(
+            f"`model` should be {address[1]}, without the address of the Hub. Received: {name!r}"
+        )
 
 
 def split_hub_id(name: str) -> tuple[str, str | None]:

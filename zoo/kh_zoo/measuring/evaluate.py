@@ -15,6 +15,7 @@ from kh_zoo.engines import DEFAULT_ENGINE, create_engine
 from kh_zoo.engines.predict import predict_ab
 from kh_zoo.errors import DataError, PictureError
 from kh_zoo.extras import needs
+from kh_zoo.measuring.comparison import GRAYSCALE
 from kh_zoo.measuring.metrics.auc import ColorPrior, auc, within
 from kh_zoo.measuring.metrics.bootstrap import interval
 from kh_zoo.measuring.split import evenly, list_pictures
@@ -26,6 +27,8 @@ with needs("evaluate", "Measuring"):
 
 TRAINING_PICTURES = 1000
 """Training pictures of each folder, at most, that the mean and the frequency of colours are of."""
+_LOOKED_AT = 64
+"""Pictures of each folder that are looked at for colours."""
 
 
 def evaluate(
@@ -75,7 +78,7 @@ def evaluate(
     Raises:
         VariantError, ModelError, EngineError: If there is no such model or engine, or it has no
             vivid head.
-        DataError: If `data` holds no picture, or none of the test split.
+        DataError: If `data` holds no picture, none of the test split, or grey ones.
         PictureError: If one can't be read.
         PredictionError: If a model predicts what is no colour.
     """
@@ -95,6 +98,8 @@ def evaluate(
             f"all with `every_picture` if the model did not learn from them. "
             f"Received: {data}, with {others} pictures of the other splits"
         )
+    for group, names in groups.items():
+        _check_colors(data, group, names, size)
     engines = {head: create_engine(engine, folder, head) for head in heads}
     total = sum(len(names) for names in groups.values())
     done = 0
@@ -137,6 +142,17 @@ def evaluate(
             for head in heads
         ]
     return rows
+
+
+def _check_colors(data: Path, group: str, names: list[str], size: int) -> None:
+    """Look at some pictures: of grey ones, no colours can be told from wrong ones."""
+    for name in evenly(names, _LOOKED_AT):
+        if np.ptp(load_rgb(data / name, size), axis=-1).mean() >= GRAYSCALE:
+            return
+    raise DataError(
+        "`data` should hold colour pictures: the colours of a model are compared with theirs. None "
+        f"of those looked at in the folder {group!r} has any. Received: {data}"
+    )
 
 
 def open_heads(

@@ -2,7 +2,7 @@
 
 import os
 
-from kh_zoo.errors import PictureError
+from kh_zoo.errors import PictureError, ZooError
 
 SETTING = "KH_MAX_MEMORY"
 """The variable of the environment that allows more or less, in megabytes."""
@@ -48,9 +48,9 @@ def max_memory() -> int:
     1000
 
     Raises:
-        PictureError: `KH_MAX_MEMORY` is no number.
+        ZooError: `KH_MAX_MEMORY` is no number.
     """
     text = os.environ.get(SETTING, "") or str(MAX_MEMORY)
     if not text.isdecimal():
-        raise PictureError(f"`{SETTING}` should be a number of megabytes. Received: {text!r}")
+        raise ZooError(f"`{SETTING}` should be a number of megabytes. Received: {text!r}")
     return int(text)

@@ -15,6 +15,7 @@ from kh_zoo.engines import (
 )
 from kh_zoo.hub.store import file_digest
 from kh_zoo.networks.model_folder import CONFIG, KERAS, KERAS_WEIGHTS, TENSORS, read_table
+from kh_zoo.pictures.memory import max_memory
 
 if TYPE_CHECKING:
     from kh_zoo.colorizer import Colorizer
@@ -61,9 +62,11 @@ class Settings:
         """The same for the journal: the model by its hash, defaults by what they stand for.
 
         Raises:
-            ZooError: There is no such model, engine or device, as far as their names tell.
+            ZooError: There is no such model, engine or device, as far as their names tell, or
+                `KH_MAX_MEMORY` is no number.
         """
         check_device(self.device)
+        max_memory()
         values = dataclasses.asdict(self)
         del values["device"]  # it decides no more than rounding
         if not self.video:
