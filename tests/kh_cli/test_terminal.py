@@ -84,6 +84,18 @@ def test_a_file_that_is_named_like_an_option(arguments, capsys, monkeypatch):
     assert not {"\x1b", "\u202e"} & set(said)
 
 
+def test_a_wide_table_of_a_card_is_not_cut(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stdout", terminal)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "dumb")
+    cells = [letter * 9 for letter in "abcdefghijkl"]
+    stdout.write_markdown(f"|{'|'.join(cells)}|\n|{'---|' * 12}\n|{'|'.join(cells)}|\n")
+    said = terminal.getvalue()
+    assert max(map(len, said.splitlines())) <= 80
+    assert all(said.count(cell[0]) == 18 for cell in cells)
+
+
 def test_a_program_that_reads_gets_names_as_they_are(capfd):
     stdout.write_line(Path(HOSTILE))
     stdout.write_record({"name": HOSTILE})

@@ -252,7 +252,7 @@ def _check(size: object, saturation: object) -> None:
         raise ValueError(
             f"`size` should be a whole number of at least {MULTIPLE} pixels. Received: {size!r}"
         )
-    if not isinstance(saturation, numbers.Real) or not 0 <= saturation < math.inf:
+    if not isinstance(saturation, numbers.Real) or not 0 <= float(saturation) < math.inf:
         raise ValueError(f"`saturation` should be 0 or more. Received: {saturation!r}")
 
 

@@ -3,7 +3,7 @@
 import json
 import math
 import sys
-from typing import Any
+from typing import Any, ClassVar
 
 from kh_zoo.shown import shown
 
@@ -60,9 +60,21 @@ def write_markdown(text: str) -> None:
     if not _is_terminal():
         write_text(*lines)
         return
-    from rich.markdown import Markdown
+    from rich.markdown import Markdown, TableElement
 
-    _print(Markdown("\n".join(lines), hyperlinks=False))
+    class Whole(TableElement):
+        """A table whose cells are broken, and not cut, where they are too many for the width."""
+
+        def __rich_console__(self, *arguments: Any) -> Any:
+            for table in super().__rich_console__(*arguments):
+                for column in getattr(table, "columns", ()):
+                    column.overflow = "fold"
+                yield table
+
+    class Card(Markdown):
+        elements: ClassVar = {**Markdown.elements, "table_open": Whole}
+
+    _print(Card("\n".join(lines), hyperlinks=False))
 
 
 def _is_terminal() -> bool:
