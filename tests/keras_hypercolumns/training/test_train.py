@@ -33,10 +33,11 @@ from kh_zoo.engines.onnx_engine import OnnxEngine
 from kh_zoo.with_keras.joint_model import load_joint_model
 from kh_zoo.with_keras.keras_model import load_model, write_colorizer
 
-# Two variants that need the whole trunk; a checkpoint in the middle of a stage and at its end.
+# Two variants on two blocks of the trunk; a checkpoint in the middle of a stage and at its end.
 RECIPE = """
 seed = 11
-variants = ["relu3to5", "pool1to4"]
+variants = ["near", "far"]
+taps = { near = ["relu1_2", "relu2_2"], far = ["pool1", "pool2"] }
 learning_rate = 1e-3
 warmup_steps = 1
 checkpoint_steps = 4
@@ -121,19 +122,19 @@ def test_every_step_is_told_and_every_checkpoint_has_a_row_and_a_sheet(uninterru
     rows = rows_of(run)
     assert [row["step"] for row in rows] == [4, 5, 6]
     for row in rows:
-        assert {"loss", "seconds", "size", "validation/./gray", "validation/./relu3to5"} <= set(row)
+        assert {"loss", "seconds", "size", "validation/./gray", "validation/./near"} <= set(row)
     sheets = sorted(path.name for path in (run / "sheets").iterdir())
     assert sheets == ["step-000004.jpg", "step-000005.jpg", "step-000006.jpg"]
     # Two validation pictures; gray, both variants, and the truth.
     with Image.open(run / "sheets" / sheets[0]) as sheet:
         assert sheet.size == (4 * 32, 2 * 32)
-    assert list(model.output) == ["relu3to5", "pool1to4"]
+    assert list(model.output) == ["near", "far"]
 
 
 def test_the_checkpoint_holds_what_training_changed(uninterrupted, recipe_file):
     run, model, _ = uninterrupted
     arrays = arrays_of(run)
-    kernel = keras.ops.convert_to_numpy(model.get_layer("head_pool1to4").kernel)
+    kernel = keras.ops.convert_to_numpy(model.get_layer("head_far").kernel)
     assert any(
         array.shape == kernel.shape and np.array_equal(array, kernel) for array in arrays.values()
     )
@@ -187,7 +188,7 @@ def test_the_folder_of_another_recipe_is_refused(uninterrupted, recipe_file, pic
         train_jointly(other, [pictures.folder], run)
 
 
-# What follows needs a quarter of the trunk only: it is about the run, not about the network.
+# What follows needs three blocks of the trunk.
 SHALLOW = """
 seed = 5
 variants = ["relu1to3"]
