@@ -1,5 +1,6 @@
 """A file of which libvips reads a few bytes other than they are."""
 
+import bisect
 import os
 from pathlib import Path
 
@@ -19,6 +20,8 @@ def patched_source(path: Path, patches: dict[int, bytes], tail: bytes) -> pyvips
     """
     size = path.stat().st_size
     position = 0
+    starts = sorted(patches)
+    longest = max(map(len, patches.values()), default=0)
 
     # Opened for each piece: libvips does not say when it has done with a source.
     def read(wanted: int) -> bytes:
@@ -29,8 +32,9 @@ def patched_source(path: Path, patches: dict[int, bytes], tail: bytes) -> pyvips
                 content = bytearray(file.read(wanted))
         except OSError:
             return b""  # which libvips takes for the end
-        for at, patch in patches.items():
-            for offset, byte in enumerate(patch, start=at - position):
+        first = bisect.bisect_left(starts, position - longest)
+        for at in starts[first : bisect.bisect_left(starts, position + len(content))]:
+            for offset, byte in enumerate(patches[at], start=at - position):
                 if 0 <= offset < len(content):
                     content[offset] = byte
         behind = max(position + len(content) - size, 0)

@@ -14,9 +14,11 @@ import tifffile
 from PIL import Image
 
 from kh_zoo.colorizer import Colorizer
+from kh_zoo.errors import PictureError
 from kh_zoo.pictures.metadata.metadata import Metadata
 from kh_zoo.pictures.metadata.reading import read_metadata
 from kh_zoo.pictures.metadata.xmp import Xmp
+from kh_zoo.pictures.picture import Picture
 
 GRAY = np.tile(np.arange(48, dtype=np.uint8) * 5, (32, 1))
 XMP = (
@@ -143,6 +145,29 @@ def test_texts_that_would_fill_memory(tmp_path):
     metadata = read_metadata(tmp_path / "a.png", header_only)
     assert sum(len(text.content) for text in metadata.texts) <= 2**25
     assert metadata.exif.text(0x013B) == "Ada"
+
+
+@pytest.mark.parametrize("kind", [b"zTXt", b"iTXt"])
+def test_texts_that_would_take_for_ever(tmp_path, kind):
+    """libpng would unpack all 30 GB, and drop them."""
+    body = b"Bomb\0" + (b"\1\0\0\0" if kind == b"iTXt" else b"\0") + zlib.compress(bytes(2**24))
+    chunk = struct.pack(">I", len(body)) + kind + body
+    chunk += struct.pack(">I", zlib.crc32(chunk[4:]))
+    content = described("png")
+    (tmp_path / "b.png").write_bytes(content)
+    (tmp_path / "a.png").write_bytes(content[:33] + chunk * 2000 + content[33:])
+    started = time.monotonic()
+    seen, plain = (Picture(tmp_path / name).full()[0].numpy() for name in ("a.png", "b.png"))
+    assert time.monotonic() - started < 20
+    np.testing.assert_array_equal(seen, plain)
+
+
+def test_more_chunks_than_any_program_writes(tmp_path):
+    chunk = struct.pack(">I4sI", 0, b"tEXt", zlib.crc32(b"tEXt"))
+    content = described("png")
+    (tmp_path / "a.png").write_bytes(content[:33] + chunk * 100_001 + content[33:])
+    with pytest.raises(PictureError, match="more than 100,000 chunks"):
+        Picture(tmp_path / "a.png")
 
 
 def test_damage_in_metadata_leaves_the_picture(tmp_path):

@@ -4,12 +4,17 @@ import struct
 import zlib
 from typing import BinaryIO
 
+from kh_zoo.errors import PictureError
 from kh_zoo.pictures.headers.header import Header
 from kh_zoo.pictures.metadata import png
 from kh_zoo.pictures.signal_color import SRGB, Signal, signal_of
 
 _SAMPLES = {0: 1, 2: 3, 3: 3, 4: 2, 6: 4}
-_CHUNKS = 1000  # before the pixels: no encoder writes as many
+_CHUNKS = 100_000  # before the pixels: no encoder writes as many
+_TEXTS = (b"zTXt", b"iTXt")
+_MOST_TEXT = 2**17
+"""Bytes of texts, packed a thousandfold in a bomb: further ones are hidden from libpng, which would
+unpack them all."""
 _LONGEST = 64  # bytes of a chunk that is looked at
 # The exponent that is meant where a file says nothing, and how far others are still the same.
 _USUAL, _NEAR = 2.2, 0.05
@@ -18,7 +23,7 @@ _USUAL, _NEAR = 2.2, 0.05
 def read(file: BinaryIO) -> Header:
     """Read the header of a PNG file, whose first bytes are known."""
     header = Header()
-    chunks = _chunks(file)
+    chunks = _chunks(file, header.patches)
     if len(chunks.get(b"IHDR", b"")) != 13:
         return header
     width, height, depth, kind, _, _, interlaced = struct.unpack(">IIBBBBB", chunks[b"IHDR"])
@@ -56,15 +61,25 @@ def _signal(chunks: dict[bytes, bytes]) -> Signal | None:
     return None if abs(gamma * _USUAL - 1) <= _NEAR else Signal(SRGB, exponent)
 
 
-def _chunks(file: BinaryIO) -> dict[bytes, bytes]:
-    """The small chunks before the pixels; a damaged one is none, as for libpng."""
+def _chunks(file: BinaryIO, patches: dict[int, bytes]) -> dict[bytes, bytes]:
+    """The small chunks before the pixels; a damaged one is none, as for libpng.
+
+    Args:
+        file: The file.
+        patches: What is to be read in place of the file's own bytes, by position; added to.
+    """
     chunks: dict[bytes, bytes] = {}
+    texts = 0
     file.seek(8)
     for _ in range(_CHUNKS):
         start = file.read(8)
         if len(start) < 8 or start[4:] == b"IDAT":
-            break
+            return chunks
         length, kind = struct.unpack(">I4s", start)
+        if kind in _TEXTS:
+            texts += length
+            if texts > _MOST_TEXT:
+                patches[file.tell() - 4] = kind[:3] + b"x"  # of no known kind
         if length > _LONGEST:
             chunks.setdefault(kind, b"")
             file.seek(length + 4, 1)
@@ -72,4 +87,4 @@ def _chunks(file: BinaryIO) -> dict[bytes, bytes]:
         body, check = file.read(length), file.read(4)
         if check == struct.pack(">I", zlib.crc32(kind + body)):
             chunks.setdefault(kind, body)
-    return chunks
+    raise PictureError(f"more than {_CHUNKS:,} chunks before its pixels (a bomb?)")
