@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import signal
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -186,3 +187,19 @@ def hub(tmp_path, monkeypatch):
         }.items():
             monkeypatch.setattr(constants, name, value)
         yield server
+
+
+@pytest.fixture
+def kh_here(monkeypatch, capsys):
+    """`kh` within this process: its exit code, and what it printed on stdout and stderr."""
+    from kh_cli.app import run as main
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["kh", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            main()
+        printed = capsys.readouterr()
+        return end.value.code or 0, printed.out, printed.err
+
+    return run
