@@ -526,12 +526,13 @@ class TestTrain:
         assert begun["init"] == "relu1to5"
         assert begun["stages"][0]["steps"] == 0
 
-    def test_a_bad_recipe_is_told(self, tmp_path, pictures):
+    def test_a_bad_recipe_is_told(self, tmp_path, pictures, monkeypatch, kh_here):
+        monkeypatch.chdir(tmp_path)
         (tmp_path / "recipe.toml").write_text("colour = 1\n" + RECIPE.format(steps=2))
-        result = kh("train", "recipe.toml", "--data", pictures.folder, "--run", "run", cwd=tmp_path)
-        assert result.returncode == 2
-        assert "'colour'" in result.stderr.splitlines()[-1]
-        assert "Traceback" not in result.stderr
+        code, _, err = kh_here("train", "recipe.toml", "--data", pictures.folder, "--run", "run")
+        assert code == 2
+        assert "'colour'" in err.splitlines()[-1]
+        assert "Traceback" not in err
 
     def test_a_missing_backend_is_told(self, tmp_path, pictures):
         (tmp_path / "torch.py").write_text(
@@ -579,16 +580,14 @@ class TestTrain:
         assert other.returncode == 2
         assert "differs in init" in other.stderr
 
-    def test_what_logs_need_is_told(self, tmp_path, pictures):
-        (tmp_path / "tensorboardX.py").write_text(
-            "raise ModuleNotFoundError('No module named tensorboardX', name='tensorboardX')"
+    def test_what_logs_need_is_told(self, tmp_path, pictures, monkeypatch, kh_here):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setitem(sys.modules, "tensorboardX", None)
+        code, _, err = kh_here(
+            "train", "small", "--data", pictures.folder, "--run", "run", "--tensorboard"
         )
-        result = kh(
-            "train", "small", "--data", pictures.folder, "--run", "run", "--tensorboard",
-            cwd=tmp_path, PYTHONPATH=str(tmp_path),
-        )  # fmt: skip
-        assert result.returncode == 2
-        line = result.stderr.splitlines()[-1]
+        assert code == 2
+        line = err.splitlines()[-1]
         assert line.startswith("Error: ")
         assert "pip install 'keras-hypercolumns[tensorboard]'" in line
         assert not (tmp_path / "run").exists()
