@@ -57,7 +57,7 @@ LOCAL = {
     "colorize beside": (["colorize", "dir/0.jpg", "-m", "eve/sound"], ["dir/"]),
     "watch": (["watch", "dir", "-o", "arrived", "--settle", "0.1", "-m", "eve/sound"], ["arrived"]),
     "compare": (["compare", "MODEL", "--data", "dir", "-o", "page.html"], ["page.html"]),
-    "evaluate": (["evaluate", "MODEL", "--data", "DATA", "--report", "report"], ["report"]),
+    "evaluate": (["evaluate", "MODEL", "--data", "DATA", "--report", "r.html"], ["r.html"]),
     "export": (["export", "MODEL", "exported", "--to", "onnx"], ["exported"]),
     "page": (["page", "-o", "written", "-m", "MODEL"], ["written"]),
     "rm": (["rm", "eve/rm"], ["hf"]),

@@ -14,7 +14,7 @@ from PIL import Image
 from test_picture_kinds import HEIC
 from test_signal_color import MONOCHROME_HEIC
 
-from kh_zoo.errors import PictureError
+from kh_zoo.errors import PictureError, ZooError
 from kh_zoo.pictures.headers.coded import Coded, read_hevc
 from kh_zoo.pictures.picture import Picture
 
@@ -204,7 +204,7 @@ def test_the_limit_is_what_the_environment_says(tmp_path, monkeypatch):
     assert Picture(tmp_path / "a.webp").width == 900
     for text in ("1.5", "many", "-3"):
         monkeypatch.setenv("KH_MAX_MEMORY", text)
-        with pytest.raises(PictureError, match=r"`KH_MAX_MEMORY` should be .* Received: '"):
+        with pytest.raises(ZooError, match=r"`KH_MAX_MEMORY` should be .* Received: '"):
             Picture(tmp_path / "a.webp")
 
 
