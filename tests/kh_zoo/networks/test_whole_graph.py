@@ -73,7 +73,10 @@ def test_a_large_jpeg_that_is_decoded_small_for_the_network(session, colorizer, 
     pixels = np.asarray(Image.open(tmp_path / "a.jpg"))
     wanted = colorizer.colorize(tmp_path / "a.jpg").numpy().astype(int)
     (got,) = session.run(None, {"picture": pixels, "saturation": AS_IT_IS})
-    assert np.abs(got - wanted).max() <= 1
+    # The graph reduces all pixels, where libjpeg leaves out half of them first.
+    differences = np.abs(got - wanted)
+    assert differences.max() <= 2
+    assert (differences > 1).mean() < 1e-3
 
 
 def test_sizes_from_one_pixel_on(session, colorizer, tmp_path):
