@@ -31,7 +31,8 @@ def whole_graph(folder: ModelFolder, head: str, size: int | None = None) -> Onnx
     """Build the graph of all that `Colorizer` does to the pixels of a picture.
 
     The lightness of the picture, its small copy, the network, the guided upsampling and the gamut
-    mapping, as standard operators. Results are those of `Colorizer` within one level of 255.
+    mapping, as standard operators. Results are those of `Colorizer` within one level of 255, or
+    two where it decodes a large JPEG smaller.
 
     Example:
 
