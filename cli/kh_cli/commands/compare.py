@@ -85,15 +85,16 @@ def compare(
     Exit code: 0 done; 1 some picture could not be read (each is named, the rest is there); 2 wrong
     use, or no picture found.
     """
-    check_suffix("--output", output, ".html", ".jpg", ".png")
+    set_hub(offline, cache_dir)
+    from kh_zoo.colorizer import Colorizer
+    from kh_zoo.measuring.comparison import FORMATS, compare
+    from kh_zoo.measuring.split import evenly
+
+    check_suffix("--output", output, *FORMATS)
     check_absent("--output", output, overwrite)
     prepare_place("--output", output)
-    set_hub(offline, cache_dir)
     for model in models:
         pull_model(model, quiet)
-    from kh_zoo.colorizer import Colorizer
-    from kh_zoo.measuring.comparison import compare
-    from kh_zoo.measuring.split import evenly
 
     pictures = [pair for path in data for pair in _pictures(path)]
     if not pictures:
