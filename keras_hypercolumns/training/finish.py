@@ -13,6 +13,7 @@ from keras_hypercolumns.training.heads.fit_vivid import fit_vivid
 from keras_hypercolumns.training.initial_colorizer import (
     build_colorizer,
     is_vgg19,
+    own_trunk,
     trunk_settings,
 )
 from keras_hypercolumns.training.recipe import Recipe
@@ -66,8 +67,7 @@ def add_vivid(
         recipe,
         vivid=recipe.vivid,
         of_trunk=trunk_settings(plain),
-        # Its file may be gone by now.
-        trunk=plain.trunk if recipe.trunk_file else None,
+        trunk=own_trunk(plain, recipe),
     )
     for layer in plain.layers:
         if layer.weights:

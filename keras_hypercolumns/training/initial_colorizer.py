@@ -123,8 +123,18 @@ def _from_file(recipe: Recipe) -> bool:
 
 def is_vgg19(colorizer: ColorizerModel, recipe: Recipe) -> bool:
     """Whether the trunk of a recipe's `joint_colorizer` is our VGG-19, built with its settings."""
-    named = any(layer.name == "conv1_1" for layer in colorizer.trunk.layers)
-    return named and not recipe.trunk_file
+    return _has(colorizer.trunk, "conv1_1") and not recipe.trunk_file
+
+
+def own_trunk(colorizer: ColorizerModel, recipe: Recipe) -> keras.Model | None:
+    """The trunk of a recipe's `joint_colorizer`, if the library can't build it by its name."""
+    trunk = colorizer.trunk
+    known = _has(trunk, "conv1_1") or _has(trunk, "block0_depthwise")
+    return None if known and not recipe.trunk_file else trunk
+
+
+def _has(model: keras.Model, name: str) -> bool:
+    return any(layer.name == name for layer in model.layers)
 
 
 def add_batch_norm(
@@ -193,7 +203,7 @@ def _from_trained(
             f"`pooling` of the recipe should be that of `init`, {settings['pooling']!r}, or be "
             f"left out. Received: {recipe.pooling!r}"
         )
-    plain = build_colorizer(recipe, of_trunk=settings)
+    plain = build_colorizer(recipe, of_trunk=settings, trunk=own_trunk(source, recipe))
     trunk = source.trunk
     given = {layer.name: layer for layer in trunk.layers}
     for layer in plain.trunk.layers:

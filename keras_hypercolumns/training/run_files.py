@@ -114,7 +114,7 @@ def read_state(run: Path) -> dict[str, Any] | None:
         if not (isinstance(state["step"], int) and Path(state["checkpoint"]).parent == Path()):
             raise ValueError("no step or checkpoint")
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(_damaged(path, f"it can't be understood ({error})")) from None
+        raise ValueError(damaged(path, f"it can't be understood ({error})")) from None
     return dict(state)
 
 
@@ -127,21 +127,21 @@ def load_checkpoint(run: Path, trainer: keras.Model, state: dict[str, Any]) -> N
     """
     path = run / state["checkpoint"]
     if not path.is_file():
-        raise ValueError(_damaged(path, "it is missing"))
+        raise ValueError(damaged(path, "it is missing"))
     if path.name.endswith(".weights.h5"):  # of an older release
         trainer.load_weights(path)
         return
     if _digest(path) != state.get("sha256"):
-        raise ValueError(_damaged(path, "it is not the file that was written"))
+        raise ValueError(damaged(path, "it is not the file that was written"))
     variables = dict(_variables(trainer))
     with np.load(path, allow_pickle=False) as found:
         shapes = {name: tuple(variable.shape) for name, variable in variables.items()}
         if set(found.files) != set(shapes):
-            raise ValueError(_damaged(path, "it is of another network"))
+            raise ValueError(damaged(path, "it is of another network"))
         for name, variable in variables.items():
             array = found[name]
             if array.shape != shapes[name]:
-                raise ValueError(_damaged(path, f"{name!r} is of another network"))
+                raise ValueError(damaged(path, f"{name!r} is of another network"))
             variable.assign(array)
 
 
@@ -157,9 +157,10 @@ def read_curves(run: Path, last_step: int) -> list[dict[str, Any]]:
     return rows
 
 
-def _damaged(path: Path, problem: str) -> str:
+def damaged(path: Path, problem: str) -> str:
+    """The message of a run folder one of whose files can't be gone on with."""
     return (
-        f"`run` should be a new folder, or one whose checkpoint is as it was written; {problem}. "
+        f"`run` should be a new folder, or one whose files are as they were written; {problem}. "
         f"Bring {path.name} back from a copy, or begin anew in another folder. Received: {path}"
     )
 

@@ -30,6 +30,7 @@ from keras_hypercolumns.training.initial_colorizer import (
     build_colorizer,
     freeze_statistics,
     initial_colorizer,
+    own_trunk,
     trunk_settings,
 )
 from keras_hypercolumns.training.joint_trainer import JointTrainer
@@ -37,6 +38,7 @@ from keras_hypercolumns.training.layer_changes import layer_changes, save_kernel
 from keras_hypercolumns.training.optimizer import TrunkAdamW
 from keras_hypercolumns.training.recipe import Recipe, Stage, recipe_from_table
 from keras_hypercolumns.training.run_files import (
+    damaged,
     load_checkpoint,
     read_state,
     save_checkpoint,
@@ -50,6 +52,7 @@ SHEET_PICTURES = 4
 """Validation pictures of each folder on a sheet."""
 KERNELS = "initial-kernels.npz"
 RECIPE = "recipe.json"
+TRUNK = "trunk.json"
 FREQUENCY_PICTURES = 2000
 """Pictures that the frequencies of colours are counted on, for vivid heads."""
 
@@ -259,12 +262,17 @@ def _begin(
     keras.utils.set_random_seed(recipe.seed)
     state = read_state(run)
     if state and (run / KERNELS).exists():
-        colorizer = build_colorizer(recipe, recipe.batch_norm, of_trunk=state)
+        trunk = _read_trunk(run)
+        colorizer = build_colorizer(recipe, recipe.batch_norm, of_trunk=state, trunk=trunk)
     else:
         colorizer = initial_colorizer(recipe, load_model, lambda: _first_batch(recipe, data))
         # Not before: what can't be begun with can be given anew, and leaves no folder behind.
         (run / "sheets").mkdir(parents=True, exist_ok=True)
         if recipe.steps:
+            own = own_trunk(colorizer, recipe)
+            if own is not None:
+                # Where it came from may be gone when the run goes on.
+                write_json(run / TRUNK, json.loads(own.to_json()))
             save_kernels(colorizer, run / KERNELS)
         write_json(run / RECIPE, dataclasses.asdict(recipe))
     freeze_statistics(colorizer, recipe)
@@ -277,6 +285,20 @@ def _begin(
         return trainer, 0
     load_checkpoint(run, trainer, state)
     return trainer, int(state["step"])
+
+
+def _read_trunk(run: Path) -> keras.Model | None:
+    """Build the trunk that a run has written down, without its weights; None if it has none."""
+    path = run / TRUNK
+    if not path.is_file():
+        return None
+    try:
+        trunk = keras.models.model_from_json(path.read_text(encoding="utf-8"))
+        if not isinstance(trunk, keras.Model):
+            raise ValueError("no model")
+        return trunk
+    except Exception as error:  # Keras raises whatever is wrong with a file
+        raise ValueError(damaged(path, f"it can't be understood ({error})")) from None
 
 
 def _set_precision(colorizer: ColorizerModel, precision: str) -> None:

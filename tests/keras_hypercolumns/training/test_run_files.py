@@ -162,7 +162,7 @@ def flip(path):
 @pytest.mark.parametrize("damage", [cut, flip, pathlib.Path.unlink], ids=lambda one: one.__name__)
 def test_a_damaged_checkpoint_is_told(run, other, damage):
     damage(run / "checkpoint-000001.npz")
-    with pytest.raises(ValueError, match=r"`run` should be .* as it was written; .*Received: /"):
+    with pytest.raises(ValueError, match=r"`run` should be .* as they were written; .*Received: /"):
         load_checkpoint(run, other, read_state(run))
 
 

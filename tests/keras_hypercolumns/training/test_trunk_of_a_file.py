@@ -1,6 +1,8 @@
 """A training of a backbone of one's own, from a Keras file, with taps of one's own."""
 
 import json
+import shutil
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -68,13 +70,15 @@ def statistics(colorizer):
 @pytest.mark.parametrize("head", ["linear", "hidden"])
 def test_is_trained_resumed_and_finished_and_runs_without_keras(head, trunk, pictures, tmp_path):
     def stop(what, done, total, loss):
-        if done == 2 and not stopped:
+        if done == 3 and not stopped:  # the checkpoint is that of step 2
             stopped.append(done)
             raise KeyboardInterrupt
 
-    stopped, plan = [], recipe(trunk, head=head)
+    file = Path(shutil.copy(trunk, tmp_path))
+    stopped, plan = [], recipe(file, head=head)
     with pytest.raises(KeyboardInterrupt):
         train(plan, pictures.folder, tmp_path / "run", on_progress=stop)
+    file.unlink()
     done = train(plan, pictures.folder, tmp_path / "run")
     assert done.steps == 3
     assert done.model.taps == dict.fromkeys(("garden", "garden-vivid"), tuple(sorted(TAPS)))
@@ -111,6 +115,14 @@ def test_a_vgg19_from_a_file_is_no_other_and_the_file_is_not_needed_to_the_end(p
     moved = [not np.array_equal(one, other) for one, other in zip(now, then, strict=True)]
     # Gamma and beta learn; the mean and the variance are those of the file.
     assert moved == [True, True, False, False]
+
+
+def test_a_run_whose_trunk_is_damaged_says_so(trunk, pictures, tmp_path):
+    plan = recipe(trunk, vivid=[], head_pictures=0)
+    train(plan, pictures.folder, tmp_path / "run")
+    (tmp_path / "run" / "trunk.json").write_text('{"class_name": "Nothing"}', encoding="utf-8")
+    with pytest.raises(ValueError, match=r"(?s)`run` should be .*Bring trunk.json back"):
+        train(plan, pictures.folder, tmp_path / "run")
 
 
 def test_a_linear_head_is_the_least_squares_one_of_the_dense_hypercolumn(trunk, pictures, tmp_path):
