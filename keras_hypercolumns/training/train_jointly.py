@@ -219,23 +219,21 @@ def _interruptible(watch: _Watch) -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def variants_of(run: str | Path) -> tuple[str, ...]:
-    """Return the variants that a run trains, none where there is no run yet."""
+def recipe_of(run: str | Path) -> Recipe | None:
+    """Return the recipe of a run, None where there is no run yet."""
     path = Path(run) / RECIPE
     if not path.is_file():
-        return ()
-    table = json.loads(path.read_text(encoding="utf-8"))
-    return recipe_from_table(table, str(path)).variants
+        return None
+    return recipe_from_table(json.loads(path.read_text(encoding="utf-8")), str(path))
 
 
 def _recipe_of(run: Path, recipe: Recipe, init: str | None) -> Recipe:
     """Return the recipe with its `init` replaced, after checking that it is that of the run."""
-    path = run / RECIPE
+    begun = recipe_of(run)
     if init is not None:
         recipe = dataclasses.replace(recipe, init=init)
-    if not path.is_file():
+    if begun is None:
         return recipe
-    begun = recipe_from_table(json.loads(path.read_text(encoding="utf-8")), str(path))
     if init is None:
         # It may have been given only when the run began.
         recipe = dataclasses.replace(recipe, init=begun.init)
@@ -246,7 +244,7 @@ def _recipe_of(run: Path, recipe: Recipe, init: str | None) -> Recipe:
     if different:
         raise ValueError(
             "`run` should be a new folder, or one of the same recipe, which goes on where it "
-            f"left off. Received: {run}, of another recipe; {path.name} in it differs in "
+            f"left off. Received: {run}, of another recipe; {RECIPE} in it differs in "
             f"{', '.join(different)}"
         )
     return recipe

@@ -1,9 +1,10 @@
 """`kh train`: a model of one's own."""
 
 import contextlib
+import dataclasses
 import json
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,6 +12,9 @@ from kh_cli.options.output_options import Quiet
 from kh_cli.output.errors import INTERRUPTED, WrongUse
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
+
+if TYPE_CHECKING:
+    from keras_hypercolumns.training.recipe import Recipe
 
 _RECIPES = {"head": "head", "adam": "tune"}
 _LITE_RECIPES = {"head": "lite-head", "adam": "lite-tune"}
@@ -49,8 +53,8 @@ def train(
         Literal["head", "adam"] | None,
         typer.Option(
             help="Instead of a recipe, for pictures of your own: head fits only the heads, in "
-            "closed form, in minutes (the recipe head, or lite-head from a lite); adam trains all "
-            "of the model a little (tune, or lite-tune).",
+            "closed form, in minutes (the recipe head; from a lite, or a backbone of your own, "
+            "lite-head); adam trains all of the model a little (tune, or lite-tune).",
             show_default=False,
         ),
     ] = None,
@@ -94,20 +98,14 @@ def train(
             "`kh train` needs a recipe, such as best, or a `--solver`, such as head; not both"
         )
     from keras_hypercolumns.training.train import train
-    from keras_hypercolumns.training.train_jointly import variants_of
-    from kh_zoo.catalog.records import DEFAULT_VARIANT
-    from kh_zoo.with_keras.joint_model import is_lite, load_joint_model
+    from kh_zoo.with_keras.joint_model import load_joint_model
     from kh_zoo.with_keras.keras_model import write_colorizer
 
     run = run or data[0].absolute().with_name(f"{data[0].absolute().name}-run")
     try:
-        if recipe is None:
-            begun = variants_of(run)
-            lite = "lite" in begun if begun else is_lite(init or DEFAULT_VARIANT)
-            recipe = (_LITE_RECIPES if lite else _RECIPES)[str(solver)]
         with _Bars(quiet) as bars:
             trained = train(
-                recipe,
+                _recipe_of_solver(str(solver), init, run) if recipe is None else recipe,
                 data,
                 run,
                 init=init,
@@ -130,6 +128,25 @@ def train(
         if plan.steps:
             _show_changes(run)
         tell(f"trained {done} steps: `kh evaluate {run} --data ...`")
+
+
+def _recipe_of_solver(solver: str, init: str | None, run: Path) -> "str | Recipe":
+    """The recipe that a solver stands for, with the model that is trained on."""
+    from keras_hypercolumns.training.recipe import read_recipe
+    from keras_hypercolumns.training.train_jointly import recipe_of
+    from kh_zoo.catalog.records import DEFAULT_VARIANT
+    from kh_zoo.with_keras.joint_model import recipe_keys
+
+    begun = recipe_of(run)
+    if begun is not None:
+        keys = {key: getattr(begun, key) for key in ("variants", "taps", "head", "vivid")}
+    else:
+        keys = recipe_keys(init or DEFAULT_VARIANT)
+    if "lite" in keys.get("variants", ()):
+        return _LITE_RECIPES[solver]
+    if keys.get("taps"):
+        return dataclasses.replace(read_recipe(_LITE_RECIPES[solver]), **keys)
+    return _RECIPES[solver]
 
 
 class _Bars:

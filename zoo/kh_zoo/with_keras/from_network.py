@@ -9,18 +9,26 @@ from keras import layers
 
 from keras_hypercolumns import HyperColumn, LightnessToGray
 from kh_zoo.networks.network import INPUT, Network, Node
+from kh_zoo.with_keras.unfolding import unfold
 
 LAST = "channels_last"
+WEIGHT_NORM = "_weight_norm"
+"""Ends the name of the normalisation behind a convolution."""
 
 
 def keras_model(
-    network: Network, tensors: Mapping[str, np.ndarray], name: str = "colorizer"
+    network: Network,
+    tensors: Mapping[str, np.ndarray],
+    normalized: bool = False,
+    name: str = "colorizer",
 ) -> keras.Model:
     """Build the functional Keras model of a network, a layer or two for each node.
 
     Args:
         network: The network.
         tensors: Dict from name to float32 array, as the file has them.
+        normalized: Whether each convolution gets a batch normalisation with the lengths of its
+            kernels, as `unfold` does it, for a training.
         name: Of the model.
 
     Returns:
@@ -30,7 +38,7 @@ def keras_model(
     filled: list[tuple[Any, list[np.ndarray]]] = []
     for node in network.nodes:
         given = [maps[one] for one in node.inputs]
-        maps[node.name] = _call(node, network, given, tensors, filled)
+        maps[node.name] = _call(node, network, given, tensors, filled, normalized)
     for layer, weights in filled:
         layer.set_weights(weights)
     outputs = {output: maps[one] for output, one in network.outputs.items()}
@@ -44,18 +52,25 @@ def _call(
     given: list[Any],
     tensors: Mapping[str, np.ndarray],
     filled: list[tuple[Any, list[np.ndarray]]],
+    normalized: bool,
 ) -> Any:
     attributes, name, x = node.attributes, node.name, given[0]
     match node.op:
         case "convolution":
             x, padding = _padded(node, x)
-            layer = _convolution(node, network.channels[node.inputs[0]], padding)
+            biased = "bias" in node.tensors and not normalized
+            layer = _convolution(node, network.channels[node.inputs[0]], padding, biased)
             kernel = tensors[node.tensors["kernel"]].transpose(2, 3, 1, 0)
             if isinstance(layer, layers.DepthwiseConv2D):
                 kernel = kernel.reshape(*kernel.shape[:2], -1, layer.depth_multiplier)
-            bias = [tensors[node.tensors["bias"]]] if "bias" in node.tensors else []
-            filled.append((layer, [kernel, *bias]))
-            return layer(x)
+            bias = tensors[node.tensors["bias"]] if "bias" in node.tensors else None
+            if not normalized:
+                filled.append((layer, [kernel] if bias is None else [kernel, bias]))
+                return layer(x)
+            norm = layers.BatchNormalization(name=f"{name}{WEIGHT_NORM}")
+            depthwise = isinstance(layer, layers.DepthwiseConv2D)
+            filled += zip((layer, norm), unfold(kernel, bias, depthwise), strict=True)
+            return norm(layer(x))
         case "average_pooling" | "max_pooling":
             kind = layers.AveragePooling2D if node.op == "average_pooling" else layers.MaxPooling2D
             pool = kind(
@@ -131,14 +146,14 @@ def _padded(node: Node, x: Any) -> tuple[Any, str]:
     return pad(x), "valid"
 
 
-def _convolution(node: Node, channels: int, padding: str) -> Any:
+def _convolution(node: Node, channels: int, padding: str, biased: bool) -> Any:
     attributes = node.attributes
     common = {
         "kernel_size": tuple(attributes["kernel_size"]),
         "strides": tuple(attributes["strides"]),
         "padding": padding,
         "dilation_rate": tuple(attributes["dilation"]),
-        "use_bias": "bias" in node.tensors,
+        "use_bias": biased,
         "data_format": LAST,
         "name": node.name,
     }

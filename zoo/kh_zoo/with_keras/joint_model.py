@@ -1,20 +1,21 @@
 """From a model folder to the Keras model of all its variants, for a training to start from."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import keras
 import numpy as np
 
-from keras_hypercolumns import AnnealedMean, ColorizerModel, colorizer, joint_colorizer
-from keras_hypercolumns.backbones.vgg19 import taps
+from keras_hypercolumns import ColorizerModel, colorizer, joint_colorizer
 from keras_hypercolumns.backbones.vgg19.taps import STUDY_VARIANTS, VARIANTS
-from keras_hypercolumns.layers.tap_layer import layer_name
 from kh_zoo.catalog.find import open_model
 from kh_zoo.errors import ModelError, ZooError
 from kh_zoo.networks.model_folder import VIVID, ModelFolder
 from kh_zoo.networks.network import Network
 from kh_zoo.networks.tensors import read_tensors
 from kh_zoo.networks.vgg19 import TAPS as VGG19_TAPS
+from kh_zoo.with_keras.own_backbone import load_own_backbone, own_keys
+from kh_zoo.with_keras.unfolding import fill_hidden, fill_linear, unfold
 
 LITE = "lite"
 
@@ -27,42 +28,58 @@ def load_joint_model(model: str) -> ColorizerModel:
             with it.
 
     Returns:
-        A `joint_colorizer`. If the folder has no variant of the library, a `colorizer` on its
-        trunk, whose head is not trained.
+        A `joint_colorizer`. If the folder has no variant of the library: on a VGG-19 a `colorizer`
+        whose head is not trained; of a backbone of one's own the variant that is named, and its
+        vivid head.
 
     Raises:
         VariantError: If there is no such variant or folder.
-        ModelError: If the folder is no model, or has another trunk than those of the catalogue.
+        ModelError: If the folder is no model, or not built as the library builds one.
     """
     folder, head = open_model(model)
-    config = folder.config
     if _holds_lite(folder):
         return _lite(folder)
-    known = {**VARIANTS, **STUDY_VARIANTS}
-    heads = {name: taps for name, taps in config.heads.items() if known.get(name) == taps}
-    pooling, trunk_input = _trunk_of(config.network)
+    if _has_own_backbone(folder, head):
+        return load_own_backbone(folder, head)
+    pooling, trunk_input = _trunk_of(folder.config.network)
+    heads = _known_heads(folder)
     if not heads:
-        own = config.heads[head]
-        if not set(own) <= set(VGG19_TAPS):
-            raise ModelError(
-                f"{folder.path}: should have a trunk to begin with, a VGG-19 or that of {LITE!r}. "
-                f"Received: {head!r} with the taps {', '.join(own)}"
-            )
         # Its head is none of the library's, so the trunk is all that is taken.
-        alone = colorizer(own, pooling, trunk_input=trunk_input)
-        _fill(alone, folder, {})
+        alone = colorizer(folder.config.heads[head], pooling, trunk_input=trunk_input)
+        _fill(alone, folder)
         return alone
-    joint = joint_colorizer(tuple(heads), pooling, trunk_input=trunk_input)
-    _fill(joint, folder, {name: name for name in heads})
+    joint = joint_colorizer(heads, pooling, trunk_input=trunk_input)
+    _fill(joint, folder, heads)
     return joint
 
 
-def is_lite(model: str | None) -> bool:
-    """Whether there is a trained model of that name or path, and it is a `lite`."""
+def recipe_keys(model: str) -> dict[str, Any]:
+    """What a recipe has to say to train on a model that is none of VGG-19.
+
+    Args:
+        model: As of `load_joint_model`.
+
+    Returns:
+        Keys of a `Recipe`; none for a VGG-19, and where there is no such model.
+    """
     try:
-        return model is not None and _holds_lite(open_model(model)[0])
+        folder, head = open_model(model)
     except ZooError:
-        return False
+        return {}  # what is wrong with it is told when it is read
+    if _holds_lite(folder):
+        return {"variants": (LITE,)}
+    return own_keys(folder, head) if _has_own_backbone(folder, head) else {}
+
+
+def _known_heads(folder: ModelFolder) -> tuple[str, ...]:
+    """The heads of a folder that are variants of the library on a VGG-19."""
+    known = {**VARIANTS, **STUDY_VARIANTS}
+    return tuple(name for name, taps in folder.config.heads.items() if known.get(name) == taps)
+
+
+def _has_own_backbone(folder: ModelFolder, head: str) -> bool:
+    taps = set(folder.config.heads[head])
+    return not _known_heads(folder) and not taps <= set(VGG19_TAPS)
 
 
 def _holds_lite(folder: ModelFolder) -> bool:
@@ -82,15 +99,10 @@ def _lite(folder: ModelFolder) -> ColorizerModel:
     joint = joint_colorizer((LITE,), vivid=vivid)
     tensors = read_tensors(folder)
     try:
-        for layer in (*joint.trunk.layers, *joint.layers):
-            if layer.name == f"head_{LITE}_hidden":
-                _unfold_hidden(joint, layer, tensors)
-            elif isinstance(layer, AnnealedMean):
-                layer.set_weights([tensors[f"{layer.name}.kernel"][:, :, 0, 0].T])
-            elif isinstance(layer, keras.layers.BatchNormalization):
-                continue  # it gets them with the kernel before or behind it
-            elif layer.weights and layer is not joint.trunk:
-                _unfold(joint.trunk, layer, tensors)
+        for layer in joint.trunk.layers:
+            if isinstance(layer, keras.layers.Conv2D | keras.layers.DepthwiseConv2D):
+                _fill_convolution(joint.trunk, layer, tensors)
+        fill_hidden(joint, LITE, folder, tensors)
     except (KeyError, ValueError) as error:
         raise ModelError(
             f"{folder.path}: should hold the variant {LITE!r} as this version of the package "
@@ -99,56 +111,17 @@ def _lite(folder: ModelFolder) -> ColorizerModel:
     return joint
 
 
-def _unfold(trunk: keras.Model, layer: keras.Layer, tensors: Mapping[str, np.ndarray]) -> None:
-    """Set the weights of a convolution, and of the normalisation behind it if there is one."""
-    kernel, axes = tensors[f"{layer.name}.kernel"].transpose(2, 3, 1, 0), (0, 1, 2)
-    if isinstance(layer, keras.layers.DepthwiseConv2D):
-        kernel, axes = kernel.transpose(0, 1, 3, 2), (0, 1, 3)
-    bias = tensors[f"{layer.name}.bias"]
-    if layer.use_bias:
-        layer.set_weights([kernel, bias])
-        return
-    lengths = _lengths(kernel, axes)
-    layer.set_weights([kernel / lengths])
-    _normalize(trunk.get_layer(f"{layer.name}_norm"), lengths.ravel(), bias)
-
-
-def _unfold_hidden(
-    joint: ColorizerModel, layer: keras.Layer, tensors: Mapping[str, np.ndarray]
+def _fill_convolution(
+    trunk: keras.Model, layer: keras.Layer, tensors: Mapping[str, np.ndarray]
 ) -> None:
-    """Set the weights of the projection, and of the normalisations before and behind it."""
-    first = f"{LITE}_hidden_{taps.LITE[0]}"
-    factor = tensors[f"{LITE}_hidden_sum_scaled.kernel"].ravel()
-    # The means of the taps are in the bias of the first one.
-    offset = tensors[f"{LITE}_hidden_sum_scaled.bias"] + factor * tensors[f"{first}.bias"]
-    kernels = [
-        tensors[f"{LITE}_hidden_{tap}.kernel"].transpose(2, 3, 1, 0) * factor for tap in layer.taps
-    ]
-    ends = np.cumsum([kernel.shape[2] for kernel in kernels])
-    kernel = np.concatenate(kernels, axis=2)
-    # What has a small variance has long kernels: they come to be as long as they are wide.
-    rows = _lengths(kernel, (0, 1, 3)) * np.sqrt(kernel.shape[2] / kernel.shape[3])
-    lengths = _lengths(kernel / rows, (0, 1, 2))
-    layer.set_weights([kernel / rows / lengths])
-    _normalize(joint.get_layer(f"head_{LITE}_norm"), lengths.ravel(), offset)
-    for tap, row in zip(layer.taps, np.split(rows.ravel(), ends[:-1]), strict=True):
-        norm = joint.get_layer(f"head_{LITE}_norm_{layer_name(tap)}")
-        norm.set_weights([0 * row, row**-2.0 - norm.epsilon])
-
-
-def _lengths(kernel: np.ndarray, axes: tuple[int, ...]) -> np.ndarray:
-    """The lengths of kernels, 1 where there is nothing."""
-    lengths = np.sqrt(np.sum(kernel.astype("float64") ** 2, axes, keepdims=True))
-    return np.where(lengths > 0, lengths, 1).astype("float32")
-
-
-def _normalize(
-    layer: keras.layers.BatchNormalization, factor: np.ndarray, offset: np.ndarray
-) -> None:
-    """Set the weights of a normalisation that multiplies by a factor and adds an offset."""
-    variance = np.maximum(factor**-2.0 - layer.epsilon, 0)
-    gamma = factor * np.sqrt(variance + layer.epsilon)
-    layer.set_weights([gamma, offset, 0 * variance, variance])
+    """Set the weights of a convolution, and of the normalisation behind it."""
+    kernel = tensors[f"{layer.name}.kernel"].transpose(2, 3, 1, 0)
+    depthwise = isinstance(layer, keras.layers.DepthwiseConv2D)
+    if depthwise:
+        kernel = kernel.transpose(0, 1, 3, 2)
+    of_kernel, of_norm = unfold(kernel, tensors[f"{layer.name}.bias"], depthwise)
+    layer.set_weights(of_kernel)
+    trunk.get_layer(f"{layer.name}_norm").set_weights(of_norm)
 
 
 def load_full_trunk(model: str) -> ColorizerModel:
@@ -177,7 +150,7 @@ def load_full_trunk(model: str) -> ColorizerModel:
             "`model` should have a trunk up to conv5_4, as the catalogue's have. Received: "
             f"{model}, without {missing[0]}"
         )
-    _fill(joint, folder, {})
+    _fill(joint, folder)
     return joint
 
 
@@ -190,25 +163,12 @@ def _trunk_of(network: Network) -> tuple[str, str]:
     )
 
 
-def _fill(model: ColorizerModel, folder: ModelFolder, heads: Mapping[str, str]) -> None:
-    """Set the weights of a `joint_colorizer`; `heads` maps its heads to those of the folder."""
+def _fill(model: ColorizerModel, folder: ModelFolder, heads: Iterable[str] = ()) -> None:
+    """Set the weights of a VGG-19 in a `joint_colorizer`, and of those of its heads."""
     tensors = read_tensors(folder)
-    nodes = {node.name: node for node in folder.config.network.nodes}
     for layer in model.trunk.layers:
         if layer.weights:
             kernel = tensors[f"{layer.name}.kernel"].transpose(2, 3, 1, 0)
             layer.set_weights([kernel, tensors[f"{layer.name}.bias"]])
-    for name, head in heads.items():
-        taps = [nodes[f"{head}_{tap}"].tensors for tap in folder.config.heads[head]]
-        kernels = [tensors[tap["kernel"]].transpose(2, 3, 1, 0) for tap in taps]
-        # The file's heads may be in another unit.
-        unit = _unit(folder.config.network, head) / model.unit(name)
-        model.heads[name].set_weights(
-            [np.concatenate(kernels, axis=2) * unit, tensors[taps[0]["bias"]] * unit]
-        )
-
-
-def _unit(network: Network, head: str) -> float:
-    """CIELAB units of A and B per unit of a head."""
-    node = next(node for node in network.nodes if node.name == network.outputs[head])
-    return float(node.attributes["factor"])
+    for name in heads:
+        fill_linear(model, name, folder, tensors)
