@@ -48,7 +48,8 @@ def test_its_kernels_are_of_length_one(joint):
 def test_a_step_moves_all_of_its_kernels_alike(joint, random):
     """Folded, the first step moves some of them three hundred times as far as others."""
     trainer = JointTrainer(joint)
-    trainer.compile(optimizer=keras.optimizers.AdamW(1e-3))
+    # To trace one step of so many weights takes half a minute.
+    trainer.compile(optimizer=keras.optimizers.AdamW(1e-3), run_eagerly=True)
     before = kernels_of(joint)
     trainer.train_on_batch(random.integers(0, 255, (2, 64, 64, 3)).astype("uint8"))
     moved = [
