@@ -203,7 +203,17 @@ def _from_trained(
             f"`pooling` of the recipe should be that of `init`, {settings['pooling']!r}, or be "
             f"left out. Received: {recipe.pooling!r}"
         )
-    plain = build_colorizer(recipe, of_trunk=settings, trunk=own_trunk(source, recipe))
+    own = own_trunk(source, recipe)
+    try:
+        plain = build_colorizer(recipe, of_trunk=settings, trunk=own)
+    except ValueError as error:
+        if own is None:
+            raise
+        raise ValueError(
+            "`init` should be a model whose trunk has the taps of the recipe's variants; a recipe "
+            "for a backbone of your own names them, or `--solver` takes those of the model. "
+            f"Received: {recipe.init!r}; {error}"
+        ) from None
     trunk = source.trunk
     given = {layer.name: layer for layer in trunk.layers}
     for layer in plain.trunk.layers:

@@ -10,6 +10,7 @@ from keras import layers
 from PIL import Image
 
 from keras_hypercolumns import joint_colorizer
+from keras_hypercolumns.training.initial_colorizer import initial_colorizer
 from keras_hypercolumns.training.recipe import read_recipe
 from keras_hypercolumns.training.train import train
 from kh_cli.commands.train import train as command
@@ -128,6 +129,12 @@ def test_the_command_fits_its_head_anew(pictures, random, tmp_path, capsys):
     ]
     assert abs(colors[1]).max() > 0
     assert abs(colors[0] - colors[1]).max() > 1
+
+
+def test_a_recipe_for_another_trunk_is_refused(random, tmp_path):
+    recipe = dataclasses.replace(read_recipe("tune"), init=own_model(tmp_path / "own", random))
+    with pytest.raises(ValueError, match=r"`init` should be .*`--solver` takes.*own'; `taps`"):
+        initial_colorizer(recipe, load_joint_model, lambda: None)
 
 
 def test_a_model_of_another_make_is_refused_with_the_reason(random, tmp_path):
