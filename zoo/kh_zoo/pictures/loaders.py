@@ -6,6 +6,7 @@ comes; what a later libvips adds is off too.
 """
 
 import atexit
+import contextlib
 import os
 
 import pyvips
@@ -42,6 +43,7 @@ def _set_up() -> None:
     for name in WANTED:
         pyvips.operation_block_set(f"VipsForeignLoad{name}", False)
     pyvips.Error.__init__ = _take_reason
+    pyvips.Image.get_fields = _readable_fields
     for domain in _DOMAINS:  # to the log of Python, as pyvips does with those of libvips itself
         handler = glib_lib.g_log_set_handler(domain, _ALL_LEVELS, pyvips._log_handler_cb, ffi.NULL)
         atexit.register(glib_lib.g_log_remove_handler, domain, handler)
@@ -58,6 +60,23 @@ def _take_reason(error: pyvips.Error, message: str, detail: str | None = None) -
         detail = ffi.string(vips_lib.vips_error_buffer()).decode(errors="backslashreplace")
         vips_lib.vips_error_clear()
     error.detail = detail
+
+
+def _readable_fields(image: pyvips.Image) -> list[str]:
+    """`pyvips.Image.get_fields` without names that are no UTF-8, as keywords of PNG may be.
+
+    pyvips's own raises UnicodeDecodeError for them, and nothing else of it takes such a name.
+    """
+    names = vips_lib.vips_image_get_fields(image.pointer)
+    found = []
+    at = 0
+    while names[at] != ffi.NULL:
+        with contextlib.suppress(UnicodeDecodeError):
+            found.append(ffi.string(names[at]).decode())
+        glib_lib.g_free(names[at])
+        at += 1
+    glib_lib.g_free(names)
+    return found
 
 
 _set_up()

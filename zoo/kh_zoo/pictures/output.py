@@ -175,7 +175,7 @@ class Output:
     def _options(self, image: pyvips.Image, metadata: Metadata) -> dict[str, Any]:
         form = self._format
         options: dict[str, Any] = {"keep": "none", **form.options}
-        if form is _WEBP and self._quality is None and metadata.compression == "lossless":
+        if form is _WEBP and self._quality is None and metadata.lossless:
             options["lossless"] = True
         elif form.quality:
             options["Q"] = self._quality or form.quality

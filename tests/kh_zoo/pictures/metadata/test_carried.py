@@ -299,6 +299,8 @@ def test_webp_without_loss_stays_so(tmp_path, lossless):
             assert (np.asarray(image)[..., 1] == GRAY).all()
         COLORIZER.colorize_file(tmp_path / "a.webp", tmp_path / "b.webp", quality=50)
         assert b"VP8 " in (tmp_path / "b.webp").read_bytes()
+    for suffix in FORMATS:
+        assert COLORIZER.colorize_file(tmp_path / "a.webp", tmp_path / f"b.{suffix}") == ()
 
 
 # Of bilevel files those of photographs, of JPEG those without loss.

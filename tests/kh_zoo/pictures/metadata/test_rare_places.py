@@ -1,5 +1,6 @@
 """Metadata where few look for them arrive, too; made by hand, tifffile and exiftool."""
 
+import hashlib
 import io
 import shutil
 import struct
@@ -178,3 +179,112 @@ def test_exif_in_several_segments(tmp_path):
     (tmp_path / "b.jpg").write_bytes(jpeg(*again))
     target, _ = colored(tmp_path / "b.jpg", "png")
     assert exif_of(target)[315] == "Ada"
+
+
+def test_a_keyword_of_png_that_is_no_utf8(tmp_path):
+    body = "Gemälde\0von Oma".encode("latin-1")
+    (tmp_path / "a.png").write_bytes(png((b"tEXt", body)))
+    target, _ = colored(tmp_path / "a.png", "png")
+    assert body in target.read_bytes()
+    _, (note,) = colored(tmp_path / "a.png", "jpg")
+    assert "text 'Gemälde'" in note
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-8-sig"])
+def test_comments_of_jpeg_with_a_mark(tmp_path, encoding):
+    words = "Großmutter ☃"
+    mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
+    (tmp_path / "a.jpg").write_bytes(jpeg((0xFE, b""), (0xFE, mark + words.encode(encoding))))
+    target, _ = colored(tmp_path / "a.jpg", "jpg")
+    with Image.open(target) as image:
+        assert image.info["comment"].decode() == words
+
+
+@pytest.mark.parametrize("order", ["forwards", "backwards", "in between", "twice"])
+@pytest.mark.parametrize("before", [False, True])
+def test_parts_of_xmp_in_any_order(tmp_path, order, before):
+    """As the specification of XMP, part 3, allows."""
+    second = XMP.replace(b'"Tintype"', b'"' + b"x" * 3000 + b'"')
+    name = hashlib.md5(second).hexdigest().upper().encode()
+    spaces = b'xmlns:n="http://ns.adobe.com/xmp/note/" n:HasExtendedXMP="' + name + b'"'
+    first = XMP.replace(b"dc:format", spaces + b" dc:type")
+    parts = [
+        b"http://ns.adobe.com/xmp/extension/\0"
+        + name
+        + struct.pack(">II", len(second), at)
+        + second[at : at + 1000]
+        for at in range(0, len(second), 1000)
+    ]
+    parts = {
+        "forwards": parts,
+        "backwards": parts[::-1],
+        "in between": [*parts[2:], *parts[:2]],
+        "twice": [*parts, *parts],
+    }[order]
+    main = [b"http://ns.adobe.com/xap/1.0/\0" + first]
+    segments = [*parts, *main] if before else [*main, *parts]
+    (tmp_path / "a.jpg").write_bytes(jpeg(*((0xE1, body) for body in segments)))
+    target, _ = colored(tmp_path / "a.jpg", "png")
+    assert xmp_of(target).count(b"x" * 3000) == 1
+    assert b"Tintype" in xmp_of(target)
+
+
+@pytest.mark.parametrize("padding", [b"\0", b"\xff"])
+def test_exif_behind_any_padding(tmp_path, padding):
+    exif = Image.Exif()
+    exif[315] = "Ada"
+    content = exif.tobytes().removeprefix(b"Exif\0\0")
+    (tmp_path / "a.jpg").write_bytes(jpeg((0xE1, b"Exif\0" + padding + content)))
+    target, _ = colored(tmp_path / "a.jpg", "png")
+    assert exif_of(target)[315] == "Ada"
+
+
+@pytest.mark.parametrize("suffix", FORMATS)
+@pytest.mark.parametrize("kind", [1, 7])
+def test_texts_that_are_written_as_bytes(tmp_path, kind, suffix):
+    words = "Großmutter".encode()
+    fields = [(tag, kind, len(words), words, True) for tag in (270, 315, 33432)]
+    fields.append((0xC6D2, 7, len(words), words, True))  # Panasonic's title
+    tifffile.imwrite(tmp_path / "a.tif", GRAY, extratags=fields, metadata=None)
+    target, _ = colored(tmp_path / "a.tif", suffix)
+    found = exif_of(target)
+    for tag in (270, 315, 33432):
+        assert found[tag].encode("latin-1") == words
+    assert found[0xC6D2] == words
+
+
+def test_xmp_of_png_in_any_text(tmp_path):
+    packet = XMP.replace(b"Tintype", "Größe".encode())
+    for kind, text in ((b"tEXt", packet), (b"zTXt", b"\0" + zlib.compress(packet))):
+        (tmp_path / "a.png").write_bytes(png((kind, b"XML:com.adobe.xmp\0" + text)))
+        target, _ = colored(tmp_path / "a.png", "webp")
+        assert "Größe" in xmp_of(target).decode()
+
+
+def test_of_two_exif_chunks_the_first_counts(tmp_path):
+    """As for libpng, which gives libvips the orientation."""
+    chunks = []
+    for orientation in (6, 1):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        chunks.append((b"eXIf", exif.tobytes().removeprefix(b"Exif\0\0")))
+    (tmp_path / "a.png").write_bytes(png(*chunks))
+    target, _ = colored(tmp_path / "a.png", "png")
+    with Image.open(target) as image:
+        assert image.size == GRAY.shape
+
+
+LABEL = struct.pack(">I4sI4s", 60, b"jumb", 52, b"jumd") + b"c2pa\0\x11\0\x10" + bytes(40)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "tif"])
+def test_content_credentials_are_said_to_be_gone(tmp_path, kind):
+    path = tmp_path / f"a.{kind}"
+    if kind == "tif":
+        tifffile.imwrite(path, GRAY, extratags=[(0xCD41, 7, len(LABEL), LABEL, True)])
+    elif kind == "png":
+        path.write_bytes(png((b"caBX", LABEL)))
+    else:
+        path.write_bytes(jpeg(*[(0xEB, b"JP\0\1" + struct.pack(">I", i) + LABEL) for i in (1, 2)]))
+    _, (note,) = colored(path, "png")
+    assert "content credentials (C2PA) are not kept" in note

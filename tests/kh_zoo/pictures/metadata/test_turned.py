@@ -201,6 +201,21 @@ def test_the_subject_of_exif_is_where_the_pixels_are(tmp_path, orientation, suff
     assert exif.get(0x0112, 1) == 1
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("sides", [(), (ACROSS,), (ACROSS, DOWN)])
+def test_the_subject_of_exif_in_xmp(tmp_path, orientation, sides):
+    name = "SubjectArea" if sides else "SubjectLocation"
+    numbers = (LEFT + ACROSS // 2, TOP + DOWN // 2, *sides)
+    items = "".join(f"<rdf:li>{number}</rdf:li>" for number in numbers)
+    space = 'xmlns:e="http://ns.adobe.com/exif/1.0/"'
+    xmp = packet(f"<e:{name} {space}><rdf:Seq>{items}</rdf:Seq></e:{name}>")
+    (left, top, across, down), _, tree, _ = turned(tmp_path, orientation, xmp)
+    found = [int(item.text) for item in tree.iter(f"{{{RDF}}}li")]
+    right = (left + across / 2, top + down / 2, across, down)
+    expected = (*right[:2], ACROSS) if len(sides) == 1 else right[: len(numbers)]
+    np.testing.assert_allclose(found, expected, atol=1)
+
+
 @pytest.mark.parametrize("orientation", range(5, 9))
 def test_regions_of_the_upright_picture_stay(tmp_path, orientation):
     """The sides that they name are those of the picture as it is displayed."""

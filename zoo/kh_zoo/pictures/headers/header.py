@@ -4,6 +4,9 @@ import dataclasses
 
 from kh_zoo.pictures.signal_color import Signal
 
+CREDENTIALS = "its content credentials (C2PA) are not kept: they are signed for it as it was"
+"""The note of a picture that has such."""
+
 
 @dataclasses.dataclass
 class Header:

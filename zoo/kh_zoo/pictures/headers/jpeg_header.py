@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Literal
 
 from kh_zoo.errors import PictureError
-from kh_zoo.pictures.headers.header import Header
+from kh_zoo.pictures.headers.header import CREDENTIALS, Header
 
 GAIN_MAP = "its gain map for HDR screens is not kept"
 """The note of a picture that has one."""
@@ -14,7 +14,8 @@ GAIN_MAP = "its gain map for HDR screens is not kept"
 _FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE, _LOSSLESS = (0xC2, 0xC6, 0xCA, 0xCE), (0xC3, 0xC7, 0xCB, 0xCF)
 _ARITHMETIC = range(0xC9, 0xD0)
-_SCAN, _APP1, _APP2 = 0xDA, 0xE1, 0xE2
+_SCAN, _APP1, _APP2, _APP11 = 0xDA, 0xE1, 0xE2, 0xEB
+_LABELS = 100  # bytes in which boxes of JUMBF say what they are
 _END = b"\xff\xd9"
 _LINES = b"\xff\xdc\0\4"
 # Multi-picture format (CIPA DC-007): its index, in the manner of TIFF, and the tag of the entries.
@@ -40,6 +41,9 @@ def read(file: BinaryIO) -> Header:
         ):
             if GAIN_MAP not in header.notes:
                 header.notes.append(GAIN_MAP)
+        elif kind == _APP11 and b"c2pa" in body[:_LABELS]:
+            if CREDENTIALS not in header.notes:
+                header.notes.append(CREDENTIALS)
         elif kind == _APP2 and body.startswith(_INDEX):
             pictures = _pictures(body[len(_INDEX) :])
         elif kind == _SCAN and body:

@@ -5,7 +5,7 @@ import zlib
 from typing import BinaryIO
 
 from kh_zoo.errors import PictureError
-from kh_zoo.pictures.headers.header import Header
+from kh_zoo.pictures.headers.header import CREDENTIALS, Header
 from kh_zoo.pictures.metadata import png
 from kh_zoo.pictures.signal_color import SRGB, Signal, signal_of
 
@@ -36,6 +36,8 @@ def read(file: BinaryIO) -> Header:
         frames = int.from_bytes(animation[:4])
         if frames > 1:
             header.notes.append(f"its animation of {frames} frames is not kept")
+    if b"caBX" in chunks:
+        header.notes.append(CREDENTIALS)
     # Also behind the pixels, where libvips does not look.
     header.orientation = png.read(file).exif.orientation
     return header

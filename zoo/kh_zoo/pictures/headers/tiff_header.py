@@ -8,7 +8,7 @@ import struct
 from typing import BinaryIO, NamedTuple
 
 from kh_zoo.errors import PictureError
-from kh_zoo.pictures.headers.header import Header
+from kh_zoo.pictures.headers.header import CREDENTIALS, Header
 
 NOT_ALPHA = "its further channel is no alpha, such as infrared of a scanner: not used"
 """The note of a picture that has one."""
@@ -17,6 +17,7 @@ _SUBFILE, _OLD_SUBFILE = 254, 255
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _STRIPS, _ORIENTATION, _SAMPLES, _ROWS, _PLANES, _TILE_WIDTH = 273, 274, 277, 278, 284, 322
 _TILE_HEIGHT, _DIRECTORIES, _EXTRA, _FORMAT, _SUBSAMPLING = 323, 330, 338, 339, 530
+_CREDENTIALS = 52545
 _WANTED = {
     *(
         _SUBFILE,
@@ -30,7 +31,7 @@ _WANTED = {
         _ORIENTATION,
     ),
     *(_SAMPLES, _ROWS, _PLANES, _TILE_WIDTH, _TILE_HEIGHT, _DIRECTORIES, _EXTRA, _FORMAT),
-    _SUBSAMPLING,
+    *(_SUBSAMPLING, _CREDENTIALS),
 }
 # Bytes and code of `struct` of the types of whole numbers.
 _TYPES = {
@@ -121,6 +122,8 @@ def read(file: BinaryIO) -> Header:
     header.directory = picture.at
     if picture is not pages[0] and _ORIENTATION not in picture.fields:
         header.orientation = pages[0].first(_ORIENTATION, 1)
+    if _CREDENTIALS in pages[0].fields:
+        header.notes.append(CREDENTIALS)
     _describe(header, picture)
     return header
 

@@ -4,6 +4,7 @@ import dataclasses
 import io
 import math
 import struct
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import BinaryIO, NamedTuple, Union
 
@@ -24,14 +25,19 @@ _NUMBERS = {5: 4, 10: 4}
 # Of the types that a number above 0 may have.
 _CODES = {SHORT: "H", LONG: "I", RATIONAL: "II", FLOAT: "f", DOUBLE: "d"}
 _TEXTS = (ASCII, 129)
+# Texts that some programs write as plain bytes: from the name of the document to the model of the
+# camera, the name of the page, software, time, artist, computer, copyright.
+_WORDS = {*range(269, 273), 285, SOFTWARE, 306, ARTIST, 316, COPYRIGHT}
+_BYTES = (1, 7)
 # What of the first directory describes the picture, not how it is stored, besides its texts:
 # position and number of the page, rating, titles and keywords of Windows, place on the earth,
-# exposure (TIFF/EP), serial number and lens of DNG.
+# exposure (TIFF/EP), serial number and lens of DNG, titles of Panasonic, time and speed of films.
 _DESCRIPTIVE = {
     *(ORIENTATION, X_RESOLUTION, Y_RESOLUTION, RESOLUTION_UNIT, 286, 287, 297, 18246, 18249),
     *(*range(40091, 40096), 33550, 33922, 34264, 34735, 34736, 33434, 33437, 34850, 34855),
     *(37386, 37377, 37378, 37379, 37380, 37381, 37382, 37383, 37384, 37385, 37396, 50736),
-    *(CAMERA, PLACE),
+    *(CAMERA, PLACE, 33920, 50741, 50898, 50899, 51043, 51044, 51058),
+    *_WORDS,
 }
 # Texts that are of the pixels: names of inks, GDAL's value of none.
 _STORAGE = {333, 42113}
@@ -101,7 +107,7 @@ class Exif:
         reader = Reader(file)
         main = reader.directory(at or reader.first)
         kept = {
-            tag: entry
+            tag: _as_text(entry) if tag in _WORDS else entry
             for tag, entry in main.items()
             if tag in _DESCRIPTIVE
             or (isinstance(entry, Entry) and entry.kind in _TEXTS and tag not in _STORAGE)
@@ -183,9 +189,7 @@ class Exif:
             values = self.numbers(tag, camera)
             if not 2 <= len(values) <= 4:
                 continue
-            x, y = turn_point(orientation, values[0], values[1], width - 1, height - 1)
-            sides = values[:1:-1] if orientation >= 5 else values[2:]
-            turned = [min(max(round(value), 0), 2**16 - 1) for value in (x, y, *sides)]
+            turned = turn_subject(orientation, values, width, height)
             content = struct.pack(f"{self.order}{len(turned)}H", *turned)
             camera[tag] = Entry(SHORT, len(turned), content)
         if orientation >= 5 and _FOCAL_X in camera and _FOCAL_Y in camera:
@@ -368,6 +372,34 @@ def turn_point(
     x = width - x if orientation in (2, 3, 7, 8) else x
     y = height - y if orientation in (3, 4, 6, 7) else y
     return (y, x) if orientation >= 5 else (x, y)
+
+
+def turn_subject(orientation: int, values: Sequence[float], width: int, height: int) -> list[int]:
+    """Where the subject of a picture is, as it is displayed: a point, a circle or a rectangle.
+
+    Example:
+
+    >>> from kh_zoo.pictures.metadata.exif import turn_subject
+    >>> turn_subject(6, (10, 20, 4, 2), width=80, height=48)
+    [27, 10, 2, 4]
+
+    Args:
+        orientation: EXIF's, 1..8.
+        values: Its centre in the file, from the left and from the top, then the diameter, or width
+            and height, if there are any, in pixels.
+        width: Width in the file, in pixels.
+        height: Height in the file, in pixels.
+    """
+    x, y = turn_point(orientation, values[0], values[1], width - 1, height - 1)
+    sides = values[:1:-1] if orientation >= 5 else values[2:]
+    return [min(max(round(value), 0), 2**16 - 1) for value in (x, y, *sides)]
+
+
+def _as_text(entry: "Entry | Directory") -> "Entry | Directory":
+    if isinstance(entry, dict) or entry.kind not in _BYTES:
+        return entry
+    content = entry.content.rstrip(b"\0") + b"\0"
+    return Entry(ASCII, len(content), content)
 
 
 def _swapped(directory: Directory, order: str) -> Directory:

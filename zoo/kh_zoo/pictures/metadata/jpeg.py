@@ -42,6 +42,7 @@ _APP0, _APP1, _APP13, _COMMENT = 0xE0, 0xE1, 0xED, 0xFE
 _SCAN, _END = 0xDA, 0xD9
 _ALONE = {0x01, *range(0xD0, 0xD9)}  # markers without a segment
 _JFIF, _EXIF = b"JFIF\0", b"Exif\0\0"
+_EXIF_ANY = _EXIF[:-1]  # its last byte is padding, which some programs fill otherwise
 _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENSION = b"http://ns.adobe.com/xmp/extension/\0"
 _MAKER_NOTE = 0x927C
@@ -59,28 +60,26 @@ def read(file: BinaryIO) -> Metadata:
     found = Metadata()
     stated = None
     exif = photoshop = b""
-    extensions: defaultdict[str, bytearray] = defaultdict(bytearray)
+    extensions: defaultdict[str, dict[int, bytes]] = defaultdict(dict)
     for kind, body in _segments(file):
         if kind == _APP0 and body.startswith(_JFIF) and len(body) >= 12:
             unit, x, y = struct.unpack_from(">BHH", body, 7)
             if x and y and unit in _JFIF_UNITS:
                 stated = Resolution(Fraction(x), Fraction(y), _JFIF_UNITS[unit])
-        elif kind == _APP1 and body.startswith(_EXIF):
+        elif kind == _APP1 and body.startswith(_EXIF_ANY):
             # One that is too long goes on in further segments, without a header of its own.
-            if not exif or not body.removeprefix(_EXIF).startswith(TIFF_STARTS):
-                exif += body.removeprefix(_EXIF)
+            if not exif or not body[len(_EXIF) :].startswith(TIFF_STARTS):
+                exif += body[len(_EXIF) :]
         elif kind == _APP1 and body.startswith(_XMP) and not found.xmp:
             found.xmp = body.removeprefix(_XMP)
         elif kind == _APP1 and body.startswith(_EXTENSION):
-            # A name of 32 characters, the length of all, and where this part stands.
+            # A name of 32 characters, the length of all, and where this part stands, in any order.
             rest = body.removeprefix(_EXTENSION)
             name, (_, at) = rest[:32], struct.unpack(">II", rest[32:40].ljust(8, b"\0"))
-            content = extensions[name.decode("latin-1")]
-            if at == len(content):
-                content += rest[40:]
+            extensions[name.decode("latin-1")].setdefault(at, rest[40:])
         elif kind == _APP13 and body.startswith(HEADER):
             photoshop += body.removeprefix(HEADER)
-        elif kind == _COMMENT:
+        elif kind == _COMMENT and body.strip(b"\0"):
             found.texts.append(Text(COMMENT, decoded(body.rstrip(b"\0"))))
     found.exif = Exif.from_bytes(exif)
     found.iptc = records_in(photoshop)
@@ -164,12 +163,16 @@ def _segments(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
             file.seek(length, 1)
 
 
-def _joined(packet: bytes, extensions: dict[str, bytearray]) -> bytes:
+def _joined(packet: bytes, extensions: dict[str, dict[int, bytes]]) -> bytes:
     try:
         xmp = Xmp(packet)
         name = xmp.extended
         if name in extensions:
-            xmp.join(bytes(extensions[name]))
+            content = bytearray()
+            for at, part in sorted(extensions[name].items()):
+                if at == len(content):
+                    content += part
+            xmp.join(bytes(content))
             return xmp.to_bytes()
     except ValueError:
         pass

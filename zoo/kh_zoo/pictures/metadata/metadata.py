@@ -1,5 +1,6 @@
 """What a picture file says besides its pixels, whatever its format."""
 
+import codecs
 import dataclasses
 from fractions import Fraction
 from typing import Any, NamedTuple
@@ -97,8 +98,10 @@ class Metadata:
     chunks: dict[bytes, bytes] = dataclasses.field(default_factory=dict)
     """Those that only PNG has, as they are, by their kind."""
     compression: str = ""
-    """How the pixels are stored, where that is worth keeping: of TIFF the name that libvips has for
-    it, `"lossless"` of WebP."""
+    """How the pixels of TIFF are stored, where that is worth keeping: the name that libvips has for
+    it."""
+    lossless: bool = False
+    """Whether it is WebP without loss."""
 
     def take_resolution(self) -> None:
         """Let the resolution that XMP states count, where there is no other, but for 72."""
@@ -182,7 +185,7 @@ class Metadata:
         """
         lost: list[str] = []
         kept: list[Text] = []
-        for text in map(_meant, self.texts):
+        for text in map(meant, self.texts):
             field = _FIELDS.get(text.keyword)
             if text.keyword == COMMENT and comments:
                 kept.append(text)
@@ -207,7 +210,7 @@ class Metadata:
 
 
 def decoded(content: bytes) -> str:
-    """A text whose encoding nobody states: UTF-8 where it can be that, else Latin-1.
+    """A text whose encoding nobody states: UTF-16 by its mark, UTF-8 if it can be, else Latin-1.
 
     Example:
 
@@ -218,8 +221,9 @@ def decoded(content: bytes) -> str:
     Args:
         content: The text, without what ends it.
     """
+    marked = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     try:
-        return content.decode()
+        return content.decode("utf-16" if marked else "utf-8-sig")
     except UnicodeDecodeError:
         return content.decode("latin-1")
 
@@ -257,8 +261,20 @@ def _is_known(stated: Resolution) -> bool:
     return stated.unit != NO_UNIT and round(stated.per(INCH)[0]) != _USUAL
 
 
-def _meant(text: Text) -> Text:
-    """A text in UTF-8, which many programs write where PNG says Latin-1."""
+def meant(text: Text) -> Text:
+    """A text whose bytes are UTF-8, which many programs write where PNG says Latin-1.
+
+    Example:
+
+    >>> from kh_zoo.pictures.metadata.metadata import Text, meant
+    >>> meant(Text("Author", "Å\x81ukasz")).content
+    'Łukasz'
+
+    Args:
+        text: The text; one that is not international as if it were in Latin-1.
+    """
+    if text.international:
+        return text
     try:
         return text._replace(content=decoded(text.content.encode("latin-1")))
     except UnicodeEncodeError:

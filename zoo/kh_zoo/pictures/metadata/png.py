@@ -17,6 +17,7 @@ from kh_zoo.pictures.metadata.metadata import (
     Text,
     chosen_resolution,
     decoded,
+    meant,
     of_metres,
 )
 from kh_zoo.pictures.metadata.photoshop import block_of, records_in
@@ -46,10 +47,11 @@ def read(file: BinaryIO) -> Metadata:
     """Read the metadata of a PNG file; what is damaged in them is left out."""
     found = Metadata()
     stated = None
+    exif = b""
     room = _MOST
     for kind, body in _chunks(file):
         if kind == b"eXIf":
-            found.exif = Exif.from_bytes(body)
+            exif = exif or body  # of two the first, as for libpng
         elif kind == b"pHYs" and len(body) == 9:
             x, y, unit = struct.unpack(">IIB", body)
             if unit == 1:
@@ -64,9 +66,11 @@ def read(file: BinaryIO) -> Metadata:
             if raw:
                 _take_raw(found, raw["kind"].lower(), text.content)
             elif text.keyword == _XMP:
-                found.xmp = text.content.encode()
+                found.xmp = meant(text).content.encode()
             else:
                 found.texts.append(text)
+    if exif:
+        found.exif = Exif.from_bytes(exif)
     found.resolution = chosen_resolution(stated, found.exif)
     return found
 

@@ -24,7 +24,7 @@ def read(file: BinaryIO) -> Metadata:
         elif kind == b"XMP " and not found.xmp:
             found.xmp = body
         elif kind == _LOSSLESS or (kind == b"ANMF" and body[16:20] == _LOSSLESS):
-            found.compression = "lossless"
+            found.lossless = True
     found.resolution = chosen_resolution(None, found.exif)
     return found
 

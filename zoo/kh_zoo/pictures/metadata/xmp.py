@@ -8,7 +8,7 @@ from typing import Any
 from xml.dom import Node, expatbuilder, minidom
 from xml.parsers.expat import ExpatError
 
-from kh_zoo.pictures.metadata.exif import turn_point
+from kh_zoo.pictures.metadata.exif import turn_point, turn_subject
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _TIFF = "http://ns.adobe.com/tiff/1.0/"
@@ -20,6 +20,7 @@ _CAMERA_RAW = "http://ns.adobe.com/camera-raw-settings/1.0/"
 _DIMENSIONS = "http://ns.adobe.com/xap/1.0/sType/Dimensions#"
 _IPTC = "http://iptc.org/std/Iptc4xmpExt/2008-02-29/"
 _MICROSOFT = "http://ns.microsoft.com/photo/1.2/t/Region#"
+_SUBJECTS = ((_EXIF, "SubjectArea"), (_EXIF, "SubjectLocation"))
 _EXTENDED = "HasExtendedXMP"
 _NUMBER = re.compile(r"[0-9]{1,12}(/[0-9]{1,12}|\.[0-9]{1,12})?")
 # What is true of the file only, not of what is written: how the pixels are stored, and the
@@ -158,8 +159,8 @@ class Xmp:
     def turn(self, orientation: int, width: int, height: int) -> None:
         """Turn what the packet says of places in the picture.
 
-        Regions of the Metadata Working Group (faces), of Microsoft, of the IPTC and of ACDSee, and
-        the crop of Camera Raw.
+        Regions of the Metadata Working Group (faces), of Microsoft, of the IPTC and of ACDSee, the
+        crop of Camera Raw, and EXIF's subject.
 
         Args:
             orientation: Of the pixels in the file, 1..8.
@@ -180,6 +181,9 @@ class Xmp:
             turn.microsoft()
             turn.iptc()
             turn.crop()
+        for node in self._properties():
+            if (node.namespaceURI, node.localName) in _SUBJECTS:
+                _turn_subject(node, orientation, width, height)
         if orientation >= 5 and not upright:
             for structure in structures:
                 structure.swap((_DIMENSIONS, "w"), (_DIMENSIONS, "h"))
@@ -380,6 +384,21 @@ class _Turn:
                 return unit
             node = node.parentNode
         return ""
+
+
+def _turn_subject(node: Any, orientation: int, width: int, height: int) -> None:
+    """EXIF's place of the subject, numbers in a list."""
+    if node.nodeType == Node.ATTRIBUTE_NODE:
+        return
+    numbers = node.getElementsByTagNameNS(_RDF, "li")
+    try:
+        values = [int(_text(number)) for number in numbers]
+    except ValueError:
+        return
+    if 2 <= len(values) <= 4:
+        turned = turn_subject(orientation, values, width, height)
+        for number, value in zip(numbers, turned, strict=True):
+            _set(number, str(value))
 
 
 def corrected(packet: bytes, change: Callable[[Xmp], None]) -> bytes:
