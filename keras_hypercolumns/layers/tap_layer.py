@@ -195,8 +195,9 @@ class TapLayer(keras.layers.Layer):
                     f"`inputs[{name!r}]` of layer {self.name!r} should have at least one row and "
                     f"one column. Received: shape {shape}"
                 )
-        batches = {shape[0] for shape in shapes.values() if shape[0] is not None}
-        if len(batches) > 1:
+        # In no set: PyTorch's symbol of a size that is not known has no hash.
+        batch = self._batch(shapes)
+        if any(shape[0] not in (None, batch) for shape in shapes.values()):
             raise ValueError(
                 f"`inputs` of layer {self.name!r} should share one batch size, the first of each "
                 f"shape. Received: {shapes}"

@@ -56,7 +56,7 @@ class TestTorch:
             def forward(self, early, late):
                 return self.layer({"early": early, "late": late})
 
-        free = dict.fromkeys((1, 2), torch.export.Dim.DYNAMIC)
+        free = dict.fromkeys((0, 1, 2), torch.export.Dim.DYNAMIC)
         layer, _ = layers_of()
         layer(maps)
         program = torch.export.export(
@@ -64,7 +64,7 @@ class TestTorch:
         )
         other = {
             tap: torch.from_numpy(x.astype("float32"))
-            for tap, x in maps_of(random, height=20, width=16).items()
+            for tap, x in maps_of(random, batch=3, height=20, width=16).items()
         }
         found = program.module()(*other.values())
         torch.testing.assert_close(found, layer(other), rtol=0, atol=1e-6)

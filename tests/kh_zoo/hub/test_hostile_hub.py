@@ -637,6 +637,25 @@ def test_answers_without_end_in_time(hub, bad, monkeypatch, what, kind):
     assert time.monotonic() - started < 8
 
 
+@pytest.mark.parametrize("size", ["known", "unknown"])
+def test_a_file_that_always_begins_anew(hub, bad, monkeypatch, size):
+    """Each answer brings bytes, and none brings the end: it is not asked for without end."""
+    monkeypatch.setattr(hub_reader._Line, "sleep", lambda line, seconds: None)
+
+    def half(handler):
+        handler.send_response(200)
+        handler.send_header("ETag", "0" * 40)
+        handler.send_header("Content-Length", "100000")
+        handler.end_headers()
+        handler.wfile.write(b"{")
+
+    if size == "unknown":
+        hub.fail(API, hub_answer(hub, bad, lfs=False), times=9)
+    hub.fail(FILE, half, times=99)
+    assert "begins anew each time" in refused(pull, "eve/bad")
+    assert len(hub.requests) < 10
+
+
 def test_a_slow_line_that_goes_on_is_waited_for(hub, bad, files, monkeypatch):
     monkeypatch.setattr(hub_reader, "PATIENCE", 0.3)
     monkeypatch.setattr(hub_reader, "LEAST", 1)
@@ -805,6 +824,19 @@ def test_what_a_server_says_can_be_shown(hub, bad):
     assert "\x1b" not in result.stderr
     assert "\u202e" not in result.stderr
     assert "do as I say" not in result.stderr
+
+
+@pytest.mark.parametrize("what", [API, FILE])
+def test_errors_in_any_encoding(hub, bad, what):
+    def answer(handler):
+        handler.send_response(400)
+        for name in (b"X-Error-Message", b"X-Error-Code"):
+            handler._headers_buffer.append(name + b": Gr\xc3\xb6\xc3\x9fe \xe2\x80\xae\r\n")
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    hub.fail(what, answer, times=9)
+    assert "Größe \\u202e" in refused(pull, "eve/bad")
 
 
 # Synced before it is named

@@ -5,6 +5,8 @@ import copy
 import itertools
 import json
 import resource
+import subprocess
+import sys
 import time
 
 import h5py
@@ -262,6 +264,17 @@ def test_nesting(folder):
     refuse(changed(folder, change), "nested too deep", build=False)
 
 
+def test_what_keras_prints_bold_is_not(folder):
+    """In place of the text, the terminal's own signs would be shown."""
+
+    def change(table):
+        layer(table, "two")["config"]["kernel_size"] = [3, "x"]
+
+    with pytest.raises(ModelError, match="Keras can't build it") as caught:
+        load_model(changed(folder, change))
+    assert str(caught.value).isprintable()
+
+
 @pytest.mark.parametrize("layers", [None, 7, "x", {}, [7], [None], [{}], [[]], [{"class_name": 7}]])
 def test_layers_that_are_none(folder, layers):
     refuse(changed(folder, lambda table: table["config"].update(layers=layers)))
@@ -311,6 +324,10 @@ WEIGHTS = {
     "nothing, compressed": lambda file: file.create_dataset(
         "x", (10**9,), "f4", chunks=(10**6,), compression="gzip"
     ),
+    "a piece larger than the file": lambda file: file.create_dataset(
+        "x", data=np.ones(9, "f4"), chunks=(2**22,), maxshape=(None,), compression="gzip"
+    ),
+    "a long name": lambda file: file.create_dataset("a" * 60_000, data=np.float32([np.nan])),
     "infinite": lambda file: file.create_dataset("x", data=np.float32([np.inf])),
 }
 
@@ -320,6 +337,19 @@ def test_weights(folder, what):
     with h5py.File(folder / "model.weights.h5", "a") as file:
         WEIGHTS[what](file)
     refuse(folder)
+
+
+@pytest.mark.parametrize("code", ["os.abort()", "bytearray(2**40)", "print('no number')"])
+def test_weights_whose_reading_is_not_survived(folder, monkeypatch, code):
+    """As HDF5's library does with some: freed twice, or memory without end."""
+    real = subprocess.run
+
+    def run(command, **options):
+        assert command[:3] == [sys.executable, "-P", "-m"]
+        return real([sys.executable, "-c", f"import os; {code}"], **options)
+
+    monkeypatch.setattr(subprocess, "run", run)
+    refuse(folder, "does not survive", build=False)
 
 
 @pytest.mark.parametrize("seed", range(40))

@@ -179,6 +179,8 @@ class HubReader:
         import httpx2
 
         position, hash_, tries = file.seek(0, io.SEEK_END), known, TRIES
+        # Bytes that go on give new tries, those that were there before don't.
+        anew = TRIES + 1
         came(position)
         while True:
             asked = {"Range": f"bytes={position}-"} if position else {}
@@ -189,6 +191,12 @@ class HubReader:
                         "Content-Range", ""
                     ).startswith(f"bytes {position}-")
                     if position and (not goes_on or was != hash_):
+                        anew -= 1
+                        if not anew:
+                            raise HubError(
+                                f"{self.repository}: `{name}` begins anew each time, and does not "
+                                "come to its end: try again later"
+                            )
                         file.seek(0)
                         file.truncate()
                         came(-position)
@@ -460,7 +468,10 @@ def _refuse(response: "httpx2.Response") -> None:
             message = answer.get("error") if isinstance(answer, dict) else None
     content = json.dumps({"error": message[:500]} if isinstance(message, str) else {})
     copy = httpx2.Response(
-        response.status_code, headers=kept, content=content.encode(), request=response.request
+        response.status_code,
+        headers=httpx2.Headers(kept, encoding="utf-8"),
+        content=content.encode(),
+        request=response.request,
     )
     hf_raise_for_status(copy)
     raise HubError(f"the Hub answers {response.status_code}, which means nothing here")

@@ -5,9 +5,13 @@ It is what `keras.Model.save` writes to a directory: `config.json`, `metadata.js
 are built from it, and those that the running program has registered itself.
 """
 
+import contextlib
 import dataclasses
+import json
 import math
+import os
 import re
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +21,7 @@ import numpy as np
 from kh_zoo.errors import ModelError
 from kh_zoo.extras import needs
 from kh_zoo.files.plain_files import plain_path
+from kh_zoo.memory import limit_memory
 from kh_zoo.networks.model_folder import (
     CONFIG,
     KERAS_FILES,
@@ -107,6 +112,12 @@ _MOST = {"depth_multiplier": 64, "indices_or_sections": 1024}
 _MOST_DEPTH = 100
 _MOST_CALLS = 20_000
 _MOST_OBJECTS = 100_000
+_SECONDS, _SLOWEST = 30, 10_000_000
+"""For reading a weights' file, and bytes in a second of it."""
+_SPACE = 10**9
+"""Bytes that reading it may take beside twice its own size."""
+_MOST_LABEL = 100
+"""Characters of a name in a reason."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +154,7 @@ def check_keras_folder(path: Path) -> KerasFolder:
     _check_classes(path / CONFIG, config)
     for name in KERAS_FILES:
         plain_path(path / name)
-    return KerasFolder(path, config, size, _count_parameters(path / KERAS_WEIGHTS))
+    return KerasFolder(path, config, size, _count_apart(path / KERAS_WEIGHTS))
 
 
 def _check_classes(path: Path, config: Any) -> None:
@@ -213,6 +224,42 @@ def _count_calls(model: Any) -> int:
     return calls
 
 
+def _count_apart(path: Path) -> int:
+    """Check the weights' file, and count its numbers, in a process of its own.
+
+    Some damaged files make the HDF5 library end the process, or take all memory.
+    """
+    size = plain_path(path).stat().st_size
+    # -P: a file beside the model is not taken for a module.
+    command = [sys.executable, "-P", "-m", __spec__.name, os.fspath(path.absolute())]
+    answer = ""
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        answer = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=_SECONDS + size / _SLOWEST,
+            encoding="ascii",
+        ).stdout
+    try:
+        found = json.loads(answer)
+    except ValueError:
+        found = "is damaged: HDF5's own library does not survive reading it"
+    if isinstance(found, int):
+        return found
+    raise ModelError(f"{path}: {found}")
+
+
+def _answer(path: Path) -> None:
+    """What the process does that `_count_apart` starts: print the number, or the reason."""
+    limit_memory(_SPACE + 2 * path.stat().st_size)
+    try:
+        print(json.dumps(_count_parameters(path)))
+    except ModelError as error:
+        print(json.dumps(str(error).removeprefix(f"{path}: ")))
+
+
 def _count_parameters(path: Path) -> int:
     """Check the weights' file, without following what leads out of it, and count its numbers."""
     real = plain_path(path)
@@ -224,17 +271,18 @@ def _count_parameters(path: Path) -> int:
             while groups:
                 group = groups.pop()
                 for name in group:
+                    label = repr(name[:_MOST_LABEL])
                     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                        raise ModelError(f"{path}: {name!r} is a link, which could lead out of it")
+                        raise ModelError(f"{path}: {label} is a link, which could lead out of it")
                     found = group[name]
                     place = h5py.h5o.get_info(found.id).addr
                     if place in met or len(met) > _MOST_OBJECTS:
-                        raise ModelError(f"{path}: {name!r} is in it twice, or one of too many")
+                        raise ModelError(f"{path}: {label} is in it twice, or one of too many")
                     met.add(place)
                     if isinstance(found, h5py.Group):
                         groups.append(found)
                         continue
-                    left -= _check_array(path, name, found, left)
+                    left -= _check_array(path, label, found, left)
                     count += math.prod(found.shape)
     except ModelError:
         raise
@@ -245,7 +293,7 @@ def _count_parameters(path: Path) -> int:
     return count
 
 
-def _check_array(path: Path, name: str, found: Any, left: int) -> int:
+def _check_array(path: Path, label: str, found: Any, left: int) -> int:
     """Check an array of a weights' file that has so many bytes left; return how many it takes."""
     # bfloat16 is of no kind that NumPy has.
     if (
@@ -253,12 +301,18 @@ def _check_array(path: Path, name: str, found: Any, left: int) -> int:
         or found.shape is None
         or found.dtype.kind not in "fiubV"
     ):
-        raise ModelError(f"{path}: {name!r} is no array of numbers")
+        raise ModelError(f"{path}: {label} is no array of numbers")
     if found.external or found.is_virtual:
-        raise ModelError(f"{path}: {name!r} keeps its numbers in another file")
+        raise ModelError(f"{path}: {label} keeps its numbers in another file")
     size: int = math.prod(found.shape) * found.dtype.itemsize
-    if size > left:
-        raise ModelError(f"{path}: {name!r} is larger than its file")
+    # A piece of an array that may grow is larger than what is in it, and is unpacked whole.
+    piece = math.prod(found.chunks or (0,)) * found.dtype.itemsize
+    if max(size, piece) > left:
+        raise ModelError(f"{path}: {label} is larger than its file")
     if found.dtype.kind == "f" and not np.isfinite(found[()]).all():
-        raise ModelError(f"{path}: {name!r} is not finite")
+        raise ModelError(f"{path}: {label} is not finite")
     return size
+
+
+if __name__ == "__main__":
+    _answer(Path(sys.argv[1]))

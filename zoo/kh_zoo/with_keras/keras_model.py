@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import os
+import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -36,6 +37,8 @@ from kh_zoo.networks.tensors import read_tensors, write_model_folder
 from kh_zoo.with_keras.from_network import keras_model
 from kh_zoo.with_keras.to_network import NetworkFormatError, to_network
 
+_BOLD = r"\x1b\[\d*m"
+"""How Keras marks what matters in a message."""
 DEFAULT_SIZE = 256
 """Short side, in pixels, that a colorizer predicts at where nothing else is known."""
 
@@ -197,7 +200,7 @@ def build_keras_model(folder: KerasFolder) -> keras.Model:
     except ModelError:
         raise
     except Exception as error:
-        text = " ".join(str(error).split())
+        text = " ".join(re.sub(_BOLD, "", str(error)).split())
         raise ModelError(f"{folder.path}: Keras can't build it: {text[:300]}") from error
     return model
 
