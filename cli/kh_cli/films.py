@@ -16,6 +16,7 @@ from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_line, write_record
 from kh_zoo.extras import needs
 from kh_zoo.films.kinds import CODECS, FALLBACK, FORMATS, is_film
+from kh_zoo.shown import counted
 
 if TYPE_CHECKING:
     from kh_zoo.batches.plan import Plan
@@ -203,4 +204,4 @@ def _report(
     if status == "failed" or (status == "skipped" and not options.quiet):
         tell(f"{source}: {reason}")
     if result and not options.quiet:
-        tell("; ".join((f"{result.frames} frames in {seconds:.1f} s", *notes)))
+        tell("; ".join((f"{counted(result.frames, 'frame')} in {seconds:.1f} s", *notes)))

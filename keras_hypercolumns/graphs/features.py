@@ -76,7 +76,8 @@ def features(
         )
     if points.ndim == 3 and len(points) != len(pictures):
         raise ValueError(
-            f"`points` should be of {len(pictures)} pictures. Received: shape {points.shape}"
+            f"`points` should be for as many pictures as `pictures` has, {len(pictures)}. "
+            f"Received: shape {points.shape}"
         )
     sampler = HyperColumnSampler(**settings)
     shared = np.broadcast_to(points, (len(pictures), *points.shape[-2:]))

@@ -173,7 +173,7 @@ class TapLayer(keras.layers.Layer):
                 received = f"a single tensor of shape {tuple(inputs)}"
             raise ValueError(
                 f"`inputs` of layer {self.name!r} should be a dict of feature maps with the keys "
-                f"{list(names)}, or a tuple of {len(names)} maps in that order. "
+                f"{list(names)}, or a tuple of their maps in that order. "
                 f"Received: {received}"
             )
         return dict(zip(names, inputs, strict=True))

@@ -1,4 +1,4 @@
-"""What comes from outside, as it may be shown to a person."""
+"""What is shown to a person: text from outside, and numbers of things."""
 
 import unicodedata
 
@@ -26,6 +26,25 @@ def shown(text: object) -> str:
     if text.isprintable():
         return text
     return "".join(char if _harmless(char) else ascii(char)[1:-1] for char in text)
+
+
+def counted(number: int, thing: str) -> str:
+    """Return a number of things, with an s where it is not one.
+
+    Example:
+
+    >>> from kh_zoo.shown import counted
+    >>> counted(1, "model"), counted(2, "model"), counted(0, "model")
+    ('1 model', '2 models', '0 models')
+
+    Args:
+        number: How many there are.
+        thing: What one of them is called.
+
+    Returns:
+        Both.
+    """
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 def _harmless(char: str) -> bool:

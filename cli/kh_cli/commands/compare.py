@@ -20,6 +20,7 @@ from kh_cli.output.errors import FAILED, WRONG_USE, WrongUse
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_line
+from kh_zoo.shown import counted
 
 
 def compare(
@@ -122,7 +123,7 @@ def compare(
         raise typer.Exit(WRONG_USE)
     write_line(output)
     if not quiet:
-        tell(f"{written} pictures, {len(colorizers)} models")
+        tell(f"{counted(written, 'picture')}, {counted(len(colorizers), 'model')}")
     if failures:
         raise typer.Exit(FAILED)
 

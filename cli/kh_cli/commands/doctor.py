@@ -10,6 +10,7 @@ from kh_cli.options.hub_options import CacheDir, Offline, set_hub
 from kh_cli.options.output_options import Json
 from kh_cli.output.errors import FAILED, explain
 from kh_cli.output.stdout import write_record, write_text
+from kh_zoo.shown import counted
 
 _PACKAGES = (
     "keras-hypercolumns",
@@ -62,7 +63,8 @@ def doctor(
     found["keras_backend"] = _backend()
     found["cache"] = str(cache_folder())
     stored = list_stored()
-    found["pulled"] = f"{len(stored)} models, {sum(one.bytes for one in stored) / 1e6:.1f} MB"
+    models, megabytes = counted(len(stored), "model"), sum(one.bytes for one in stored) / 1e6
+    found["pulled"] = f"{models}, {megabytes:.1f} MB"
     found |= _hub()
     problem = None
     try:

@@ -15,6 +15,7 @@ from kh_cli.output.errors import INTERRUPTED
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_line
 from kh_zoo.extras import needs
+from kh_zoo.shown import counted
 
 
 def page(
@@ -100,5 +101,5 @@ def page(
         server.run(ready)
         left = server.gallery.left
     if left:
-        tell(f"ended before {left} of the pictures were done")
+        tell(f"ended with {counted(left, 'picture')} not done")
         raise typer.Exit(INTERRUPTED)

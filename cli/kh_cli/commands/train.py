@@ -12,6 +12,7 @@ from kh_cli.options.output_options import Quiet
 from kh_cli.output.errors import INTERRUPTED, WrongUse
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
+from kh_zoo.shown import counted
 
 if TYPE_CHECKING:
     from keras_hypercolumns.training.recipe import Recipe
@@ -120,14 +121,14 @@ def train(
     write_colorizer(trained.model, run / "model", plan.head_size)
     if done < plan.steps:
         tell(
-            f"interrupted: {done} of {plan.steps} steps are kept in {run}; the same command goes "
-            "on from there"
+            f"interrupted: {done} of {counted(plan.steps, 'step')} kept in {run}; the same command "
+            "goes on from there"
         )
         raise typer.Exit(INTERRUPTED)
     if not quiet:
         if plan.steps:
             _show_changes(run)
-        tell(f"trained {done} steps: `kh evaluate {run} --data ...`")
+        tell(f"trained {counted(done, 'step')}: `kh evaluate {run} --data ...`")
 
 
 def _recipe_of_solver(solver: str, init: str | None, run: Path) -> "str | Recipe":

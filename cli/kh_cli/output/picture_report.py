@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from kh_cli.output.progress import Progress
 from kh_cli.output.stderr import tell
 from kh_cli.output.stdout import write_line, write_record
+from kh_zoo.shown import counted
 
 if TYPE_CHECKING:
     from kh_zoo.batches.batch import Outcome
@@ -106,7 +107,7 @@ class PictureReport:
             kinds = Counter(passed).most_common()
             said = ", ".join(f"{count} {kind}" for kind, count in kinds[:_KINDS])
             more = sum(count for _, count in kinds[_KINDS:])
-            also = f", {more} others" if more else ""
+            also = f", {counted(more, 'other')}" if more else ""
             lines.append(f"{sum(passed.values())} passed over: {said}{also}")
         if self.failed:
             lines.append(f"{self.failed} failed")

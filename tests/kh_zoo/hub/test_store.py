@@ -388,7 +388,7 @@ class TestUse:
         found = json.loads(result.stdout)
         assert found["hub"] == hub.endpoint
         assert found["hub_answers"] == "yes, 200"
-        assert found["pulled"].startswith("1 models, 0.2 MB")
+        assert found["pulled"].startswith("1 model, 0.2 MB")
         assert found["HTTPS_PROXY"] == "***@proxy:3128"
         assert found["default_model"].startswith("lite, ships with the package")
         assert found["token"] == "set"

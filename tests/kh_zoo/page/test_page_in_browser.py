@@ -231,7 +231,7 @@ def test_a_folder_is_taken_as_by_colorize(page, served_page, folder, chosen):
     found = {picture["name"] for picture in served_page.pictures().values()}
     names = ("one.jpg", "two.png", SCRIPT, LONG, "broken.jpg", "sub/narrow.tif")
     assert found == {f"{folder.name}/{name}" for name in names}
-    assert page.inner_text("#problems").startswith("2 files passed over")
+    assert page.inner_text("#problems").startswith("2 passed over")
 
 
 def test_the_line_is_moved_by_mouse_and_keys(page, folder):

@@ -13,6 +13,7 @@ from av.video.reformatter import ColorRange
 
 from kh_zoo.errors import PictureError
 from kh_zoo.films.pixels import default_matrix
+from kh_zoo.shown import counted
 
 _MAJOR = int(av.__version__.partition(".")[0])
 AS_BYTES: dict[str, Any] = {"metadata_errors": "surrogateescape"} if _MAJOR < 19 else {}
@@ -136,7 +137,8 @@ class Film:
         if reasons:
             return f"cut short ({', '.join(reasons)}): what could be read is coloured"
         if self.damaged:
-            return f"damaged ({self.damaged} frames can't be decoded): the others are coloured"
+            frames = counted(self.damaged, "frame")
+            return f"damaged ({frames} can't be decoded): the others are coloured"
         return ""
 
     def _decode(self) -> Generator[FilmFrame, None, None]:

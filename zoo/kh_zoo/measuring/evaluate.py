@@ -20,6 +20,7 @@ from kh_zoo.measuring.metrics.auc import ColorPrior, auc, within
 from kh_zoo.measuring.metrics.bootstrap import interval
 from kh_zoo.measuring.split import evenly, list_pictures
 from kh_zoo.networks.model_folder import ModelFolder
+from kh_zoo.shown import counted
 
 with needs("evaluate", "Measuring"):
     from skimage.color import deltaE_ciede2000
@@ -96,7 +97,7 @@ def evaluate(
             "`data` should hold pictures of the test split: a twentieth of all, which `kh train` "
             "leaves out, those whose name's sha256, as a number, is a multiple of 20. Measure on "
             f"all with `every_picture` if the model did not learn from them. "
-            f"Received: {data}, with {others} pictures of the other splits"
+            f"Received: {data}, with {counted(others, 'picture')} of the other splits"
         )
     for group, names in groups.items():
         _check_colors(data, group, names, size)

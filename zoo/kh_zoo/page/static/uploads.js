@@ -23,7 +23,7 @@ export class Uploads {
       else if (file.size > mostBytes) this.onProblem(`${name}: too large`);
       else this.waiting.push({ file, name });
     }
-    if (passed) this.onProblem(`${passed} files passed over: no pictures, by their names`);
+    if (passed) this.onProblem(`${passed} passed over: no pictures, by their names`);
     if (!this.sending) this.sendAll();
     this.onChange();
   }
