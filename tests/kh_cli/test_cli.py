@@ -153,9 +153,11 @@ class TestColorize:
             b"b.jpg",
             b"\xff.jpg",
         ]
-        result = kh("colorize", "--from", "-", "-m", model, cwd=tmp_path, input="dir\n")
+        (tmp_path / "other").write_bytes(b"b.jpg")
+        lists = ("--from", "other", "--from", "-")
+        result = kh("colorize", *lists, "-m", model, cwd=tmp_path, input="dir\n")
         assert result.returncode == 0, result.stderr
-        assert result.stdout == "dir-color/a.jpg\n"
+        assert result.stdout == "b.color.jpg\ndir-color/a.jpg\n"
         for wrong in (["--from", "none"], ["--from", "dir"], []):
             result = kh("colorize", *wrong, "-m", model, cwd=tmp_path)
             assert result.returncode == 2

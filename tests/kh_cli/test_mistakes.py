@@ -116,6 +116,9 @@ MISTAKES = {
         "`--output` should be a folder that can be written to. "
         "Received: notes.txt/out (Not a directory)"
     ),
+    "colorize kept -o kept/made": (
+        "no pictures found (those in the output folder are no input: 1) in: kept"
+    ),
     # Of the model.
     "colorize photo.png -m relu1to55": (
         f"{NO_MODEL} Did you mean 'relu1to5'? Received: 'relu1to55'"
@@ -143,6 +146,9 @@ MISTAKES = {
     ),
     "evaluate lite": "Missing option '--data'.",
     "evaluate lite --data fotos": "Invalid value for '--data': dir 'fotos' does not exist.",
+    "evaluate lite --data photos --data texts": (
+        "`--data` should be a single folder, which may have others in it. Received: photos, texts"
+    ),
     "evaluate lite --data empty": (
         "`--data` should hold colour pictures. Received: empty, without any"
     ),
@@ -171,6 +177,9 @@ MISTAKES = {
     ),
     "export lite lite.onnx --to onnx": (
         "`TARGET` should be a folder, for several files. Received: lite.onnx"
+    ),
+    "study lite --data photos --data texts": (
+        "`--data` should be a single folder, which may have others in it. Received: photos, texts"
     ),
     "study lite --data photos --pictures none": (
         "`--pictures` should be a whole number. Received: 'none'"
@@ -217,7 +226,8 @@ def desk(tmp_path_factory):
     noise = np.random.default_rng(0).integers(0, 256, (30, 40), "uint8")
     for name in ("empty", "texts", "photos"):
         (folder / name).mkdir()
-    for name in ("photo.png", "-photo.png", "photos/a.png", "photos/b.png"):
+    (folder / "kept" / "made").mkdir(parents=True)
+    for name in ("photo.png", "-photo.png", "photos/a.png", "photos/b.png", "kept/made/a.png"):
         Image.fromarray(noise).save(folder / name)
     for name in ("letter.jpg", "notes.txt", "texts/a.txt"):
         (folder / name).write_text("Dear aunt,\n")

@@ -21,8 +21,10 @@ def picture(path, seed=0):
 
 
 def test_what_is_there_and_what_arrives_is_coloured_as_by_colorize(model, tmp_path, kh_here):
-    scans, out, made = tmp_path / "scans", tmp_path / "out", tmp_path / "made"
+    scans, made = tmp_path / "scans", tmp_path / "made"
+    out = scans / "out"
     picture(scans / "before.png", 1)
+    picture(out / "mine.png", 7)
     options = ("-m", model, "--saturation", "0.8", "--format", "jpg")
     command = [KH, "watch", scans, "-o", out, "--settle", "0.8", "-j", "1", "--json", *options]
     lines = []
@@ -68,7 +70,7 @@ def test_what_is_there_and_what_arrives_is_coloured_as_by_colorize(model, tmp_pa
     assert "another run is writing" in refused[2]
     assert errors.splitlines()[1:2] == ["1 of them again: the input has changed"]
     assert "6 coloured in" in errors
-    assert errors.endswith("\n1 failed\n")
+    assert errors.endswith("\n1 passed over: 1 in the output folder\n1 failed\n")
     became = [(line["input"], line["status"]) for line in lines]
     assert became[0] == (f"{scans}/before.png", "done")
     arrived = {(f"{scans}/{name}.png", "done") for name in ("slow", "new/old", "renamed")}

@@ -30,6 +30,7 @@ from kh_cli.output.progress import Progress
 from kh_cli.output.streams import as_stream, streams
 from kh_zoo.extras import needs
 from kh_zoo.films.kinds import is_film
+from kh_zoo.shown import counted
 
 if TYPE_CHECKING:
     from kh_zoo.runners import Runner
@@ -48,11 +49,12 @@ def colorize(
         ),
     ] = None,
     listing: Annotated[
-        Path | None,
+        list[Path] | None,
         typer.Option(
             "--from",
             metavar="FILE",
-            help="File with further PATHs, one a line; - is standard input. Default: none.",
+            help="File with further PATHs, one a line; - is standard input; may be repeated. "
+            "Default: none.",
             show_default=False,
         ),
     ] = None,
@@ -140,7 +142,7 @@ def colorize(
         compare=compare,
         video=video,
     )
-    paths = [*(paths or ()), *(listed_paths(listing) if listing else ())]
+    paths = [*(paths or ()), *(path for file in listing or () for path in listed_paths(file))]
     paths, output = [as_stream(path, 0) for path in paths], output and as_stream(output, 1)
     if not paths:
         raise WrongUse("`PATH` should be a picture or a folder of pictures. Received: none")
@@ -173,7 +175,8 @@ def colorize(
         interrupted = opened.enter_context(noted_interrupt())
         for journal in batch.journals.values():
             if journal.passed_over:
-                progress.say(f"{journal.path}: {journal.passed_over} lines passed over, not ours")
+                lines = counted(journal.passed_over, "line")
+                progress.say(f"{journal.path}: {lines} passed over, not ours")
         report = PictureReport(progress, json, names)
         if plan.jobs and not quiet:
             if len(plan.jobs) > 1:

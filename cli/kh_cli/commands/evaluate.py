@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from kh_cli.options.data_option import single_folder
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.model_options import Model
 from kh_cli.options.output_options import Json, Quiet, check_suffix, prepare_place
@@ -16,7 +17,7 @@ from kh_cli.output.stdout import write_record, write_table
 def evaluate(
     model: Model,
     data: Annotated[
-        Path,
+        list[Path],
         typer.Option(
             exists=True,
             file_okay=False,
@@ -81,6 +82,7 @@ def evaluate(
     of AB over the mean colour. `--json` and `--report` also have the structural similarity, the
     area under the curve of the error of AB, and the interval of each figure.
     """
+    folder = single_folder(data)
     check_suffix("--report", report, ".html")
     if report is not None:
         prepare_place("--report", report)
@@ -91,7 +93,7 @@ def evaluate(
     with Progress("evaluating", None, quiet=quiet) as progress:
         rows = evaluate(
             model,
-            data,
+            folder,
             size=size,
             engine=engine,
             vivid=vivid,
@@ -102,7 +104,7 @@ def evaluate(
     if report is not None:
         from kh_zoo.measuring.report import write_report
 
-        write_report(report, model, data, rows, engine=engine, vivid=vivid)
+        write_report(report, model, folder, rows, engine=engine, vivid=vivid)
         if not quiet:
             tell(f"report: {report}")
     if json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from kh_cli.options.data_option import single_folder
 from kh_cli.options.hub_options import CacheDir, Offline, pull_model, set_hub
 from kh_cli.options.model_options import Model
 from kh_cli.options.output_options import Json, Quiet, check_suffix, prepare_place
@@ -25,7 +26,7 @@ _Subsets = list[tuple[str, tuple[str, ...]]]
 def study(
     model: Model,
     data: Annotated[
-        Path,
+        list[Path],
         typer.Option(
             exists=True,
             file_okay=False,
@@ -65,6 +66,7 @@ def study(
     each stride, and the variants; then how much of each tap is linear in each other one. Of a
     VGG-19 the taps are those of all variants, of another network those that its heads see.
     """
+    folder = single_folder(data)
     check_suffix("--plot", plot, ".svg")
     if plot is not None:
         prepare_place("--plot", plot)
@@ -79,7 +81,7 @@ def study(
         with Progress("sampling", None, quiet=quiet, log=True) as progress:
             studied = study(
                 model,
-                data,
+                folder,
                 pictures=pictures,
                 size=size,
                 points=points,

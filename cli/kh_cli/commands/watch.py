@@ -26,6 +26,7 @@ from kh_cli.output.errors import FAILED
 from kh_cli.output.interrupt import noted_interrupt
 from kh_cli.output.picture_report import PictureReport
 from kh_cli.output.progress import Progress
+from kh_zoo.shown import counted
 
 if TYPE_CHECKING:
     from kh_zoo.batches.arrivals import Arrivals
@@ -107,7 +108,13 @@ def watch(
         from kh_zoo.batches.arrivals import Arrivals
         from kh_zoo.batches.batch import Batch
         from kh_zoo.batches.journal import Journal
-        from kh_zoo.batches.plan import check_format, check_watched, plan_arrived
+        from kh_zoo.batches.plan import (
+            check_format,
+            check_watched,
+            mirror,
+            passed_in_output,
+            plan_arrived,
+        )
 
         suffix = suffix_of(format)
         check_format(suffix)
@@ -118,7 +125,8 @@ def watch(
         progress = opened.enter_context(Progress("watching", None, quiet=quiet))
         interrupted = opened.enter_context(noted_interrupt())
         if journal.passed_over:
-            progress.say(f"{journal.path}: {journal.passed_over} lines passed over, not ours")
+            lines = counted(journal.passed_over, "line")
+            progress.say(f"{journal.path}: {lines} passed over, not ours")
         opened.enter_context(journal)
         watching = _Watching(
             Arrivals(folder, root, settle=settle),
@@ -135,11 +143,12 @@ def watch(
             else:
                 watching.wait()
         watching.end()
-        report = watching.report
+        report, arrivals = watching.report, watching.arrivals
+        passed = arrivals.passed
+        if arrivals.has_output:
+            passed += passed_in_output(root, mirror(folder, arrivals.pictures, root, suffix))
     stopped = interrupted.noted
-    report.summarize(
-        running.device, watching.arrivals.passed, left="the same command goes on from here"
-    )
+    report.summarize(running.device, passed, left="the same command goes on from here")
     if stopped and report.left:
         raise typer.Exit(stopped.code)
     if report.failed:

@@ -268,6 +268,17 @@ class TestOwnOutputs:
         plan = plan_batch([Path("dir"), Path("dir/out")], output=Path("dir/out"))
         assert set(targets(plan)) == {"dir/a.jpg"}
 
+    def test_pictures_of_somebody_else_in_the_output_folder_are_counted(self):
+        for name in ("dir/a.jpg", "dir/out/mine.jpg", "dir/out/sub/mine.png", "dir/out/a.jpg"):
+            picture(Path(name))
+        Path("dir/out/link").symlink_to("..", target_is_directory=True)
+        picture(Path("dir/out/earlier.jpg"), SOFTWARE)
+        for paths in (["dir"], ["dir/a.jpg", "dir/out"], ["dir", "dir/out"]):
+            plan = plan_batch(map(Path, paths), output=Path("dir/out"))
+            assert plan.passed == {"in the output folder": 2}
+            assert [job.source for job in plan.finished] == [Path("dir/a.jpg")]
+        assert plan_batch([Path("dir")], output=Path("other")).passed == {}
+
     def test_nothing_but_outputs_is_refused(self):
         picture(Path("a.color.jpg"))
         with pytest.raises(PlanError, match=r"a\.color\.jpg is an output itself"):

@@ -88,6 +88,8 @@ class Arrivals:
         """Outputs in it, by their names."""
         self.passed: Counter[str] = Counter()
         """Other files in it, when it was looked at last."""
+        self.has_output = False
+        """Whether the output folder is in it."""
         self.unreadable: list[tuple[Path, str]] = []
         """What can't be looked at, and could be the time before, each with the reason."""
         self.pause = _OFTEN
@@ -101,6 +103,7 @@ class Arrivals:
         walk = Walk(self.folder, self.output)
         self.own |= set(walk.own)
         self.passed = walk.passed
+        self.has_output = walk.has_output
         self.unreadable = [
             (path, why) for path, why in walk.unreadable if path not in self._blocked
         ]
@@ -134,6 +137,11 @@ class Arrivals:
             return False
         seen.done = False
         return True
+
+    @property
+    def pictures(self) -> list[Path]:
+        """All that are in it, and not in the output folder."""
+        return list(self._seen)
 
     @property
     def waiting(self) -> dict[Path, bool]:

@@ -16,6 +16,7 @@ from kh_zoo.errors import OutputError, ZooError
 from kh_zoo.pictures.formats import ALIKE
 from kh_zoo.pictures.output import SUFFIXES, is_own_output
 
+_IN_OUTPUT = "in the output folder"
 FALLBACK = ".png"
 """What is written where the input's own format can't be: it keeps depth and transparency."""
 
@@ -76,9 +77,9 @@ def plan_batch(
     `photo.jpg` becomes `photo.color.jpg` beside it, and the pictures of `dir/` go into `dir-color/`
     under their own names, in the same tree. Outputs of an earlier batch are no input: they are
     known by their names and by the mark inside them. In folders, other files than pictures, what is
-    hidden and what systems keep there are passed over; links to folders are followed, each folder
-    being read once. An output that two inputs would write, or that would overwrite an input, is
-    refused.
+    hidden and what systems keep there are passed over, and pictures that somebody has put into the
+    output folder; links to folders are followed, each folder being read once. An output that two
+    inputs would write, or that would overwrite an input, is refused.
 
     Example:
         >>> plan = plan_batch([Path("photo.jpg")])  # doctest: +SKIP
@@ -109,10 +110,15 @@ def plan_batch(
     unreadable: list[tuple[Path, str]] = []
     passed: Counter[str] = Counter()
     roots: dict[Path, None] = {}
+    walked_roots: dict[Path, None] = {}
     for path in paths:
         if os.path.isdir(path):
             root = folder or _beside(path)
-            if is_output_folder(path) or os.path.realpath(root) == os.path.realpath(path):
+            if os.path.realpath(root) == os.path.realpath(path):
+                walked_roots[root] = None
+                own.append(path)
+                continue
+            if is_output_folder(path):
                 own.append(path)
                 continue
             roots[root] = None
@@ -120,7 +126,9 @@ def plan_batch(
             own += walk.own
             unreadable += walk.unreadable
             passed += walk.passed
-            candidates += [_mirrored(path, source, root, suffix) for source in walk.found]
+            if walk.has_output:
+                walked_roots[root] = None
+            candidates += mirror(path, walk.found, root, suffix)
         elif path.stem.endswith(MARK) or path.name == JOURNAL:
             own.append(path)
         else:
@@ -132,6 +140,8 @@ def plan_batch(
             candidates.append(Job(path, target, folder or target.parent, place))
 
     plan = _decide(candidates, overwrite)
+    for root in walked_roots:
+        passed += passed_in_output(root, candidates)
     plan = dataclasses.replace(
         plan,
         own=tuple(dict.fromkeys((*own, *plan.own))),
@@ -142,6 +152,8 @@ def plan_batch(
         if folder and os.path.realpath(folder) in map(os.path.realpath, paths):
             raise PlanError(f"`output` should be another folder than the input. Received: {folder}")
         also = f" ({plan.own[0]} is an output itself)" if plan.own else ""
+        if passed[_IN_OUTPUT]:
+            also = f" (those {_IN_OUTPUT} are no input: {passed[_IN_OUTPUT]})"
         raise PlanError(f"no pictures found{also} in: {', '.join(map(str, paths))}")
     plan.check()
     if plan.jobs:
@@ -161,7 +173,21 @@ def plan_arrived(
         output: As of `plan_batch`, which it should have been checked by: see `check_watched`.
         suffix: As of `plan_batch`.
     """
-    return _decide([_mirrored(folder, source, output, suffix) for source in arrived], False)
+    return _decide(mirror(folder, arrived, output, suffix), False)
+
+
+def passed_in_output(root: Path, jobs: Iterable[Job]) -> Counter[str]:
+    """Count the pictures in an output folder that are neither outputs nor inputs of the jobs.
+
+    Somebody else has put them there, and would miss them: see `Plan.passed`.
+    """
+    known = {os.path.realpath(path) for job in jobs for path in (job.source, job.target)}
+    foreign = [
+        path
+        for path in Walk(root).found
+        if os.path.realpath(path) not in known and not is_own_output(path)
+    ]
+    return Counter({_IN_OUTPUT: len(foreign)}) if foreign else Counter()
 
 
 def check_watched(folder: Path, output: Path | None) -> Path:
@@ -182,10 +208,12 @@ def check_watched(folder: Path, output: Path | None) -> Path:
     return root
 
 
-def _mirrored(folder: Path, source: Path, root: Path, suffix: str | None) -> Job:
-    """What becomes of a picture in a folder: in `root`, at the same place."""
-    target = root / source.relative_to(folder).with_name(_name(source, "", suffix))
-    return Job(source, target, root)
+def mirror(folder: Path, sources: Iterable[Path], root: Path, suffix: str | None) -> list[Job]:
+    """What becomes of pictures in a folder: in `root`, at the same place."""
+    return [
+        Job(source, root / source.relative_to(folder).with_name(_name(source, "", suffix)), root)
+        for source in sources
+    ]
 
 
 def _decide(candidates: list[Job], overwrite: bool) -> Plan:

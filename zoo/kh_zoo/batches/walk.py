@@ -40,12 +40,18 @@ class Walk:
         """What can't be looked at, each with the reason."""
         self.passed: Counter[str] = Counter()
         """How many files and folders were passed over, by their kind."""
-        seen = {os.path.realpath(output)} if output else set()
+        self.has_output = False
+        """Whether the output folder is in it."""
+        written = os.path.realpath(output) if output else None
+        seen = set[str]()
         folders, links = [top], list[Path]()
         while folders or links:
             # Links last: so that a folder that is also linked to is found at its own place.
             folder = folders.pop() if folders else links.pop()
             real = os.path.realpath(folder)
+            if real == written:
+                self.has_output = True
+                continue
             if real in seen:
                 continue
             seen.add(real)
