@@ -122,6 +122,15 @@ def test_links_lead_to_files(page):
         assert (page.parent / target).exists(), target
 
 
+def test_the_readme_leads_to_every_guide():
+    index, readme = (
+        (ROOT / name).read_text(encoding="utf-8") for name in ("docs/index.md", "README.md")
+    )
+    guides = re.search(r":caption: Guides\n:hidden:\n\n([\w\n]+)", index)[1].split()
+    assert {"films", "zoo"} < set(guides)
+    assert [name for name in guides if f"(docs/{name}.md)" not in readme] == []
+
+
 def help_of(*words):
     result = CliRunner().invoke(create_app(), [*words, "--help"], prog_name="kh")
     assert result.exit_code == 0
