@@ -70,7 +70,7 @@ def test_channels_first(random):
         ((0, 16, 24, 3), None, "`pictures` should be .* one or more"),
         ((2, 16, 24, 3), (5, 3), r"`points` should have the shape .* Received: shape \(5, 3\)"),
         ((2, 16, 24, 3), (2,), "`points` should have the shape"),
-        ((2, 16, 24, 3), (3, 5, 2), "`points` should be of 2 pictures"),
+        ((2, 16, 24, 3), (3, 5, 2), "`points` should be for as many pictures as `pictures` has, 2"),
     ],
 )
 def test_shapes_that_are_wrong(pictures, points, said):

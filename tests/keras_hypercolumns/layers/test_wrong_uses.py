@@ -126,13 +126,13 @@ WRONG = {
         lambda: call((EARLY,)),
         [
             "a dict of feature maps with the keys ['early', 'late']",
-            "a tuple of 2 maps",
+            "a tuple of their maps",
             "Received: 1 of them",
         ],
     ),
     "the reference is left out of a tuple": (
         lambda: call((EARLY, LATE), reference="picture"),
-        ["['early', 'late', 'picture']", "a tuple of 3 maps in that order", "Received: 2 of them"],
+        ["['early', 'late', 'picture']", "a tuple of their maps in that order", "Received: 2 of"],
     ),
     "one map, not in a tuple": (
         lambda: call(EARLY, taps=("early",)),
