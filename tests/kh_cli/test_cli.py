@@ -12,6 +12,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -503,6 +504,20 @@ class TestTrain:
         assert json.loads(state.read_text())["step"] == 12
         assert "Traceback" not in result.stderr
 
+    @pytest.mark.parametrize(
+        ("steps", "done", "told"),
+        [(0, 0, "its heads are fitted: `kh evaluate"), (2, 1, "interrupted: 1 of 2 steps kept")],
+    )
+    def test_what_became_of_it_is_told(self, steps, done, told, tmp_path, monkeypatch, kh_here):
+        trained = SimpleNamespace(
+            recipe=SimpleNamespace(steps=steps, head_size=None), steps=done, model=None
+        )
+        monkeypatch.setattr("keras_hypercolumns.training.train.train", lambda *_, **__: trained)
+        monkeypatch.setattr("kh_zoo.with_keras.keras_model.write_colorizer", lambda *_: None)
+        code, _, err = kh_here("train", "small", "--data", tmp_path, "--run", tmp_path / "run")
+        assert code == (130 if done < steps else 0)
+        assert told in err
+
     def test_heads_for_pictures_of_ones_own(self, tmp_path):
         """From a trained model, with a solver in place of a recipe, beside the data folder."""
         random = np.random.default_rng(0)
@@ -569,7 +584,7 @@ class TestTrain:
         words = " ".join(table).split()
         for layer, change in changes.items():
             assert words[words.index(layer) + 1] == f"{change:.3g}"
-        assert "trained 1 steps" in result.stderr
+        assert "trained 1 step:" in result.stderr
         assert json.loads((tmp_path / "run" / "recipe.json").read_text())["init"] == "relu1to5"
         [events] = (tmp_path / "run" / "tensorboard").iterdir()
         assert events.stat().st_size > 1000

@@ -126,9 +126,11 @@ def train(
         )
         raise typer.Exit(INTERRUPTED)
     if not quiet:
+        became = "its heads are fitted"
         if plan.steps:
             _show_changes(run)
-        tell(f"trained {counted(done, 'step')}: `kh evaluate {run} --data ...`")
+            became = f"trained {counted(done, 'step')}"
+        tell(f"{became}: `kh evaluate {run} --data ...`")
 
 
 def _recipe_of_solver(solver: str, init: str | None, run: Path) -> "str | Recipe":
