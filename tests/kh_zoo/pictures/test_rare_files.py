@@ -206,6 +206,17 @@ def test_tiff_of_rare_samples_is_no_damage(tmp_path):
             Picture(tmp_path / name).small_lightness(16, 16)
 
 
+def test_tiff_without_the_meaning_of_its_numbers_is_no_damage(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", GRAY)
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        at = file.pages[0].tags[262].offset
+    content = bytearray((tmp_path / "a.tif").read_bytes())
+    content[at : at + 2] = struct.pack("<H", 261)  # a field that nobody knows
+    (tmp_path / "a.tif").write_bytes(content)
+    with pytest.raises(PictureError, match="PhotometricInterpretation is missing"):
+        Picture(tmp_path / "a.tif")
+
+
 def test_jpeg_ls_is_no_damage(tmp_path):
     frame = b"\xff\xf7\0\x0b\x08\0\x32\0\x3c\1\1\x11\0"
     (tmp_path / "a.jpg").write_bytes(

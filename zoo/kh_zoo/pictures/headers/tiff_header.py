@@ -145,6 +145,11 @@ def _describe(header: Header, picture: _Directory) -> None:
     elif bits - {1, 2, 4, 8, 16, 32} or len(bits) > 1:
         depth = "/".join(str(x) for x in sorted(bits))
         header.rare = f"TIFF of {depth} bits a channel: {_CONVERTED}"
+    elif _PHOTOMETRIC not in picture.fields and _STRIPS in picture.fields:
+        header.rare = (
+            "TIFF that does not say what its numbers mean (PhotometricInterpretation is missing): "
+            f"{_CONVERTED}"
+        )
     apart = picture.first(_PLANES, 1) == 2 and samples > 1
     if _TILE_WIDTH in picture.fields:
         # libvips makes tiles that it can't read black, and warns.
