@@ -277,13 +277,32 @@ def test_of_two_exif_chunks_the_first_counts(tmp_path):
 LABEL = struct.pack(">I4sI4s", 60, b"jumb", 52, b"jumd") + b"c2pa\0\x11\0\x10" + bytes(40)
 
 
-@pytest.mark.parametrize("kind", ["png", "jpg", "tif"])
+def avif(box):
+    """A file with a box before that of its items, which say where in the file they lie."""
+    content = plain("avif")
+    data = content.index(b"mdat") + 4
+    content = content.replace(struct.pack(">I", data), struct.pack(">I", data + len(box)))
+    meta = content.index(b"meta") - 4
+    return content[:meta] + box + content[meta:]
+
+
+def webp(chunk):
+    content = plain("webp") + chunk
+    return content[:4] + struct.pack("<I", len(content) - 8) + content[8:]
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "tif", "webp", "avif"])
 def test_content_credentials_are_said_to_be_gone(tmp_path, kind):
     path = tmp_path / f"a.{kind}"
     if kind == "tif":
         tifffile.imwrite(path, GRAY, extratags=[(0xCD41, 7, len(LABEL), LABEL, True)])
     elif kind == "png":
         path.write_bytes(png((b"caBX", LABEL)))
+    elif kind == "webp":
+        path.write_bytes(webp(b"C2PA" + struct.pack("<I", len(LABEL)) + LABEL))
+    elif kind == "avif":
+        name = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+        path.write_bytes(avif(struct.pack(">I4s", 24 + len(LABEL), b"uuid") + name + LABEL))
     else:
         path.write_bytes(jpeg(*[(0xEB, b"JP\0\1" + struct.pack(">I", i) + LABEL) for i in (1, 2)]))
     _, (note,) = colored(path, "png")

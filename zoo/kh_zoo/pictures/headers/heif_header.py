@@ -3,14 +3,13 @@
 import dataclasses
 import io
 import itertools
-import os
 import struct
 from typing import BinaryIO
 
 from kh_zoo.errors import PictureError
 from kh_zoo.pictures.headers.boxes import boxes
 from kh_zoo.pictures.headers.coded import Coded, read_av1, read_hevc
-from kh_zoo.pictures.headers.header import Header
+from kh_zoo.pictures.headers.header import CREDENTIALS, Header
 from kh_zoo.pictures.headers.jpeg_header import GAIN_MAP
 from kh_zoo.pictures.signal_color import signal_of
 
@@ -23,6 +22,8 @@ _GAIN_MAPS = (b"urn:com:apple:photo:2020:aux:hdrgainmap", b"urn:com:photo:aux:hd
 _AV1, _AV1_DEEP, _HEVC = 24, 29, 10
 # By quarter turns to the left, then: not mirrored, upside down, left to right.
 _ORIENTATIONS = ((1, 4, 2), (8, 5, 7), (3, 2, 4), (6, 7, 5))
+# Of the box that has them (C2PA 2.1, appendix A.5).
+_CREDENTIALS = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
 
 
 @dataclasses.dataclass
@@ -45,7 +46,7 @@ def read(file: BinaryIO) -> Header:
         PictureError: It has what decoders don't survive.
     """
     header = Header()
-    content = _meta(file)
+    content = _meta(file, header.notes)
     if content is None:
         return header  # a film
     meta = dict(boxes(content[4:]))
@@ -119,8 +120,8 @@ def _product(content: bytes) -> int:
     return int(width * height)
 
 
-def _meta(file: BinaryIO) -> bytes | None:
-    """The box that describes all items; None in a film, which has none."""
+def _meta(file: BinaryIO, notes: list[str]) -> bytes | None:
+    """The box that describes all items; None in a film, which has none. Notes what is before it."""
     film = False
     file.seek(0)
     for _ in range(_MOST_BOXES):
@@ -138,7 +139,10 @@ def _meta(file: BinaryIO) -> bytes | None:
         film = film or kind == b"moov"
         if length < header:
             break
-        file.seek(length - header, os.SEEK_CUR)
+        at = file.tell()
+        if kind == b"uuid" and file.read(len(_CREDENTIALS)) == _CREDENTIALS:
+            notes[:] = [CREDENTIALS]
+        file.seek(at + length - header)
     if not film:
         raise PictureError("damaged or cut short (the description of its parts is missing)")
     return None

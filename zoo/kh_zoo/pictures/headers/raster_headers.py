@@ -4,12 +4,12 @@ import os
 import struct
 from typing import BinaryIO
 
-from kh_zoo.pictures.headers.header import Header
+from kh_zoo.pictures.headers.header import CREDENTIALS, Header
 
 # Bytes a pixel that were measured while a picture is decoded and read.
 _WEBP, _GIF, _BMP, _JPEG2000 = 12, 12, 10, 6.5
 _CODESTREAM, _SIZE = b"\xff\x4f", b"\xff\x51"
-_BOXES = 1000
+_BOXES = _CHUNKS = 1000
 _FRAMES = 100_000
 
 
@@ -28,7 +28,16 @@ def read_webp(file: BinaryIO) -> Header:
         width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
     elif kind == b"VP8 ":
         width, height = (side & 0x3FFF for side in struct.unpack("<HH", content[14:18]))
-    return Header(width, height, width * height * _WEBP)
+    header = Header(width, height, width * height * _WEBP)
+    file.seek(12)
+    for _ in range(_CHUNKS):
+        kind, length = file.read(4), int.from_bytes(file.read(4), "little")
+        if kind == b"C2PA":
+            header.notes.append(CREDENTIALS)
+        if len(kind) < 4 or kind == b"C2PA":
+            break
+        file.seek(length + length % 2, os.SEEK_CUR)
+    return header
 
 
 def read_gif(file: BinaryIO) -> Header:
