@@ -145,7 +145,7 @@ def test_the_command_writes_every_subset(pictures, tmp_path, monkeypatch, capsys
     named["pool1to5"] = ("pool1", "pool2")
     groups = (TAPS, conv, ("pool1", "pool2"))
     monkeypatch.setattr("kh_zoo.measuring.study._taps_of", lambda *_: (groups, named))
-    options = {"data": pictures.folder, "size": 32, "points": 16, "pictures": 6}
+    options = {"data": [pictures.folder], "size": 32, "points": 16, "pictures": 6}
     command("relu1to5", **options, json=True, quiet=True)
     found = {}
     for line in capsys.readouterr().out.splitlines():
@@ -224,7 +224,7 @@ def test_of_another_network_the_taps_of_its_heads_are_studied(pictures, tmp_path
         ("block_1_expand_relu", "block_3_expand_relu", "block_2_expand_relu"), trunk=backbone
     )
     save_model(own, tmp_path / "own", size=64)
-    options = {"data": pictures.folder, "size": 32, "points": 16, "pictures": 6}
+    options = {"data": [pictures.folder], "size": 32, "points": 16, "pictures": 6}
     for model in (str(tmp_path / "own"), "lite"):
         command(model, **options, json=True, quiet=True)
         records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]

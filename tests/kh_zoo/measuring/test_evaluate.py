@@ -132,7 +132,7 @@ def test_the_report_is_one_page_with_its_pictures(folder, tmp_path):
 def test_the_command_prints_what_was_measured(folder, tmp_path, capsys):
     rows = evaluate("relu1to5", folder, size=32)
     page = tmp_path / "new" / "report.html"
-    command.evaluate("relu1to5", folder, size=32, report=page, quiet=True)
+    command.evaluate("relu1to5", [folder], size=32, report=page, quiet=True)
     table, talk = capsys.readouterr()
     assert not talk
     lines = [line.rstrip() for line in table.splitlines()]
@@ -145,7 +145,7 @@ def test_the_command_prints_what_was_measured(folder, tmp_path, capsys):
         [rows[0][key] for key in shown], abs=0.051
     )
     assert page.read_text(encoding="utf-8").startswith("<!doctype html>")
-    command.evaluate("relu1to5", folder, size=32, json=True, quiet=True)
+    command.evaluate("relu1to5", [folder], size=32, json=True, quiet=True)
     (line,) = capsys.readouterr().out.splitlines()
     assert json.loads(line) == {"schema": 1, **json.loads(json.dumps(rows[0]))}
 
