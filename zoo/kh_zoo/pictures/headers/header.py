@@ -53,3 +53,8 @@ class Header:
     """Left, top, width and height of what there are pixels for, where that may not be all."""
     behind: tuple[int, ...] = ()
     """Red, green and blue, of 255, that are shown around it by who shows no transparency."""
+
+    def note(self, text: str) -> None:
+        """Add a note, once, however often the file gives reason to."""
+        if text not in self.notes:
+            self.notes.append(text)

@@ -46,7 +46,7 @@ def read(file: BinaryIO) -> Header:
         PictureError: It has what decoders don't survive.
     """
     header = Header()
-    content = _meta(file, header.notes)
+    content = _meta(file, header)
     if content is None:
         return header  # a film
     meta = dict(boxes(content[4:]))
@@ -69,7 +69,7 @@ def read(file: BinaryIO) -> Header:
     if b"tmap" in kinds.values() or any(
         body[4:].startswith(_GAIN_MAPS) for item in items.values() for body in item.of(b"auxC")
     ):
-        header.notes.append(GAIN_MAP)
+        header.note(GAIN_MAP)
     return header
 
 
@@ -120,7 +120,7 @@ def _product(content: bytes) -> int:
     return int(width * height)
 
 
-def _meta(file: BinaryIO, notes: list[str]) -> bytes | None:
+def _meta(file: BinaryIO, header: Header) -> bytes | None:
     """The box that describes all items; None in a film, which has none. Notes what is before it."""
     film = False
     file.seek(0)
@@ -129,20 +129,20 @@ def _meta(file: BinaryIO, notes: list[str]) -> bytes | None:
         if len(start) < 8:
             break
         length, kind = struct.unpack(">I4s", start)
-        header = 8
+        begins = 8
         if length == 1:
-            length, header = int.from_bytes(file.read(8)), 16
+            length, begins = int.from_bytes(file.read(8)), 16
         if kind == b"meta":
             if length > _MOST_META:
                 raise PictureError(f"{length:,} bytes that describe its parts (a bomb?)")
-            return file.read(length - header if length else _MOST_META)
+            return file.read(length - begins if length else _MOST_META)
         film = film or kind == b"moov"
-        if length < header:
+        if length < begins:
             break
         at = file.tell()
         if kind == b"uuid" and file.read(len(_CREDENTIALS)) == _CREDENTIALS:
-            notes[:] = [CREDENTIALS]
-        file.seek(at + length - header)
+            header.note(CREDENTIALS)
+        file.seek(at + length - begins)
     if not film:
         raise PictureError("damaged or cut short (the description of its parts is missing)")
     return None

@@ -39,11 +39,9 @@ def read(file: BinaryIO) -> Header:
         elif (kind == _APP1 and b"hdrgm:Version" in body) or (
             kind == _APP2 and body.startswith(b"urn:iso:std:iso:ts:21496:-1\0")
         ):
-            if GAIN_MAP not in header.notes:
-                header.notes.append(GAIN_MAP)
+            header.note(GAIN_MAP)
         elif kind == _APP11 and b"c2pa" in body[:_LABELS]:
-            if CREDENTIALS not in header.notes:
-                header.notes.append(CREDENTIALS)
+            header.note(CREDENTIALS)
         elif kind == _APP2 and body.startswith(_INDEX):
             pictures = _pictures(body[len(_INDEX) :])
         elif kind == _SCAN and body:
@@ -52,7 +50,7 @@ def read(file: BinaryIO) -> Header:
             header.rare = f"JPEG-LS: {_CONVERTED_LS}"
     # A gain map is a picture of the index.
     if pictures > 1 and GAIN_MAP not in header.notes:
-        header.notes.append(f"first of {pictures} pictures")
+        header.note(f"first of {pictures} pictures")
     if not frame:
         return header
     kind, bits, height, width, count = struct.unpack(">BBHHB", frame[:7])

@@ -35,9 +35,9 @@ def read(file: BinaryIO) -> Header:
     if len(animation := chunks.get(b"acTL", b"")) == 8:
         frames = int.from_bytes(animation[:4])
         if frames > 1:
-            header.notes.append(f"its animation of {frames} frames is not kept")
+            header.note(f"its animation of {frames} frames is not kept")
     if b"caBX" in chunks:
-        header.notes.append(CREDENTIALS)
+        header.note(CREDENTIALS)
     # Also behind the pixels, where libvips does not look.
     header.orientation = png.read(file).exif.orientation
     return header

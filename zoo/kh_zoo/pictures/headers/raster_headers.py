@@ -1,10 +1,12 @@
 """Headers of the kinds of pictures that are decoded whole: WebP, GIF, BMP and JPEG 2000."""
 
+import itertools
 import os
 import struct
 from typing import BinaryIO
 
 from kh_zoo.pictures.headers.header import CREDENTIALS, Header
+from kh_zoo.pictures.metadata.webp import chunks
 
 # Bytes a pixel that were measured while a picture is decoded and read.
 _WEBP, _GIF, _BMP, _JPEG2000 = 12, 12, 10, 6.5
@@ -29,14 +31,8 @@ def read_webp(file: BinaryIO) -> Header:
     elif kind == b"VP8 ":
         width, height = (side & 0x3FFF for side in struct.unpack("<HH", content[14:18]))
     header = Header(width, height, width * height * _WEBP)
-    file.seek(12)
-    for _ in range(_CHUNKS):
-        kind, length = file.read(4), int.from_bytes(file.read(4), "little")
-        if kind == b"C2PA":
-            header.notes.append(CREDENTIALS)
-        if len(kind) < 4 or kind == b"C2PA":
-            break
-        file.seek(length + length % 2, os.SEEK_CUR)
+    if any(kind == b"C2PA" for kind, _ in itertools.islice(chunks(file), _CHUNKS)):
+        header.note(CREDENTIALS)
     return header
 
 

@@ -123,7 +123,7 @@ def read(file: BinaryIO) -> Header:
     if picture is not pages[0] and _ORIENTATION not in picture.fields:
         header.orientation = pages[0].first(_ORIENTATION, 1)
     if _CREDENTIALS in pages[0].fields:
-        header.notes.append(CREDENTIALS)
+        header.note(CREDENTIALS)
     _describe(header, picture)
     return header
 
@@ -172,7 +172,7 @@ def _describe(header: Header, picture: _Directory) -> None:
         alphas = [at for at, use in enumerate(extra or _ALPHA) if use in _ALPHA]
         header.alpha = alphas[0] if alphas else None
         if not alphas:
-            header.notes.append(NOT_ALPHA)
+            header.note(NOT_ALPHA)
     if kind in (_CIELAB, _ICCLAB) and bits in ({8}, {16}) and samples >= 3:
         header.lab = "cielab" if kind == _CIELAB else "icclab"
         header.patches.update([picture.as_rgb])

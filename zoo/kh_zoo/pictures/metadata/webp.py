@@ -18,7 +18,7 @@ _LOSSLESS = b"VP8L"
 def read(file: BinaryIO) -> Metadata:
     """Read the metadata of a WebP file, and whether it is one without loss."""
     found = Metadata()
-    for kind, body in _chunks(file):
+    for kind, body in chunks(file):
         if kind == b"EXIF" and not found.exif.main:
             found.exif = Exif.from_bytes(body)
         elif kind == b"XMP " and not found.xmp:
@@ -62,8 +62,12 @@ def write(
     target.seek(0, os.SEEK_END)
 
 
-def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks, the pixels without what is in them."""
+def chunks(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+    """The chunks of a WebP file, in order: kind and body, of those without metadata the start.
+
+    Args:
+        file: The file.
+    """
     file.seek(_HEADER)
     while len(start := file.read(8)) == 8:
         kind, length = struct.unpack("<4sI", start)
