@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from first_format import first_format
 from safetensors.numpy import load_file, save_file
+from small_models import model_files
 
 import keras_hypercolumns.backbones.vgg19.taps as library
 from keras_hypercolumns import joint_colorizer
@@ -299,3 +300,14 @@ def test_wrong_shape_and_unknown_tensor_are_refused(broken):
     save_file({**tensors, "extra": np.zeros(3, np.float32)}, broken / TENSORS)
     with pytest.raises(ModelError, match="unknown tensors"):
         open_model_folder(broken)
+
+
+@pytest.mark.parametrize("length", [0x0280, 0x0380, 0x0480, 0x0580])
+def test_a_table_as_long_as_pickles_begin_is_read(length, tmp_path):
+    model_files(tmp_path)
+    content = (tmp_path / TENSORS).read_bytes()
+    before = int.from_bytes(content[:8], "little")
+    assert before <= length
+    table = content[8 : 8 + before].ljust(length)
+    (tmp_path / TENSORS).write_bytes(length.to_bytes(8, "little") + table + content[8 + before :])
+    assert set(load_file(tmp_path / TENSORS)) == set(open_model_folder(tmp_path).tensors)
