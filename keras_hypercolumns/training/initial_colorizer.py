@@ -1,5 +1,6 @@
 """The network that a training starts from."""
 
+import re
 from collections.abc import Callable, Mapping
 
 import keras
@@ -13,6 +14,8 @@ from keras_hypercolumns.colors.lab import srgb_to_lab
 from keras_hypercolumns.training.recipe import Recipe
 
 FILES = (".mat", ".h5", ".pth")
+# Layers with weights of the trunks that are built by their names.
+_OURS = re.compile(r"(conv|norm)\d_\d|(stem|block\d+_(expand|depthwise|project))(_norm)?")
 
 
 def initial_colorizer(
@@ -123,18 +126,15 @@ def _from_file(recipe: Recipe) -> bool:
 
 def is_vgg19(colorizer: ColorizerModel, recipe: Recipe) -> bool:
     """Whether the trunk of a recipe's `joint_colorizer` is our VGG-19, built with its settings."""
-    return _has(colorizer.trunk, "conv1_1") and not recipe.trunk_file
+    named = any(layer.name == "conv1_1" for layer in colorizer.trunk.layers)
+    return named and own_trunk(colorizer, recipe) is None
 
 
 def own_trunk(colorizer: ColorizerModel, recipe: Recipe) -> keras.Model | None:
     """The trunk of a recipe's `joint_colorizer`, if the library can't build it by its name."""
     trunk = colorizer.trunk
-    known = _has(trunk, "conv1_1") or _has(trunk, "block0_depthwise")
+    known = all(_OURS.fullmatch(layer.name) for layer in trunk.layers if layer.weights)
     return None if known and not recipe.trunk_file else trunk
-
-
-def _has(model: keras.Model, name: str) -> bool:
-    return any(layer.name == name for layer in model.layers)
 
 
 def add_batch_norm(

@@ -9,7 +9,7 @@ import pytest
 from keras import layers
 from PIL import Image
 
-from keras_hypercolumns import joint_colorizer
+from keras_hypercolumns import efficientnet_lite, joint_colorizer
 from keras_hypercolumns.training.initial_colorizer import initial_colorizer
 from keras_hypercolumns.training.recipe import read_recipe
 from keras_hypercolumns.training.train import train
@@ -48,6 +48,12 @@ def shuffled(model, random):
         weight.assign(random.uniform(low, high, weight.shape))
     kernel = model.trunk.get_layer("stem").kernel
     kernel.assign(np.asarray(keras.ops.convert_to_numpy(kernel)) * (np.arange(8) > 0))
+    return model
+
+
+def shuffled_head(model, random):
+    head = model.heads["garden"]
+    head.set_weights([random.normal(0, 0.1, weight.shape) for weight in head.get_weights()])
     return model
 
 
@@ -129,6 +135,30 @@ def test_the_command_fits_its_head_anew(pictures, random, tmp_path, capsys):
     ]
     assert abs(colors[1]).max() > 0
     assert abs(colors[0] - colors[1]).max() > 1
+
+
+@pytest.mark.parametrize("kind", ["efficientnet", "vgg"])
+def test_a_backbone_with_names_of_the_librarys_is_trained_on(kind, random, tmp_path):
+    """Each convolution has its normalisation here, so neither is what is built by a name."""
+    if kind == "efficientnet":
+        taps = ("stage1", "stage2")
+        trunk = efficientnet_lite(0, taps, data_format="channels_last")
+    else:
+        taps = ("act", "last")
+        picture = keras.Input((None, None, 1))
+        x = layers.Conv2D(4, 3, 2, padding="same", name="conv1_1")(picture)
+        x = layers.Conv2D(4, 3, 2, padding="same", name="conv1_2")(layers.ReLU(name="act")(x))
+        trunk = keras.Model(picture, layers.ReLU(name="last")(x))
+    model = joint_colorizer(("garden",), trunk=trunk, taps={"garden": taps}, head="hidden")
+    write_colorizer(shuffled_head(model, random), tmp_path, 64)
+    keys = recipe_keys(str(tmp_path))
+    recipe = dataclasses.replace(read_recipe("lite-tune"), **keys, init=str(tmp_path))
+    begun = initial_colorizer(recipe, load_joint_model, lambda: None)
+    lightness = random.uniform(0, 100, (1, 32, 48, 1)).astype("float32")
+    expected = model.predict(lightness, verbose=0)["garden"]
+    found = begun.predict(lightness, verbose=0)["garden"]
+    assert expected.std() > 0
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * np.abs(expected).max())
 
 
 def test_a_recipe_for_another_trunk_is_refused(random, tmp_path):
