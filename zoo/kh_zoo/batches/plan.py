@@ -182,12 +182,11 @@ def passed_in_output(root: Path, jobs: Iterable[Job]) -> Counter[str]:
     Somebody else has put them there, and would miss them: see `Plan.passed`.
     """
     known = {os.path.realpath(path) for job in jobs for path in (job.source, job.target)}
-    foreign = [
-        path
+    return Counter(
+        _IN_OUTPUT
         for path in Walk(root).found
         if os.path.realpath(path) not in known and not is_own_output(path)
-    ]
-    return Counter({_IN_OUTPUT: len(foreign)}) if foreign else Counter()
+    )
 
 
 def check_watched(folder: Path, output: Path | None) -> Path:
